@@ -1,0 +1,135 @@
+// Package record holds what goes up from the edges: call records, live calls,
+// the health of peers, traces. Plain types, no behaviour beyond naming.
+package record
+
+import "time"
+
+// Side of a call's leg or of a peer: "operator" or "cloud".
+type Side string
+
+// Call is the record of one call. It is written three times under the same
+// ID: before the first INVITE leaves, at the answer, and at the end.
+type Call struct {
+	ID        string     `json:"id"`   // ours, unique over all nodes, sorts by time
+	Node      string     `json:"node"` // node that carried it
+	Region    string     `json:"region"`
+	Gateway   string     `json:"gateway,omitempty"`
+	Revision  uint64     `json:"revision,omitempty"` // of the snapshot that routed it
+	Service   string     `json:"service"`            // communications service, "OperatorConnect"
+	From      string     `json:"from"`               // calling number as routed, E.164 where known
+	To        string     `json:"to"`                 // called number as routed
+	Emergency bool       `json:"emergency,omitempty"`
+	Began     time.Time  `json:"began"`
+	Answered  *time.Time `json:"answered,omitempty"`
+	Ended     *time.Time `json:"ended,omitempty"`
+	Caller    Leg        `json:"caller"`
+	Callee    Leg        `json:"callee"`
+	Attempts  []Attempt  `json:"attempts,omitempty"` // every target tried, in order
+	Cause     Cause      `json:"cause"`
+}
+
+// Leg is one side of a call.
+type Leg struct {
+	Side      Side   `json:"side"`
+	Peer      string `json:"peer"`
+	Transport string `json:"transport,omitempty"`
+	Address   string `json:"address,omitempty"` // signalling address of the far side
+	CallID    string `json:"callId,omitempty"`
+	Codec     string `json:"codec,omitempty"`
+	SRTP      string `json:"srtp,omitempty"` // suite, empty for RTP in the clear
+	Media     Media  `json:"media"`
+}
+
+// Media counts what was received from a leg's far side.
+type Media struct {
+	Packets  uint64        `json:"packets"`
+	Octets   uint64        `json:"octets"`
+	Lost     uint64        `json:"lost"`
+	Dropped  uint64        `json:"dropped"` // refused by us: strangers, failed authentication, unknown payload
+	Jitter   time.Duration `json:"jitter"`
+	Silent   time.Duration `json:"silent,omitempty"` // since the last packet
+	Remote   string        `json:"remote,omitempty"` // latched address
+	Received bool          `json:"received"`
+}
+
+// Attempt is one target tried for a call.
+type Attempt struct {
+	Peer   string    `json:"peer"`
+	Region string    `json:"region,omitempty"`
+	Target string    `json:"target"` // transport and address
+	Why    string    `json:"why"`    // the routing rule that put it here
+	At     time.Time `json:"at"`
+	Status int       `json:"status,omitempty"` // final SIP status, 0 when none came
+	Error  string    `json:"error,omitempty"`  // transport failure or time-out in words
+}
+
+// Cause tells how a call ended.
+type Cause struct {
+	By     string `json:"by,omitempty"`     // "caller", "callee", "gateway", "operator command", "node lost"
+	Status int    `json:"status,omitempty"` // SIP status sent to the caller when it was never answered
+	Q850   int    `json:"q850,omitempty"`
+	Text   string `json:"text,omitempty"` // in words, with what to do where we know
+}
+
+// States of a live call.
+const (
+	Routing = "routing" // no target has answered yet
+	Ringing = "ringing"
+	Talking = "talking"
+	Held    = "held"
+	Ending  = "ending"
+)
+
+// LiveCall is a call as it stands now.
+type LiveCall struct {
+	Call
+	State string `json:"state"`
+}
+
+// PeerHealth is how one peer stands as seen from one node.
+type PeerHealth struct {
+	Peer      string     `json:"peer"`
+	Group     string     `json:"group"`
+	Side      Side       `json:"side"`
+	Transport string     `json:"transport"`
+	Target    string     `json:"target"` // host and port as configured
+	State     string     `json:"state"`  // "up", "down", "unknown", "suspended" (by the circuit breaker)
+	Since     time.Time  `json:"since"`
+	Why       string     `json:"why,omitempty"` // last failure in one sentence
+	RTT       string     `json:"rtt,omitempty"` // of the last OPTIONS answered
+	Sent      uint64     `json:"optionsSent"`
+	Answered  uint64     `json:"optionsAnswered"`
+	Received  uint64     `json:"optionsReceived"`
+	LastSeen  *time.Time `json:"lastSeen,omitempty"` // last OPTIONS received from it
+	Calls     int        `json:"calls"`              // live calls through it
+	CertEnds  *time.Time `json:"certificateEnds,omitempty"`
+	CertRoot  string     `json:"certificateRoot,omitempty"`
+}
+
+// Packet is one SIP message of a trace.
+type Packet struct {
+	At        time.Time `json:"at"`
+	Out       bool      `json:"out"`  // sent by us
+	Peer      string    `json:"peer"` // the far side
+	Side      Side      `json:"side"`
+	Leg       string    `json:"leg"` // "caller" or "callee"
+	Transport string    `json:"transport"`
+	Local     string    `json:"local"`
+	Remote    string    `json:"remote"`
+	Raw       string    `json:"raw"` // the message; keys of SRTP blanked
+}
+
+// Note is a decision of ours inside a trace, between the messages: the route
+// chosen, a retry and its reason.
+type Note struct {
+	At   time.Time `json:"at"`
+	Text string    `json:"text"`
+}
+
+// Trace is what a node remembers of one call.
+type Trace struct {
+	Call    Call     `json:"call"`
+	Packets []Packet `json:"packets"`
+	Notes   []Note   `json:"notes,omitempty"`
+	Missing int      `json:"missing,omitempty"` // messages that fell out of the ring
+}
