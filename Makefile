@@ -1,0 +1,40 @@
+# The commands of the house. `make` alone lists them.
+GO ?= go
+FUZZTIME ?= 10s
+# The whole suite on two cores; a machine with more may raise it.
+TESTTIME ?= 25m
+
+.DEFAULT_GOAL := help
+.PHONY: help lab build peers test fast lint fuzz bench clean
+
+help: ## list these commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+lab: ## a whole world on this machine: hear a call
+	$(GO) run ./cmd/tandem lab
+
+build: ## the program, in bin/tandem, without a C compiler
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/tandem ./cmd/tandem
+
+peers: ## install the real peers that the tests call (Debian, as root); says what it cannot
+	@./e2e/install-peers
+
+test: peers ## every ring: pure, bubble, world, real peers
+	$(GO) test -timeout $(TESTTIME) ./...
+
+fast: ## the pure and the bubble rings only, within three minutes
+	$(GO) test -short -timeout 3m ./...
+
+lint: ## vet, formatting, staticcheck, shell
+	$(GO) vet ./...
+	@out=$$($(GO) tool gofumpt -l .); test -z "$$out" || { echo "not formatted (go tool gofumpt -w .):"; echo "$$out"; exit 1; }
+	$(GO) tool staticcheck ./...
+
+fuzz: ## each fuzz target for FUZZTIME
+	@FUZZTIME=$(FUZZTIME) ./.ci/fuzz
+
+bench: ## every benchmark, once
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean: ## what the other commands left
+	rm -rf bin
