@@ -1,0 +1,189 @@
+package sip
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Listener is one place where the stack receives, and from which it sends.
+type Listener struct {
+	Name      string
+	Side      string // opaque label of the user's: "operator", "cloud"
+	Transport Transport
+	Bind      netip.AddrPort // port 0 picks one
+	// Advertise is host[:port] for Via and Contact where it differs from the
+	// bound address: 1:1 NAT, or an FQDN. Empty means the bound address.
+	Advertise string
+	// Certificate is asked at every TLS handshake, so a renewed one is used
+	// at once; it is also what we present when dialling from this listener.
+	Certificate func() (*tls.Certificate, error)
+}
+
+// Remote is who is at the far end: one per peer, long-lived, compared by
+// pointer.
+type Remote struct {
+	Name   string
+	Timers Timers
+	TLS    TLSPolicy
+}
+
+// TLSPolicy is what a peer's certificate must show, on connections it opens
+// and on those we open.
+type TLSPolicy struct {
+	// Names are the names one of which the certificate must carry. Empty
+	// means Target.Host outbound, and any name under Roots inbound.
+	Names      []string
+	Roots      *x509.CertPool // nil: the system's
+	MinVersion uint16         // tls.VersionTLS12 when less
+}
+
+// Source is where a message came from.
+type Source struct {
+	Listener *Listener
+	Addr     netip.AddrPort
+	Remote   *Remote
+
+	conn *stream // nil for UDP
+}
+
+// Target is where a request goes.
+type Target struct {
+	Listener  string // name of the listener it leaves from
+	Transport Transport
+	Addr      netip.AddrPort
+	Host      string // TLS name and SNI; may be empty when Remote.TLS.Names is not
+	Remote    *Remote
+	// Via reuses the connection a message came on while it stands (RFC 5923);
+	// the zero Source means our own connection to Addr.
+	Via Source
+}
+
+// StackConfig is what a Stack is made of. Only Listeners and Admit are
+// required.
+type StackConfig struct {
+	Listeners []Listener
+	Network   Network // nil: OS
+	// Admit is the allow-list: the remotes that may talk from src to l. None
+	// means a stranger, who gets nothing at all: a datagram is dropped, a
+	// connection closed before TLS. Among several, the certificate decides on
+	// TLS; elsewhere the first one is meant. It is called for every datagram
+	// and must be quick.
+	Admit func(l *Listener, src netip.Addr) []*Remote
+	// Handle gets each new request; CANCEL and the ACK to a non-2xx are
+	// handled inside. Like all callbacks it must not block: it runs on the
+	// goroutine that reads the socket.
+	Handle func(*ServerTx)
+	// HandleAck gets each ACK to a 2xx.
+	HandleAck func(*Message, Source)
+	// HandleStray gets each response that matches no transaction: the 2xx of
+	// a late fork, or of a call we no longer know.
+	HandleStray func(*Message, Source)
+	// Tap sees every message that goes in or out.
+	Tap func(Tap)
+	// Limits bound one message, Conns the connections.
+	Limits Limits
+	Conns  ConnLimits
+	// MaxTransactions bounds the live transactions of either role; 0 means
+	// DefaultMaxTransactions. Beyond it a new request is answered 503 without
+	// state, and Request returns ErrTooMany.
+	MaxTransactions int
+	Log             *slog.Logger // nil: discarded
+}
+
+// ConnLimits bound what stream peers may hold; zero fields mean the defaults
+// named beside them.
+type ConnLimits struct {
+	Idle       time.Duration // a connection without traffic is closed: 15 min
+	Message    time.Duration // from a message's first byte to its last: 10 s
+	Handshake  time.Duration // TLS handshake, either direction: 5 s
+	Dial       time.Duration // TCP connect: 3 s
+	Handshakes int           // TLS handshakes under way at once, inbound: 256
+	PerSource  int           // open inbound connections of one address: 64
+	Queue      int           // bytes waiting to be written to one peer: 1 MiB
+}
+
+// Tap is one message seen on the wire.
+type Tap struct {
+	Time          time.Time
+	In            bool // received, else sent
+	Listener      *Listener
+	Local, Remote netip.AddrPort
+	Peer          *Remote  // who; nil never
+	Msg           *Message // not to be modified; nil when it could not be understood
+	Raw           []byte   // not to be modified nor kept beyond the call
+}
+
+// Event is what a client transaction has to tell: a response, or its end
+// without one.
+type Event struct {
+	Msg *Message
+	Err error // ErrTimeout, ErrClosed or *TransportError; nothing follows it
+}
+
+// The errors of transactions.
+var (
+	// ErrTimeout: no final response came in time (RFC 3261 timers B and F, or
+	// 64*T1 after CANCEL).
+	ErrTimeout = errors.New("no final response in time")
+	// ErrNoAck: the ACK to our non-2xx response never came (timer H).
+	ErrNoAck = errors.New("no ACK to the final response")
+	// ErrNoResponse: the handler left a non-INVITE request unanswered until
+	// its sender had given up (RFC 4320 section 4.1 forbids a 408 then).
+	ErrNoResponse = errors.New("request was left unanswered")
+	// ErrClosed: the stack is closed.
+	ErrClosed = errors.New("stack is closed")
+	// ErrTooMany: the limit of live transactions is reached.
+	ErrTooMany = errors.New("too many transactions")
+	// ErrState: the transaction cannot send this response any more.
+	ErrState = errors.New("response does not fit the state of the transaction")
+)
+
+// TransportError says that a message could not be brought to its target.
+type TransportError struct {
+	Op   string // "dial", "handshake", "write", "read"
+	Addr netip.AddrPort
+	Peer string // name of the remote
+	Err  error
+}
+
+// Error is one sentence.
+func (e *TransportError) Error() string {
+	return e.Op + " " + e.Peer + " at " + e.Addr.String() + ": " + e.Err.Error()
+}
+
+// Unwrap gives the cause.
+func (e *TransportError) Unwrap() error { return e.Err }
+
+// Stack is a SIP endpoint: listeners, connections and transactions.
+type Stack struct {
+	cfg StackConfig // RO
+}
+
+// NewStack opens the listeners and starts receiving.
+func NewStack(cfg StackConfig) (*Stack, error) { panic("todo") }
+
+// Close ends all transactions with ErrClosed, closes the sockets and waits
+// until no callback runs any more.
+func (s *Stack) Close() error { panic("todo") }
+
+// Request starts a client transaction: it adds the top Via and sends. h is
+// called serially and must not block; it gets every response (for INVITE also
+// the 2xx of other forks and retransmitted 2xx, for 64*T1 after the first)
+// or, once, an error. What fails on the way to the target comes as an Event;
+// the error returned is about the arguments, ErrClosed or ErrTooMany.
+func (s *Stack) Request(req *Message, to Target, h func(Event)) (*ClientTx, error) { panic("todo") }
+
+// Send sends m outside any transaction, as the ACK to a 2xx is; it adds the
+// top Via to a request. Failures on the way are only counted and logged.
+func (s *Stack) Send(m *Message, to Target) error { panic("todo") }
+
+// ContactHost is the host:port the listener advertises; "" when there is no
+// such listener.
+func (s *Stack) ContactHost(listener string) string { panic("todo") }
+
+// Addr is the address the listener is bound to.
+func (s *Stack) Addr(listener string) netip.AddrPort { panic("todo") }

@@ -1,0 +1,3 @@
+package sip
+
+type stream struct{}
