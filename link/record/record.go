@@ -71,6 +71,15 @@ type Cause struct {
 	Text   string `json:"text,omitempty"` // in words, with what to do where we know
 }
 
+// Who ended a call.
+const (
+	ByCaller   = "caller"
+	ByCallee   = "callee"
+	ByGateway  = "gateway"
+	ByOperator = "operator command"
+	ByNodeLost = "node lost"
+)
+
 // States of a live call.
 const (
 	Routing = "routing" // no target has answered yet
@@ -104,6 +113,34 @@ type PeerHealth struct {
 	Calls     int        `json:"calls"`              // live calls through it
 	CertEnds  *time.Time `json:"certificateEnds,omitempty"`
 	CertRoot  string     `json:"certificateRoot,omitempty"`
+}
+
+// Filter chooses call records. Zero fields choose everything.
+type Filter struct {
+	Since  time.Time // began at or after
+	Until  time.Time // began before
+	Peer   string    // either leg's peer
+	Number string    // calling or called number as recorded
+	ID     string    // beginning of the call's ID
+	Failed bool      // only those for which Call.Failed is true
+	Limit  int       // newest first; 0 means 100
+}
+
+// Failed reports whether a finished call went wrong for a reason that is not a
+// decision of one of its users: busy, declined, not answered in time and
+// cancelled calls did what the network should do.
+func (c Call) Failed() bool {
+	if c.Ended == nil {
+		return false
+	}
+	if c.Answered != nil {
+		return c.Cause.By == ByGateway || c.Cause.By == ByNodeLost
+	}
+	switch c.Cause.Status {
+	case 480, 486, 487, 600, 603:
+		return false
+	}
+	return true
 }
 
 // Packet is one SIP message of a trace.

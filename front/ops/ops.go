@@ -1,0 +1,105 @@
+// Package ops is our own API of a running node: calls, traces, peers, health,
+// over HTTP and JSON, and its client.
+//
+// On a node it is served on a unix socket of mode 0600, so that who may open
+// the socket may use it; it does no authentication of its own. It asks the
+// running edge through the small interfaces of Config and opens no file of
+// the node. Start reading at Handler; the client is in client.go.
+package ops
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/tandemgw/tandem/link/record"
+)
+
+// Calls are the live calls of the node.
+type Calls interface {
+	Live() []record.LiveCall
+	Hangup(id string) error // fault.NotFound when there is no such live call
+}
+
+// Records are the calls the node has on disk.
+type Records interface {
+	Get(ctx context.Context, id string) (record.Call, error)
+	List(ctx context.Context, f record.Filter) ([]record.Call, error)
+}
+
+// Traces are the messages the node remembers.
+type Traces interface {
+	Get(id string) (record.Trace, bool)
+	Pcap(w io.Writer, id string) (bool, error)
+}
+
+// Peers are the far sides as the node sees them.
+type Peers interface {
+	Health() []record.PeerHealth
+}
+
+// Health is how a node stands.
+type Health struct {
+	State     string     `json:"state"` // "ready", "starting", "draining"
+	Why       string     `json:"why,omitempty"`
+	Node      string     `json:"node"`
+	Region    string     `json:"region"`
+	Version   string     `json:"version,omitempty"`
+	Started   time.Time  `json:"started"`
+	Revision  uint64     `json:"revision"` // of the snapshot in force
+	Calls     int        `json:"calls"`
+	Listeners []Listener `json:"listeners"`
+}
+
+// States of a node.
+const (
+	Ready    = "ready"
+	Starting = "starting"
+	Draining = "draining"
+)
+
+// Listener is one SIP listener of a node.
+type Listener struct {
+	Name      string `json:"name"`
+	Side      string `json:"side"`
+	Transport string `json:"transport"`
+	Address   string `json:"address"`
+	Advertise string `json:"advertise,omitempty"`
+}
+
+// Config injects what the API shows.
+type Config struct {
+	Calls   Calls
+	Records Records
+	Traces  Traces
+	Peers   Peers
+	Health  func() Health
+	Metrics http.Handler // nil: no /metrics
+	Log     *slog.Logger
+}
+
+// Handler serves the API:
+//
+//	GET    /calls              live calls
+//	GET    /calls?past=1       records; since, until (RFC 3339), peer, number, id, failed=1, limit
+//	GET    /calls/{id}         one call, live or past; the beginning of an ID will do while only one call has it
+//	GET    /calls/{id}/trace   its messages, as JSON or with Accept: application/vnd.tcpdump.pcap as a capture
+//	DELETE /calls/{id}         hang it up
+//	GET    /peers              health of the peers
+//	GET    /health             state of the node; 503 unless ready
+//	GET    /metrics            for Prometheus
+//
+// An error is {"error":{"code":"…","message":"…"}}.
+func Handler(c Config) http.Handler { panic("todo") }
+
+// Server serves a Handler on a unix socket.
+type Server struct{}
+
+// Listen serves h on a unix socket of mode 0600, replacing a socket that
+// nobody serves any more.
+func Listen(socket string, h http.Handler, log *slog.Logger) (*Server, error) { panic("todo") }
+
+// Close ends the server, letting requests in progress finish for a moment.
+func (s *Server) Close() error { panic("todo") }
