@@ -10,7 +10,7 @@ import (
 type Hop struct {
 	Host string
 	Port uint16 // 0: by SRV, or the transport's default
-	// Transport is the one asked for; TransportUnknown lets NAPTR and SRV
+	// Transport is the one asked for; 0 lets NAPTR and SRV
 	// decide.
 	Transport Transport
 }
