@@ -16,32 +16,11 @@
 package sdp
 
 import (
-	"fmt"
+	"encoding/base64"
+	"errors"
 	"net/netip"
 	"time"
 )
-
-// Limits of one description. They are far above anything a telephone sends
-// and low enough that a hostile body costs nothing.
-const (
-	MaxBytes  = 128 << 10 // whole body
-	MaxLines  = 1024      // lines of the whole body
-	MaxMedia  = 32        // media sections
-	MaxCodecs = 64        // formats of one media section
-	MaxLine   = 8 << 10   // bytes of one line
-)
-
-// ParseError says where a description is wrong.
-type ParseError struct {
-	Line   int // counted from 1
-	Offset int // byte in the body, counted from 0
-	Msg    string
-}
-
-// Error names line, byte and reason.
-func (e *ParseError) Error() string {
-	return fmt.Sprintf("sdp: line %d, byte %d: %s", e.Line, e.Offset, e.Msg)
-}
 
 // Session is one description. Known lines are fields; every other line is
 // kept in Lines and written again at its place.
@@ -54,11 +33,13 @@ type Session struct {
 	Lines  []Line
 }
 
-// Origin is the o= line.
+// Origin is the o= line. ID and Version are digits by RFC 8866 5.2, kept as
+// text because equipment that writes otherwise exists and nothing of ours
+// depends on another's numbers.
 type Origin struct {
 	User    string
-	ID      uint64
-	Version uint64
+	ID      string
+	Version string
 	Conn    Conn
 }
 
@@ -69,13 +50,24 @@ type Conn struct {
 }
 
 // IP is the literal address; the zero Addr when Host is a name.
-func (c Conn) IP() netip.Addr { panic("todo") }
+func (c Conn) IP() netip.Addr {
+	a, err := netip.ParseAddr(c.Host)
+	if err != nil || a.Zone() != "" {
+		return netip.Addr{}
+	}
+	return a.Unmap()
+}
 
 // Null reports the old form of hold, 0.0.0.0 or :: (RFC 3264 8.4).
-func (c Conn) Null() bool { panic("todo") }
+func (c Conn) Null() bool { return c.IP().IsUnspecified() }
 
 // ConnOf is the connection data of an IP address.
-func ConnOf(a netip.Addr) Conn { panic("todo") }
+func ConnOf(a netip.Addr) Conn {
+	if a = a.Unmap(); a.Is6() {
+		return Conn{Type: "IP6", Host: a.String()}
+	}
+	return Conn{Type: "IP4", Host: a.String()}
+}
 
 // Media is one m= section.
 type Media struct {
@@ -89,7 +81,7 @@ type Media struct {
 	Crypto    []Crypto
 	RTCP      RTCP
 	Mux       bool          // a=rtcp-mux
-	Ptime     time.Duration // 0 = not said
+	Ptime     time.Duration // whole milliseconds; 0 = not said
 	MaxPtime  time.Duration
 	Mid       string
 	Label     string
@@ -101,7 +93,7 @@ type Codec struct {
 	PT       uint8
 	Name     string // as written; empty when neither rtpmap nor RFC 3551 names it
 	Rate     int    // clock rate in Hz
-	Channels int    // 0 or 1 = one
+	Channels int    // 0 = not said, which means one
 	Fmtp     string
 }
 
@@ -110,13 +102,38 @@ type Crypto struct {
 	Tag      string // kept as text: "0" and duplicates are seen in the field
 	Suite    string
 	Inline   string // base64 of key||salt
-	Lifetime string // "2^31", empty when absent
-	MKI      string // "1:1", empty when absent
-	Params   string // session parameters and further keys, as written
+	Lifetime string // "2^31"; empty when absent
+	MKI      string // "1:1"; empty when absent
+	Params   string // further keys and session parameters, as written
+}
+
+// masterSize is key plus salt of the suites of RFC 4568, 6188 and 7714.
+var masterSize = map[string]int{
+	"AES_CM_128_HMAC_SHA1_80": 30,
+	"AES_CM_128_HMAC_SHA1_32": 30,
+	"AES_256_CM_HMAC_SHA1_80": 46,
+	"AES_256_CM_HMAC_SHA1_32": 46,
+	"AEAD_AES_128_GCM":        28,
+	"AEAD_AES_256_GCM":        44,
 }
 
 // Master decodes key||salt and checks its length against the suite.
-func (c Crypto) Master() ([]byte, error) { panic("todo") }
+func (c Crypto) Master() ([]byte, error) {
+	want, ok := masterSize[c.Suite]
+	if !ok {
+		return nil, errors.New("sdp: unknown SRTP suite")
+	}
+	// RFC 4568 6.1 asks for padding; it is often left off.
+	text := c.Inline
+	for len(text) > 0 && text[len(text)-1] == '=' {
+		text = text[:len(text)-1]
+	}
+	key, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil || len(key) != want {
+		return nil, errors.New("sdp: SRTP key of the wrong length")
+	}
+	return key, nil
+}
 
 // RTCP is an a=rtcp line (RFC 3605); Port 0 means the line is absent.
 type RTCP struct {
@@ -127,7 +144,7 @@ type RTCP struct {
 // Direction is seen from the side that wrote the description.
 type Direction uint8
 
-// The directions; the zero value is the default of RFC 8866.
+// The directions; the zero value is the default of RFC 8866 6.7.
 const (
 	SendRecv Direction = iota
 	SendOnly
@@ -135,8 +152,10 @@ const (
 	Inactive
 )
 
+var directionNames = [...]string{"sendrecv", "sendonly", "recvonly", "inactive"}
+
 // String is the attribute name.
-func (d Direction) String() string { panic("todo") }
+func (d Direction) String() string { return directionNames[d&3] }
 
 // Sends reports whether that side sends media.
 func (d Direction) Sends() bool { return d == SendRecv || d == SendOnly }
@@ -145,22 +164,55 @@ func (d Direction) Sends() bool { return d == SendRecv || d == SendOnly }
 func (d Direction) Receives() bool { return d == SendRecv || d == RecvOnly }
 
 // Reverse is the same stream seen from the other side.
-func (d Direction) Reverse() Direction { panic("todo") }
+func (d Direction) Reverse() Direction { return direction(d.Receives(), d.Sends()) }
 
-// Line is a line no field stands for, as "x=value" split in two.
-type Line struct {
-	Type  byte
-	Value string
-	field field // not zero: the place where this known field stood
+// direction puts the two halves together.
+func direction(sends, receives bool) Direction {
+	switch {
+	case sends && receives:
+		return SendRecv
+	case sends:
+		return SendOnly
+	case receives:
+		return RecvOnly
+	}
+	return Inactive
 }
 
+// Line is a line that no field stands for.
+type Line struct {
+	Type  byte // 'a', 'b', …
+	Value string
+	field field // if set, the place where this known field stood; Value is empty
+}
+
+// field names what a placeholder among the Lines stands for.
 type field uint8
 
-// Parse reads a description. The result holds no reference to b.
-func Parse(b []byte) (*Session, error) { panic("todo") }
+const (
+	unknown field = iota
+	fieldConn
+	fieldTiming
+	fieldCodecs
+	fieldCrypto
+	fieldRTCP
+	fieldMux
+	fieldPtime
+	fieldMaxPtime
+	fieldMid
+	fieldLabel
+	fieldDirection
+	fieldEnd
+)
 
-// Append writes the description, CRLF after each line.
-func (s *Session) Append(dst []byte) []byte { panic("todo") }
+// RTP reports whether the section carries RTP in any of its profiles.
+func (m *Media) RTP() bool { return isRTP(m.Proto) }
 
-// Bytes is the written description.
-func (s *Session) Bytes() []byte { return s.Append(nil) }
+// Secure reports whether the profile demands SRTP.
+func (m *Media) Secure() bool {
+	switch m.Proto {
+	case "RTP/AVP", "RTP/AVPF":
+		return false
+	}
+	return m.RTP()
+}
