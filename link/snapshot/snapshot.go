@@ -83,7 +83,6 @@ type Policy struct {
 	GroupService   map[string]Service `json:"groupService,omitempty"`   // operator peer group -> service of unprovisioned called numbers
 	ServiceGroup   map[Service]string `json:"serviceGroup,omitempty"`   // service -> operator peer group of calls from it; absent: the first operator group
 	EmergencyGroup string             `json:"emergencyGroup,omitempty"` // operator group tried first for emergency calls; empty: the service's own
-	Platforms      []Service          `json:"platforms,omitempty"`      // services the gateway is for, whether or not a group reaches them
 }
 
 // Group finds a group by name, nil when there is none.
