@@ -7,3 +7,72 @@ type Limits struct {
 	Line    int // bytes of the start line, or of one header with its folds; default 16 KiB
 	Body    int // bytes of body; default 64 KiB
 }
+
+func (l Limits) withDefaults() Limits {
+	for _, f := range []struct {
+		field *int
+		def   int
+	}{{&l.Message, 64 << 10}, {&l.Headers, 256}, {&l.Line, 16 << 10}, {&l.Body, 64 << 10}} {
+		if *f.field <= 0 {
+			*f.field = f.def
+		}
+	}
+	return l
+}
+
+// published are the sizes in bytes that the communications gateway of Azure
+// documented as the most it carried. They warn and do not bind: a REFER of
+// Teams or an INVITE with a location body comes near the first.
+const (
+	publishedMessage    = 10 << 10
+	publishedURI        = 256 // Request-URI, Contact URI, each user part
+	publishedFromHost   = 255
+	publishedHeaderName = 32
+	publishedOptionList = 256 // Supported, Require, Proxy-Require
+	publishedOptionTag  = 32
+)
+
+// Oversize names the first published size of the service that m exceeds, ""
+// when none. Such messages are carried; the far side may be less patient.
+func (m *Message) Oversize() string {
+	switch {
+	case m.size() > publishedMessage:
+		return "message above 10 KB"
+	case len(m.RequestURI) > publishedURI:
+		return "Request-URI above 256 bytes"
+	}
+	for i := range m.headers {
+		h := &m.headers[i]
+		if int(h.nameEnd) > publishedHeaderName {
+			return "header name above 32 bytes"
+		}
+		switch h.id {
+		case hdrSupported, hdrRequire, hdrProxyRequire:
+			if len(h.wire()) > publishedOptionList {
+				return h.name() + " above 256 bytes"
+			}
+			for tag := range List(h.wire()) {
+				if len(tag) > publishedOptionTag {
+					return "option tag above 32 bytes"
+				}
+			}
+		}
+	}
+	return m.oversizeAddress()
+}
+
+func (m *Message) oversizeAddress() string {
+	if c, err := m.Contact(); err == nil && len(c.URI.String()) > publishedURI {
+		return "Contact URI above 256 bytes"
+	}
+	from, err := m.From()
+	switch {
+	case err != nil:
+		return ""
+	case len(from.URI.User) > publishedURI:
+		return "user part of From above 256 bytes"
+	case len(from.URI.Host) > publishedFromHost:
+		return "domain of From above 255 bytes"
+	}
+	return ""
+}

@@ -1,6 +1,10 @@
 package sip
 
-import "iter"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // Message is one request or response. The exported fields are plain: assign
 // them. Headers are reached through methods. A Message must not be copied by
@@ -15,126 +19,322 @@ type Message struct {
 	headers []header
 }
 
-type header struct{ raw string }
+const sipVersion = "SIP/2.0"
 
-// Parse reads one datagram. What follows the body is ignored (RFC 3261 18.3).
-//
-// A refusal is a *ParseError. When an answer can be made of what was read (the
-// error's Status is not 0) the message comes with the error, good enough for
-// NewResponse and nothing else.
-func Parse(b []byte, lim Limits) (*Message, error) { panic("todo") }
+// newMessage has room for the headers of an ordinary message in the same
+// allocation.
+func newMessage() *Message {
+	m := new(struct {
+		Message
+		room [22]header
+	})
+	m.headers = m.room[:0]
+	return &m.Message
+}
 
 // NewRequest makes a request with Max-Forwards 70 and no other header.
-func NewRequest(method, uri string) *Message { panic("todo") }
+func NewRequest(method, uri string) *Message {
+	m := newMessage()
+	m.Method, m.RequestURI = method, uri
+	m.Set("Max-Forwards", "70")
+	return m
+}
 
 // NewResponse answers req: Via, From, To, Call-ID and CSeq are copied as they
-// came (RFC 3261 8.2.6.2). The To tag is the caller's affair, see TagTo. An
-// empty reason stands for the standard phrase.
-func NewResponse(req *Message, status int, reason string) *Message { panic("todo") }
+// came, Timestamp into a 100 (RFC 3261 8.2.6). The To tag is the caller's
+// affair, see TagTo. An empty reason stands for the standard phrase.
+func NewResponse(req *Message, status int, reason string) *Message {
+	m := newMessage()
+	m.Status, m.Reason = status, reason
+	if reason == "" {
+		m.Reason = StatusText(status)
+	}
+	for i := range req.headers {
+		switch h := &req.headers[i]; h.id {
+		case hdrVia, hdrFrom, hdrTo, hdrCallID, hdrCSeq:
+			m.headers = append(m.headers, *h)
+		case hdrOther:
+			if status == 100 && sameFold(h.name(), "Timestamp") {
+				m.headers = append(m.headers, *h)
+			}
+		}
+	}
+	return m
+}
 
 // IsRequest reports whether m is a request.
 func (m *Message) IsRequest() bool { return m.Status == 0 }
 
-// Append appends the wire form to dst: headers that were not modified byte for
-// byte, Content-Length always right.
-func (m *Message) Append(dst []byte) []byte { panic("todo") }
-
 // Clone copies m so that neither sees changes of the other.
-func (m *Message) Clone() *Message { panic("todo") }
+func (m *Message) Clone() *Message {
+	c := newMessage()
+	c.Method, c.RequestURI, c.Status, c.Reason = m.Method, m.RequestURI, m.Status, m.Reason
+	c.Body = slices.Clone(m.Body)
+	c.headers = append(c.headers, m.headers...)
+	return c
+}
 
-// Check verifies all that a transaction relies on: the headers of RFC 3261
-// 8.1.1 present, once, well-formed and consistent. The error is a *ParseError.
-func (m *Message) Check() error { panic("todo") }
-
-// Oversize names the first published size of the service that m exceeds, ""
-// when none. Such messages are carried.
-func (m *Message) Oversize() string { panic("todo") }
-
-// Get gives the first value of a header, unfolded; "" when absent.
-func (m *Message) Get(name string) string { panic("todo") }
-
-// Has reports whether the header is there.
-func (m *Message) Has(name string) bool { panic("todo") }
-
-// Values gives the value of every line of that name, unfolded, in order. For
-// comma-separated items use List.
-func (m *Message) Values(name string) iter.Seq[string] { panic("todo") }
-
-// List gives the comma-separated items over all lines of that name, in order;
-// commas in quotes and in angle brackets do not separate.
-func (m *Message) List(name string) iter.Seq[string] { panic("todo") }
-
-// HasToken reports whether the comma-separated header lists the token, case
-// aside: option tags of Supported and Require, methods of Allow.
-func (m *Message) HasToken(name, token string) bool { panic("todo") }
-
-// Headers gives all headers in order: name as on the wire, value unfolded.
-func (m *Message) Headers() iter.Seq2[string, string] { panic("todo") }
-
-// Set replaces all lines of that name by one at the place of the first, or
-// adds it at the end. Control characters in value, CR and LF among them, become blanks.
-func (m *Message) Set(name, value string) { panic("todo") }
-
-// Add puts a line below the last one of that name, or at the end.
-func (m *Message) Add(name, value string) { panic("todo") }
-
-// Prepend puts a line above the first one of that name, or on top.
-func (m *Message) Prepend(name, value string) { panic("todo") }
-
-// Del removes all lines of that name.
-func (m *Message) Del(name string) { panic("todo") }
-
-// SetFirst replaces the first item of a comma-separated header (top Via, top
-// Route) and leaves the items after it.
-func (m *Message) SetFirst(name, value string) { panic("todo") }
-
-// DelFirst removes the first item of a comma-separated header.
-func (m *Message) DelFirst(name string) { panic("todo") }
-
-// SetBody sets the body and its Content-Type; an empty type removes the header.
-func (m *Message) SetBody(contentType string, body []byte) { panic("todo") }
+// SetBody sets the body and its Content-Type; an empty type removes the
+// header.
+func (m *Message) SetBody(contentType string, body []byte) {
+	m.Body = body
+	if contentType == "" {
+		m.Del("Content-Type")
+		return
+	}
+	m.Set("Content-Type", contentType)
+}
 
 // TagTo adds a tag to To unless it has one.
-func (m *Message) TagTo(tag string) { panic("todo") }
+func (m *Message) TagTo(tag string) {
+	if to, err := m.To(); err == nil && to.Tag() == "" {
+		m.Set("To", to.Raw+";tag="+tag)
+	}
+}
 
-// From, To, Contact (the first one), Via (the topmost), CSeq … are strict
-// views, made when asked for. Their errors are *ParseError.
-func (m *Message) From() (Address, error) { panic("todo") }
+// Append appends the wire form to dst: headers that were not modified byte for
+// byte, Content-Length always right.
+func (m *Message) Append(dst []byte) []byte {
+	if m.IsRequest() {
+		dst = append(appendWord(dst, m.Method), ' ')
+		dst = append(appendWord(dst, m.RequestURI), " "+sipVersion+"\r\n"...)
+	} else {
+		dst = strconv.AppendInt(append(dst, sipVersion+" "...), int64(m.Status), 10)
+		dst = append(append(append(dst, ' '), clean(m.Reason)...), "\r\n"...)
+	}
+	sized := false
+	for i := range m.headers {
+		h := &m.headers[i]
+		if h.id == hdrContentLength {
+			sized = true
+			if n, ok := parseLength(h.wire()); !ok || n != len(m.Body) {
+				dst = appendLength(append(dst, h.name()...), len(m.Body))
+				continue
+			}
+		}
+		dst = append(dst, h.raw...)
+	}
+	if !sized {
+		dst = appendLength(append(dst, "Content-Length"...), len(m.Body))
+	}
+	dst = append(dst, "\r\n"...)
+	return append(dst, m.Body...)
+}
+
+func appendLength(dst []byte, n int) []byte {
+	return append(strconv.AppendInt(append(dst, ": "...), int64(n), 10), "\r\n"...)
+}
+
+// appendWord writes a word of the request line. Whatever would end the word or
+// the line is escaped as in a URI: the fields of a Message are assigned from
+// everywhere.
+func appendWord(dst []byte, s string) []byte {
+	const digits = "0123456789ABCDEF"
+	from := 0
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c == 0x7f {
+			dst = append(append(dst, s[from:i]...), '%', digits[c>>4], digits[c&15])
+			from = i + 1
+		}
+	}
+	return append(dst, s[from:]...)
+}
+
+// size is about the length of the wire form.
+func (m *Message) size() int {
+	n := len(m.Method) + len(m.RequestURI) + len(m.Reason) + len(m.Body) + 16
+	for i := range m.headers {
+		n += len(m.headers[i].raw)
+	}
+	return n
+}
+
+// String is the wire form, for logs and tests.
+func (m *Message) String() string { return string(m.Append(make([]byte, 0, m.size()+32))) }
+
+// view reads one header by its strict reader. item: only the first of a
+// comma-separated list.
+func view[T any](m *Message, k key, item bool, read func(string) (T, *ParseError)) (T, error) {
+	h := m.find(k)
+	if h == nil {
+		var none T
+		return none, &ParseError{Header: k.title(), Msg: "missing", Status: 400}
+	}
+	text := h.text()
+	if item {
+		text = text[:itemEnd(text)]
+	}
+	v, e := read(text)
+	if e != nil {
+		return v, h.blame(k, e)
+	}
+	return v, nil
+}
+
+// blame makes an error about a value one about the message.
+func (h *header) blame(k key, e *ParseError) *ParseError {
+	e.Header = k.title()
+	e.Offset = h.locate(e.Offset)
+	return e
+}
+
+// From reads the From header. This and the other views are strict and made
+// anew at each call; their errors are *ParseError.
+func (m *Message) From() (Address, error) {
+	return view(m, key{id: hdrFrom}, false, parseAddress)
+}
 
 // To reads the To header.
-func (m *Message) To() (Address, error) { panic("todo") }
+func (m *Message) To() (Address, error) {
+	return view(m, key{id: hdrTo}, false, parseAddress)
+}
 
-// Contact reads the first Contact.
-func (m *Message) Contact() (Address, error) { panic("todo") }
+// Contact reads the first Contact. The "*" of REGISTER is no address.
+func (m *Message) Contact() (Address, error) {
+	return view(m, key{id: hdrContact}, true, parseAddress)
+}
+
+// Address reads the first address of any header: Refer-To, Referred-By.
+func (m *Message) Address(name string) (Address, error) {
+	return view(m, keyOf(name), true, parseAddress)
+}
 
 // Via reads the topmost Via.
-func (m *Message) Via() (Via, error) { panic("todo") }
+func (m *Message) Via() (Via, error) {
+	return view(m, key{id: hdrVia}, true, parseVia)
+}
 
 // CSeq reads the CSeq header.
-func (m *Message) CSeq() (CSeq, error) { panic("todo") }
+func (m *Message) CSeq() (CSeq, error) {
+	return view(m, key{id: hdrCSeq}, false, parseCSeq)
+}
 
 // CallID reads the Call-ID header.
-func (m *Message) CallID() (string, error) { panic("todo") }
+func (m *Message) CallID() (string, error) {
+	return view(m, key{id: hdrCallID}, false, parseCallID)
+}
+
+func parseCallID(s string) (string, *ParseError) {
+	if n := clsWord.span(s); n < len(s) || n == 0 {
+		return "", refuse("", n, "malformed")
+	}
+	return s, nil
+}
 
 // MaxForwards reads Max-Forwards, 70 when absent.
-func (m *Message) MaxForwards() (int, error) { panic("todo") }
+func (m *Message) MaxForwards() (int, error) {
+	if m.find(key{id: hdrMaxForwards}) == nil {
+		return 70, nil
+	}
+	return view(m, key{id: hdrMaxForwards}, false, parseHops)
+}
+
+func parseHops(s string) (int, *ParseError) {
+	v, n, ok := parseDigits(s, 255)
+	if !ok || n != len(s) {
+		return 0, refuse("", 0, "not a number from 0 to 255")
+	}
+	return int(v), nil
+}
+
+// parseLength reads a Content-Length; one that no int holds is refused.
+func parseLength(s string) (int, bool) {
+	v, n, ok := parseDigits(s, 1<<31-1)
+	return int(v), ok && n == len(s)
+}
 
 // Addresses reads a list of addresses over all lines: Route, Record-Route,
 // P-Asserted-Identity, Contact.
-func (m *Message) Addresses(name string) ([]Address, error) { panic("todo") }
-
-// Reasons reads the Reason headers; malformed ones are left out.
-func (m *Message) Reasons() []Reason { panic("todo") }
-
-// ParseError tells why a message or a header is refused and what to answer.
-type ParseError struct {
-	Header string // name of the header, "" for the start line or the framing
-	Offset int    // byte of the message, or of the string when a bare value was parsed
-	Msg    string // what is wrong, fit for a reason phrase
-	Status int    // SIP status to answer with; 0: drop, no answer can be made
+func (m *Message) Addresses(name string) ([]Address, error) {
+	var all []Address
+	k := keyOf(name)
+	for i := range m.headers {
+		h := &m.headers[i]
+		if !h.is(k) {
+			continue
+		}
+		text := h.text()
+		for at := 0; at <= len(text); {
+			n := itemEnd(text[at:])
+			a, e := parseAddress(text[at : at+n])
+			if e != nil {
+				return nil, h.blame(k, e.shift(at))
+			}
+			if all == nil {
+				all = make([]Address, 0, 2) // as many as Teams and most cores put there
+			}
+			all = append(all, a)
+			at += n + 1
+		}
+	}
+	return all, nil
 }
 
-func (e *ParseError) Error() string { panic("todo") }
+// Check verifies all that a transaction relies on: the headers of RFC 3261
+// 8.1.1 present, once, well-formed and consistent. The error is a *ParseError.
+func (m *Message) Check() error {
+	e := m.check()
+	if e != nil && !m.answerable() {
+		e.Status = 0
+	}
+	return asError(e)
+}
 
-// Reason is the reason phrase to answer with.
-func (e *ParseError) Reason() string { panic("todo") }
+// answerable: no answer is made to a response, to an ACK (RFC 3261 17.1.1.2),
+// or without a Via.
+func (m *Message) answerable() bool {
+	return m.IsRequest() && m.Method != "ACK" && m.find(key{id: hdrVia}) != nil
+}
+
+// once are the headers that say who we talk to and about what: two of them
+// would let two elements understand two different messages.
+const once = 1<<hdrFrom | 1<<hdrTo | 1<<hdrCallID | 1<<hdrCSeq | 1<<hdrMaxForwards | 1<<hdrContentType |
+	1<<hdrEvent | 1<<hdrReferTo | 1<<hdrReferredBy | 1<<hdrSessionExpires
+
+func (m *Message) check() *ParseError {
+	var seen uint32
+	for i := range m.headers {
+		h := &m.headers[i]
+		bit := uint32(1) << h.id
+		if seen&bit&once != 0 {
+			return &ParseError{Header: headerNames[h.id], Offset: int(h.off), Msg: "more than one", Status: 400}
+		}
+		seen |= bit
+	}
+	_, viaErr := m.Via()
+	_, fromErr := m.From()
+	_, toErr := m.To()
+	_, idErr := m.CallID()
+	cseq, seqErr := m.CSeq()
+	_, hopsErr := m.MaxForwards()
+	for _, err := range [...]error{viaErr, fromErr, toErr, idErr, seqErr, hopsErr} {
+		if e, bad := err.(*ParseError); bad {
+			return e
+		}
+	}
+	if !m.IsRequest() {
+		return nil
+	}
+	if cseq.Method != m.Method {
+		return &ParseError{Header: "CSeq", Offset: int(m.find(key{id: hdrCSeq}).off), Msg: "not the method of the request", Status: 400}
+	}
+	return m.checkURI()
+}
+
+func (m *Message) checkURI() *ParseError {
+	at := len(m.Method) + 1
+	u, e := parseURI(m.RequestURI)
+	switch {
+	case e != nil:
+		e.Header = "Request-URI"
+		return e.shift(at)
+	case u.Headers != "":
+		// RFC 3261 19.1.1: not allowed there, and never to be obeyed.
+		return refuse("Request-URI", at+strings.IndexByte(m.RequestURI, '?'), "headers not allowed")
+	}
+	switch u.Scheme {
+	case "sip", "sips", "tel", "urn":
+		return nil
+	}
+	return &ParseError{Header: "Request-URI", Offset: at, Msg: "scheme not served", Status: 416}
+}

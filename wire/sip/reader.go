@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"errors"
 	"io"
 )
@@ -9,17 +10,139 @@ import (
 // begins is lost: close the connection.
 var ErrFraming = errors.New("sip: stream framing lost")
 
-// Reader cuts a stream into messages (RFC 3261 18.3).
+// Reader cuts a stream into messages (RFC 3261 18.3). It is used by one
+// goroutine.
 type Reader struct {
 	// Ping is called for each double CRLF between messages (RFC 5626 3.5.1);
 	// the answer is one CRLF. nil ignores them.
 	Ping func()
+
+	src  io.Reader
+	lim  Limits
+	buf  []byte // what was read and not yet consumed
+	lost bool
 }
 
 // NewReader reads messages from r.
-func NewReader(r io.Reader, lim Limits) *Reader { panic("todo") }
+func NewReader(r io.Reader, lim Limits) *Reader {
+	return &Reader{src: r, lim: lim.withDefaults()}
+}
 
-// Read gives the next message, or the error of the stream (io.EOF at a clean
-// end). A message that is refused gives a *ParseError, with the message when an answer can be
-// made of it, as Parse does; the next Read goes on behind it, or returns ErrFraming.
-func (r *Reader) Read() (*Message, error) { panic("todo") }
+// Read gives the next message, or the error of the stream: io.EOF at a clean
+// end, io.ErrUnexpectedEOF within a message. A message that is refused gives a
+// *ParseError, with the message when an answer can be made of it, as Parse
+// does; the next Read goes on behind it, or returns ErrFraming.
+func (r *Reader) Read() (*Message, error) {
+	if r.lost {
+		return nil, ErrFraming
+	}
+	if err := r.skipBreaks(); err != nil {
+		return nil, err
+	}
+	end, err := r.headEnd()
+	if err != nil {
+		return nil, err
+	}
+	p := parser{lim: r.lim}
+	m := p.head(r.buf[:end])
+	if m == nil {
+		r.lost = true
+		return nil, p.err
+	}
+	if p.length < 0 && !p.broken {
+		p.refuse("Content-Length", end, "missing on a stream")
+		p.broken = true
+	}
+	if size := end + max(p.length, 0); size > r.lim.Message || p.length > r.lim.Body {
+		p.refuseWith(413, "", end, "body too large")
+		p.broken = true
+	}
+	if p.broken {
+		r.lost = true
+		return p.result(m)
+	}
+	if err := r.fill(end + p.length); err != nil {
+		return nil, err
+	}
+	p.body(m, r.buf[end:end+p.length], end)
+	r.consume(end + p.length)
+	return p.result(m)
+}
+
+// skipBreaks consumes the line breaks before a message and reports pings.
+func (r *Reader) skipBreaks() error {
+	breaks := 0
+	for {
+		n := leadingBreaks(r.buf)
+		for _, c := range r.buf[:n] {
+			if c != '\n' {
+				continue
+			}
+			if breaks++; breaks%2 == 0 && r.Ping != nil {
+				r.Ping()
+			}
+		}
+		r.consume(n)
+		if len(r.buf) > 0 {
+			return nil
+		}
+		if err := r.more(); err != nil {
+			return err
+		}
+	}
+}
+
+// headEnd reads until the empty line behind the headers and tells where the
+// body begins.
+func (r *Reader) headEnd() (int, error) {
+	for seen := 0; ; {
+		if i := bytes.Index(r.buf[seen:], []byte("\r\n\r\n")); i >= 0 {
+			return seen + i + 4, nil
+		}
+		if len(r.buf) >= r.lim.Message {
+			r.lost = true
+			return 0, &ParseError{Offset: len(r.buf), Msg: "headers without end"}
+		}
+		seen = max(len(r.buf)-3, 0)
+		if err := r.fill(len(r.buf) + 1); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// fill reads until the buffer holds n bytes of the message it has begun.
+func (r *Reader) fill(n int) error {
+	for len(r.buf) < n {
+		switch err := r.more(); {
+		case err == io.EOF:
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// more reads once. The buffer doubles from 4 KiB and cannot outgrow twice the
+// limit of a message, since no caller asks for more.
+func (r *Reader) more() error {
+	if len(r.buf) == cap(r.buf) {
+		grown := make([]byte, len(r.buf), max(4096, 2*len(r.buf)))
+		copy(grown, r.buf)
+		r.buf = grown
+	}
+	n, err := r.src.Read(r.buf[len(r.buf):cap(r.buf)])
+	r.buf = r.buf[:len(r.buf)+n]
+	if n > 0 {
+		return nil // the error, if any, comes again
+	}
+	if err == nil {
+		return io.ErrNoProgress
+	}
+	return err
+}
+
+// consume drops the first n bytes; what remains moves to the front.
+func (r *Reader) consume(n int) {
+	r.buf = r.buf[:copy(r.buf, r.buf[n:])]
+}

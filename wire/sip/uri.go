@@ -1,5 +1,10 @@
 package sip
 
+import (
+	"strconv"
+	"strings"
+)
+
 // URI is a sip, sips or tel URI, or any other in which User is all that
 // follows the scheme. Strings are as on the wire, escapes left in place,
 // except Scheme, which is in lower case, and Host, which comes without the
@@ -15,10 +20,266 @@ type URI struct {
 }
 
 // ParseURI reads an absolute URI.
-func ParseURI(s string) (URI, error) { panic("todo") }
+func ParseURI(s string) (URI, error) {
+	u, e := parseURI(s)
+	return u, asError(e)
+}
 
-// String writes the URI.
-func (u URI) String() string { panic("todo") }
+func parseURI(s string) (URI, *ParseError) {
+	colon := strings.IndexByte(s, ':')
+	if colon <= 0 {
+		return URI{}, refuse("", 0, "URI without scheme")
+	}
+	rest := s[colon+1:]
+	var u URI
+	var e *ParseError
+	switch scheme := s[:colon]; {
+	case sameFold(scheme, "sip"):
+		u, e = parseSIP("sip", rest)
+	case sameFold(scheme, "sips"):
+		u, e = parseSIP("sips", rest)
+	case sameFold(scheme, "tel"):
+		u, e = parseTel(rest)
+	default:
+		u, e = parseOther(scheme, rest)
+	}
+	if e != nil {
+		return URI{}, e.shift(colon + 1)
+	}
+	return u, nil
+}
+
+func parseSIP(scheme, s string) (URI, *ParseError) {
+	u := URI{Scheme: scheme}
+	at := 0
+	if i := strings.IndexByte(s, '@'); i >= 0 {
+		user := s[:i]
+		switch n := clsUser.span(user); {
+		case i == 0:
+			return URI{}, refuse("", 0, "empty user part")
+		case n < i:
+			return URI{}, refuse("", n, "malformed user part")
+		}
+		u.User, u.Password, _ = strings.Cut(user, ":")
+		at = i + 1
+	}
+	host, n, msg := parseHost(s[at:])
+	if msg != "" {
+		return URI{}, refuse("", at, msg)
+	}
+	u.Host = host
+	at += n
+	if at < len(s) && s[at] == ':' {
+		port, n, msg := parsePort(s[at+1:])
+		if msg != "" {
+			return URI{}, refuse("", at+1, msg)
+		}
+		u.Port = port
+		at += 1 + n
+	}
+	e := u.parseTail(s[at:])
+	if e == nil {
+		e = checkEscapes(s).shift(-at)
+	}
+	return u, e.shift(at)
+}
+
+// parseTail reads ";params?headers".
+func (u *URI) parseTail(s string) *ParseError {
+	params := s
+	if i := strings.IndexByte(s, '?'); i >= 0 {
+		params, u.Headers = s[:i], s[i+1:]
+		if n := span(u.Headers, inURI); n < len(u.Headers) {
+			return refuse("", i+1+n, "malformed URI headers")
+		}
+	}
+	if params != "" && params[0] != ';' {
+		return refuse("", 0, "malformed host or port")
+	}
+	for i := 0; i < len(params); {
+		name := clsParam.span(params[i+1:])
+		i += 1 + name
+		if name == 0 {
+			return refuse("", i, "empty or malformed URI parameter")
+		}
+		if i < len(params) && params[i] == '=' {
+			i += 1 + clsParam.span(params[i+1:])
+		}
+		if i < len(params) && params[i] != ';' {
+			return refuse("", i, "malformed URI parameter")
+		}
+	}
+	u.Params = Params(params)
+	return nil
+}
+
+func parseTel(s string) (URI, *ParseError) {
+	number, _, _ := strings.Cut(s, ";")
+	n := 0
+	for n < len(number) && (clsHex.has(number[n]) || strings.IndexByte("+*#-.()", number[n]) >= 0) {
+		n++
+	}
+	if n == 0 || n < len(number) {
+		return URI{}, refuse("", n, "malformed telephone number")
+	}
+	u := URI{Scheme: "tel", User: number}
+	e := u.parseTail(s[n:])
+	if e == nil {
+		e = checkEscapes(s).shift(-n)
+	}
+	return u, e.shift(n)
+}
+
+// parseOther carries a URI we do not read: urn:service:sos, http://…
+func parseOther(scheme, s string) (URI, *ParseError) {
+	first := lower(scheme[0])
+	if first < 'a' || 'z' < first || !clsToken.all(scheme) {
+		return URI{}, refuse("", -1-len(scheme), "malformed URI scheme")
+	}
+	switch n := span(s, inURI); {
+	case s == "":
+		return URI{}, refuse("", 0, "empty URI")
+	case n < len(s):
+		return URI{}, refuse("", n, "malformed URI")
+	}
+	return URI{Scheme: strings.ToLower(scheme), User: s}, nil
+}
+
+// inURI tells what may stand in some URI: no blank, quote, angle bracket,
+// control character or byte beyond ASCII (RFC 3986 2).
+func inURI(c byte) bool {
+	return c > ' ' && c < 0x7f && c != '"' && c != '<' && c != '>' && c != '\\'
+}
+
+func span(s string, in func(byte) bool) int {
+	for i := range len(s) {
+		if !in(s[i]) {
+			return i
+		}
+	}
+	return len(s)
+}
+
+func checkEscapes(s string) *ParseError {
+	for at := 0; ; {
+		i := strings.IndexByte(s[at:], '%')
+		if i < 0 {
+			return nil
+		}
+		at += i + 1
+		if at+2 > len(s) || !clsHex.has(s[at]) || !clsHex.has(s[at+1]) {
+			return refuse("", at-1, "malformed escape in URI")
+		}
+	}
+}
+
+// parseHost reads the host that s begins with and tells how long it is.
+func parseHost(s string) (host string, n int, msg string) {
+	if s != "" && s[0] == '[' {
+		end := strings.IndexByte(s, ']')
+		if end < 0 || !isIPv6(s[1:end]) {
+			return "", 0, "malformed IPv6 reference"
+		}
+		return s[1:end], end + 1, ""
+	}
+	n = clsHost.span(s)
+	if n == 0 {
+		return "", 0, "no host"
+	}
+	return s[:n], n, ""
+}
+
+// isIPv6 checks the characters, not the address: the grammar of RFC 3261 let
+// three colons in a row pass (RFC 5118 4.10), and old senders write them.
+// Whoever dials the address will find out.
+func isIPv6(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !clsHex.has(c) && c != ':' && c != '.' {
+			return false
+		}
+	}
+	return len(s) < 48 && strings.Count(s, ":") >= 2
+}
+
+// parsePort reads the port that s begins with and tells how long it is.
+func parsePort(s string) (port uint16, n int, msg string) {
+	v, n, ok := parseDigits(s, 65535)
+	switch {
+	case n == 0:
+		return 0, 0, "no port after the colon"
+	case !ok || v == 0:
+		return 0, 0, "port out of range"
+	}
+	return uint16(v), n, ""
+}
+
+// appendHostPort writes host[:port], an IPv6 address in brackets.
+func appendHostPort(b []byte, host string, port uint16) []byte {
+	if strings.IndexByte(host, ':') >= 0 {
+		b = append(append(append(b, '['), host...), ']')
+	} else {
+		b = append(b, host...)
+	}
+	if port != 0 {
+		b = strconv.AppendUint(append(b, ':'), uint64(port), 10)
+	}
+	return b
+}
 
 // HostPort is host or host:port, an IPv6 address in brackets.
-func (u URI) HostPort() string { panic("todo") }
+func (u URI) HostPort() string { return string(appendHostPort(nil, u.Host, u.Port)) }
+
+// String writes the URI.
+func (u URI) String() string { return string(u.append(make([]byte, 0, 96))) }
+
+func (u URI) append(b []byte) []byte {
+	b = append(append(b, u.Scheme...), ':')
+	b = append(b, u.User...)
+	if u.Host != "" {
+		if u.Password != "" {
+			b = append(append(b, ':'), u.Password...)
+		}
+		if u.User != "" {
+			b = append(b, '@')
+		}
+		b = appendHostPort(b, u.Host, u.Port)
+	}
+	b = append(b, u.Params...)
+	if u.Headers != "" {
+		b = append(append(b, '?'), u.Headers...)
+	}
+	return b
+}
+
+// Header gives a header that the URI asks for (RFC 3261 19.1.1), its escapes
+// resolved: Replaces in Refer-To. Never put one into a request unseen.
+func (u URI) Header(name string) (value string, ok bool) {
+	for rest := u.Headers; rest != ""; {
+		var field string
+		field, rest, _ = strings.Cut(rest, "&")
+		if k, v, _ := strings.Cut(field, "="); sameFold(Unescape(k), name) {
+			return Unescape(v), true
+		}
+	}
+	return "", false
+}
+
+// Unescape resolves the %xx escapes of a part of a URI. An escape that is
+// none stays as it is.
+func Unescape(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if v, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b = append(b, byte(v))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}
