@@ -1,0 +1,119 @@
+package app
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tandemgw/tandem/base/obs"
+)
+
+// metrics serves the figures of every part to Prometheus. The parts count;
+// this only gives their counters names and labels, all of them bounded.
+func (n *Node) metrics() http.Handler {
+	registry := obs.NewRegistry()
+	registry.MustRegister(collector{n})
+	return obs.MetricsHandler(registry)
+}
+
+// collector reads the parts' counters when Prometheus asks.
+type collector struct{ n *Node }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("tandem_"+name, help, labels, nil)
+}
+
+var (
+	descLive       = desc("calls_live", "Calls in progress.")
+	descCalls      = desc("calls_total", "Calls since the start, by how far they came.", "outcome")
+	descRetries    = desc("call_retries_total", "Attempts after the first one of a call.")
+	descUnmatched  = desc("requests_unmatched_total", "In-dialog requests answered 481.")
+	descPanics     = desc("call_panics_total", "Calls ended by a defect of ours.")
+	descStrangers  = desc("strangers_total", "Messages and connections of sources that no peer's allow-list holds.")
+	descPeerUp     = desc("peer_up", "1 when the peer answers OPTIONS.", "peer", "side")
+	descPeerCalls  = desc("peer_calls_live", "Calls in progress through the peer.", "peer", "side")
+	descRequests   = desc("sip_requests_total", "SIP requests, by method and direction.", "method", "direction")
+	descResponses  = desc("sip_responses_total", "SIP responses, by class and direction.", "class", "direction")
+	descSIPDrops   = desc("sip_drops_total", "SIP messages not acted on, by cause.", "cause")
+	descConns      = desc("sip_connections", "Open stream connections.")
+	descTx         = desc("sip_transactions", "Live transactions, lingering ones included.", "role")
+	descRecords    = desc("records_written_total", "Entries of call records made durable.")
+	descCommits    = desc("records_commits_total", "Commits to disk that served them.")
+	descRefused    = desc("records_refused_total", "Calls refused because their record could not be made durable.")
+	descWaiting    = desc("records_waiting", "Entries waiting for the disk.")
+	descMediaPorts = desc("media_ports", "Media ports, by state.", "state")
+)
+
+// Describe is empty on purpose: peers come and go, so the collector is unchecked.
+func (collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect reads all counters.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	if !c.n.ready.Load() {
+		return
+	}
+	emit := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, kind, v, labels...)
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		emit(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v int, labels ...string) {
+		emit(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	c.collectCalls(count, gauge)
+	c.collectSIP(count, gauge)
+
+	spool := c.n.spool.Counters()
+	count(descRecords, spool.Written)
+	count(descCommits, spool.Commits)
+	count(descRefused, spool.Refused)
+	gauge(descWaiting, spool.Waiting)
+}
+
+type (
+	countFunc func(d *prometheus.Desc, v uint64, labels ...string)
+	gaugeFunc func(d *prometheus.Desc, v int, labels ...string)
+)
+
+func (c collector) collectCalls(count countFunc, gauge gaugeFunc) {
+	calls := c.n.calls.Counters()
+	gauge(descLive, calls.Live)
+	count(descCalls, calls.Begun, "begun")
+	count(descCalls, calls.Answered, "answered")
+	count(descCalls, calls.Refused, "refused")
+	count(descCalls, calls.Failed, "failed")
+	count(descRetries, calls.Retried)
+	count(descUnmatched, calls.Unmatched)
+	count(descPanics, calls.Panics)
+	count(descStrangers, c.n.peers.Strangers())
+	for _, p := range c.n.peers.Health() {
+		up := 0
+		if p.State == "up" {
+			up = 1
+		}
+		gauge(descPeerUp, up, p.Peer, string(p.Side))
+		gauge(descPeerCalls, p.Calls, p.Peer, string(p.Side))
+	}
+}
+
+func (c collector) collectSIP(count countFunc, gauge gaugeFunc) {
+	sip := c.n.stack.Counters()
+	for method, v := range sip.RequestsIn {
+		count(descRequests, v, method, "in")
+	}
+	for method, v := range sip.RequestsOut {
+		count(descRequests, v, method, "out")
+	}
+	for class := 1; class < len(sip.ResponsesIn); class++ {
+		label := string(rune('0'+class)) + "xx"
+		count(descResponses, sip.ResponsesIn[class], label, "in")
+		count(descResponses, sip.ResponsesOut[class], label, "out")
+	}
+	for cause, v := range sip.Drops {
+		count(descSIPDrops, v, cause)
+	}
+	gauge(descConns, sip.Connections)
+	gauge(descTx, sip.ClientTx, "client")
+	gauge(descTx, sip.ServerTx, "server")
+}

@@ -1,0 +1,362 @@
+// Package app wires the planes into a node: the process behind `tandem
+// serve`, which serves one service region.
+//
+// It reads the configuration (config.go), starts the parts in order and stops
+// them in reverse. Nothing of a call is decided here. Start reading at New,
+// which is the order of things.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/edge/call"
+	"github.com/tandemgw/tandem/edge/peer"
+	"github.com/tandemgw/tandem/edge/record"
+	"github.com/tandemgw/tandem/edge/relay"
+	"github.com/tandemgw/tandem/edge/trace"
+	"github.com/tandemgw/tandem/front/ops"
+	link "github.com/tandemgw/tandem/link/record"
+	"github.com/tandemgw/tandem/link/snapshot"
+	"github.com/tandemgw/tandem/wire/rtp"
+	"github.com/tandemgw/tandem/wire/sip"
+)
+
+// Node is one running node.
+type Node struct {
+	cfg     *Config      // RO
+	log     *slog.Logger // RO
+	version string       // RO
+	started time.Time    // RO
+
+	certificates certificates // RO set, each reloads itself
+	snapshot     *snapshot.Snapshot
+	spool        *record.Spool
+	traces       *trace.Ring
+	engine       *rtp.Engine
+	peers        *peer.Set
+	calls        *call.Set
+	stack        *sip.Stack
+	control      *ops.Server
+
+	draining atomic.Bool
+	ready    atomic.Bool
+	stops    []func() // in the order of starting; run in reverse
+}
+
+// New starts a node. When it returns without an error the node takes calls;
+// with one, everything it had started is stopped again and the error says in
+// one sentence what to do.
+func New(cfg *Config, log *slog.Logger, version string) (*Node, error) {
+	n := &Node{cfg: cfg, log: log, version: version, started: time.Now()}
+	for _, start := range []func() error{
+		n.lockData,
+		n.openSpool,
+		n.loadCertificates,
+		n.compile,
+		n.openControl,
+		n.openMedia,
+		n.openSignalling,
+	} {
+		if err := start(); err != nil {
+			n.stop()
+			return nil, err
+		}
+	}
+	n.ready.Store(true)
+	n.log.Info("node is ready", obs.KeyNode, cfg.Node.Name, obs.KeyRegion, cfg.Node.Region, obs.KeyRevision, n.snapshot.Revision)
+	return n, nil
+}
+
+// Run serves until ctx is done, then drains: new calls get 503, those in
+// progress end by themselves or, after the configured time, are ended.
+func (n *Node) Run(ctx context.Context) error {
+	<-ctx.Done()
+	n.draining.Store(true)
+	live := n.calls.Counters().Live
+	n.log.Info("draining", obs.KeyNode, n.cfg.Node.Name, obs.KeyCount, live, obs.KeyDuration, n.cfg.Node.Drain)
+	n.peers.Drain()
+	deadline, cancel := context.WithTimeout(context.Background(), n.cfg.Node.Drain)
+	defer cancel()
+	n.calls.Drain(deadline)
+	n.stop()
+	n.log.Info("node has ended", obs.KeyNode, n.cfg.Node.Name)
+	return nil
+}
+
+// Reload reads the certificates' files again; new connections use them at
+// once. What cannot be read leaves the old one in force.
+func (n *Node) Reload() error { return n.certificates.reload() }
+
+// Close stops the node without draining.
+func (n *Node) Close() { n.stop() }
+
+// stop ends what was started, last first.
+func (n *Node) stop() {
+	for i := len(n.stops) - 1; i >= 0; i-- {
+		n.stops[i]()
+	}
+	n.stops = nil
+}
+
+// onStop remembers how to end a part.
+func (n *Node) onStop(f func()) { n.stops = append(n.stops, f) }
+
+func (n *Node) lockData() error {
+	release, err := lock(n.cfg.Node.Data)
+	if err != nil {
+		return err
+	}
+	n.onStop(release)
+	return nil
+}
+
+func (n *Node) openSpool() error {
+	spool, err := record.Open(record.Config{
+		Dir: n.cfg.Node.Data, Node: n.cfg.Node.Name, Region: n.cfg.Node.Region, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.spool = spool
+	n.onStop(func() {
+		if err := spool.Close(); err != nil {
+			n.log.Error("close call records", obs.KeyError, err)
+		}
+	})
+	return nil
+}
+
+func (n *Node) loadCertificates() error {
+	n.certificates = certificates{}
+	for _, l := range n.cfg.SIP.Listeners {
+		if l.Certificate == nil {
+			continue
+		}
+		if err := n.certificates.add(l.Name, *l.Certificate); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) compile() error {
+	snap, err := n.cfg.Snapshot(1)
+	if err != nil {
+		return fmt.Errorf("compile the gateway: %w", err)
+	}
+	n.snapshot = snap
+	return nil
+}
+
+// openControl serves the control socket from the very start, so that a node
+// that hangs in its start can be asked why.
+func (n *Node) openControl() error {
+	n.traces = trace.New(trace.Config{})
+	server, err := ops.Listen(n.cfg.Node.Socket(), ops.Handler(n.api()), n.log)
+	if err != nil {
+		return err
+	}
+	n.control = server
+	n.onStop(func() {
+		if err := server.Close(); err != nil {
+			n.log.Warn("close control socket", obs.KeyError, err)
+		}
+	})
+	return n.openMetrics()
+}
+
+// openMetrics serves Prometheus on an address of its own, where one is set.
+func (n *Node) openMetrics() error {
+	at := n.cfg.Node.Metrics
+	if !at.IsValid() {
+		return nil
+	}
+	listener, err := net.Listen("tcp", at.String())
+	if err != nil {
+		return fmt.Errorf("listen for Prometheus on %s: %w; choose another node.metrics or leave it out", at, err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", n.metrics())
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelWarn)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			n.log.Error("serve metrics", obs.KeyError, err)
+		}
+	}()
+	n.onStop(func() {
+		_ = server.Close() // nothing is lost: scrapes come again
+		<-done
+	})
+	return nil
+}
+
+func (n *Node) openMedia() error {
+	cfg := rtp.Config{Threads: n.cfg.Media.Threads, Quarantine: n.cfg.Media.Quarantine}
+	for _, i := range n.cfg.Media.Interfaces {
+		cfg.Interfaces = append(cfg.Interfaces, rtp.Interface{
+			Name: string(i.Side), Bind: i.Bind, Advertise: i.Advertise,
+			PortMin: i.Ports.Min, PortMax: i.Ports.Max,
+			Allow: n.snapshot.MediaSources(i.Side),
+		})
+	}
+	engine, err := rtp.New(cfg)
+	if err != nil {
+		return fmt.Errorf("open media: %w", err)
+	}
+	n.engine = engine
+	n.onStop(func() {
+		if err := engine.Close(); err != nil {
+			n.log.Warn("close media", obs.KeyError, err)
+		}
+	})
+	return nil
+}
+
+// openSignalling makes peers, calls and the stack, which know each other, and
+// lets traffic in when all three stand.
+func (n *Node) openSignalling() error {
+	roots, err := loadRoots(n.cfg.SIP.Roots)
+	if err != nil {
+		return err
+	}
+	var servers []string
+	for _, s := range n.cfg.SIP.DNS {
+		servers = append(servers, s.String())
+	}
+	resolver, err := sip.NewResolver(sip.ResolverConfig{Servers: servers})
+	if err != nil {
+		return fmt.Errorf("set up DNS: %w", err)
+	}
+	listeners := n.listeners()
+	n.peers = peer.NewSet(peer.Config{
+		Region: n.cfg.Node.Region, Listeners: listeners, Resolver: resolver,
+		Roots: roots, Interval: n.cfg.SIP.Options, Product: n.product(), Log: n.log,
+	})
+	n.peers.Apply(n.snapshot)
+	n.onStop(n.peers.Close)
+	n.calls = call.NewSet(call.Config{
+		Node: n.cfg.Node.Name, Region: n.cfg.Node.Region, Peers: n.peers, Relay: relay.New(n.engine),
+		Interfaces: map[link.Side]string{link.Side(snapshot.Operator): string(snapshot.Operator), link.Side(snapshot.Cloud): string(snapshot.Cloud)},
+		Snapshot:   func() *snapshot.Snapshot { return n.snapshot },
+		Records:    n.spool, Traces: n.traces, Product: n.product(), Log: n.log,
+	})
+	stack, err := sip.NewStack(sip.StackConfig{
+		Listeners: listeners,
+		Admit:     n.peers.Admit,
+		Handle:    n.calls.Handle, HandleAck: n.calls.HandleAck, HandleStray: n.calls.HandleStray,
+		Tap: n.calls.Tap,
+		Log: n.log,
+	})
+	if err != nil {
+		return fmt.Errorf("listen for SIP: %w", err)
+	}
+	n.stack = stack
+	n.onStop(func() {
+		if err := stack.Close(); err != nil {
+			n.log.Warn("close SIP", obs.KeyError, err)
+		}
+	})
+	n.calls.Start(stack)
+	n.peers.Start(stack)
+	n.onStop(func() {
+		// Without a drain: what still lives is ended at once, with a BYE and
+		// a record.
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		n.calls.Drain(now)
+	})
+	return nil
+}
+
+// product is what X-MS-SBC and User-Agent say of us.
+func (n *Node) product() string { return "Tandem/Gateway/" + n.version }
+
+func (n *Node) listeners() []sip.Listener {
+	var out []sip.Listener
+	for _, l := range n.cfg.SIP.Listeners {
+		out = append(out, sip.Listener{
+			Name: l.Name, Side: string(l.Side), Transport: transports[l.Transport],
+			Bind: l.Bind, Advertise: l.Advertise, Certificate: n.certificates.get(l.Name),
+		})
+	}
+	return out
+}
+
+var transports = map[string]sip.Transport{"udp": sip.UDP, "tcp": sip.TCP, "tls": sip.TLS}
+
+// api is what the control socket shows.
+func (n *Node) api() ops.Config {
+	return ops.Config{
+		Calls: liveCalls{n}, Records: n.spool, Traces: n.traces, Peers: livePeers{n},
+		Health: n.health, Metrics: n.metrics(), Log: n.log,
+	}
+}
+
+// health tells how the node stands.
+func (n *Node) health() ops.Health {
+	h := ops.Health{
+		State: ops.Starting, Node: n.cfg.Node.Name, Region: n.cfg.Node.Region,
+		Version: n.version, Started: n.started, Revision: n.snapshot.Revision,
+	}
+	if !n.ready.Load() {
+		return h
+	}
+	h.State = ops.Ready
+	if n.draining.Load() {
+		h.State = ops.Draining
+	}
+	h.Calls = n.calls.Counters().Live
+	for _, l := range n.cfg.SIP.Listeners {
+		h.Listeners = append(h.Listeners, ops.Listener{
+			Name: l.Name, Side: string(l.Side), Transport: l.Transport,
+			Address: n.stack.Addr(l.Name).String(), Advertise: l.Advertise,
+		})
+	}
+	return h
+}
+
+// liveCalls and livePeers answer the control socket while the node starts,
+// when there are none yet.
+type (
+	liveCalls struct{ n *Node }
+	livePeers struct{ n *Node }
+)
+
+func (l liveCalls) Live() []link.LiveCall {
+	if !l.n.ready.Load() {
+		return nil
+	}
+	return l.n.calls.Live()
+}
+
+func (l liveCalls) Hangup(id string) error {
+	if !l.n.ready.Load() {
+		return errStarting
+	}
+	return l.n.calls.Hangup(id)
+}
+
+func (l livePeers) Health() []link.PeerHealth {
+	if !l.n.ready.Load() {
+		return nil
+	}
+	return l.n.peers.Health()
+}
+
+// SocketOf gives the control socket of a data folder.
+func SocketOf(data string) string { return filepath.Join(data, "control.sock") }
+
+// mode of the data folder: records name who called whom.
+const dataMode os.FileMode = 0o700

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tandemgw/tandem/app"
+	"github.com/tandemgw/tandem/base/obs"
+)
+
+func newServe() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "serve -c tandem.yaml",
+		Short: "Run a node of the gateway",
+		Long: `Run a node: it serves one service region until SIGTERM or Ctrl-C, then drains.
+SIGHUP reads the certificates' files again.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := app.LoadConfig(file)
+			if err != nil {
+				return err
+			}
+			log, err := obs.NewLogger(os.Stderr, cfg.Node.Log.Level, cfg.Node.Log.Format)
+			if err != nil {
+				return err
+			}
+			for _, w := range cfg.Warnings {
+				log.Warn(w.String())
+			}
+			node, err := app.New(cfg, log, version())
+			if err != nil {
+				return err
+			}
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
+			go func() {
+				for range hup {
+					if err := node.Reload(); err != nil {
+						log.Error("certificates were not all read again; those keep what they had", obs.KeyError, err)
+						continue
+					}
+					log.Info("certificates were read again")
+				}
+			}()
+			return node.Run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "tandem.yaml", "configuration of the node")
+	return cmd
+}
+
+func newConfig() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Look at a node's configuration"}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "check FILE",
+		Short: "Print everything that is wrong in a configuration, with line and column",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, problems := app.Check(args[0])
+			wrong := 0
+			for _, p := range problems {
+				if !p.Warning {
+					wrong++
+				}
+				if _, err := fmt.Fprintln(cmd.OutOrStdout(), p); err != nil {
+					return err
+				}
+			}
+			if wrong > 0 {
+				return fmt.Errorf("%s has %d mistakes", args[0], wrong)
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is good\n", args[0])
+			return err
+		},
+	})
+	return cmd
+}
+
+// version is the module's version, or the commit of a build from a checkout.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "0.0.0-" + s.Value[:12]
+		}
+	}
+	return "0.0.0-dev"
+}

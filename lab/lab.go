@@ -1,0 +1,86 @@
+// Package lab runs the whole world on one machine: two nodes of the gateway as
+// processes of their own, a Teams phone system, an operator's core with two
+// sites, DNS and a private certificate authority, all on loopback. It places
+// calls, listens to them, kills a region, and says what it found.
+//
+// Run is the whole of it. world.go builds the far sides and the configuration
+// of the nodes, node.go starts and kills them, scenario.go places the calls,
+// verdict.go judges, show.go is what a person sees. The lab knows a node only
+// as an operator does: its configuration file, its control socket, its signals.
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Options are what `tandem lab` takes.
+type Options struct {
+	Once    bool          // end with the verdict instead of staying up
+	JSON    bool          // print the verdict as JSON and nothing else on Out
+	Out     io.Writer     // what a person reads, or the JSON
+	Err     io.Writer     // what goes wrong on the way
+	Node    []string      // the command that runs a node; "serve -c FILE" is appended
+	Dir     string        // where files go; empty: a temporary folder, removed at the end
+	Options time.Duration // interval of OPTIONS everywhere; 0: 2 s
+	Log     *slog.Logger  // of the sandbox; nil discards
+}
+
+// ErrVerdict is returned by Run when the world ran and the verdict is bad.
+var ErrVerdict = errors.New("the lab's verdict is bad")
+
+// optionsInterval is how often everybody asks everybody in the lab: short
+// enough that a dead region is noticed within seconds, long enough that two
+// cores do not notice.
+const optionsInterval = 2 * time.Second
+
+// Run builds the world, tries it, prints the verdict and, unless Once, keeps
+// the world up until ctx is done. Everything it started is ended when it
+// returns.
+func Run(ctx context.Context, opt Options) error {
+	if opt.Options == 0 {
+		opt.Options = optionsInterval
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	show := newShow(opt.Out, opt.JSON)
+	defer show.close()
+
+	began := time.Now()
+	world, err := build(ctx, opt, show)
+	if err != nil {
+		return err
+	}
+	defer world.close()
+
+	verdict, err := world.try(ctx, show)
+	if err != nil {
+		return err
+	}
+	verdict.Took = time.Since(began)
+	if opt.JSON {
+		enc := json.NewEncoder(opt.Out)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(verdict); err != nil {
+			return fmt.Errorf("write verdict: %w", err)
+		}
+	} else {
+		verdict.print(show)
+	}
+	if !opt.Once && ctx.Err() == nil {
+		world.guide(show)
+		<-ctx.Done()
+		show.line("")
+		show.line("ending the world …")
+	}
+	if !verdict.OK {
+		return ErrVerdict
+	}
+	return nil
+}
