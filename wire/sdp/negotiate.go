@@ -1,8 +1,13 @@
 package sdp
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -12,16 +17,17 @@ var (
 	ErrNoAudio   = errors.New("sdp: no audio stream that can be carried")
 	ErrNoCodec   = errors.New("sdp: no codec in common")
 	ErrNoKeys    = errors.New("sdp: SRTP keys missing or of no known suite")
-	ErrCleartext = errors.New("sdp: SRTP offered where only RTP is allowed")
+	ErrCleartext = errors.New("sdp: SRTP where only RTP is configured")
 	ErrMismatch  = errors.New("sdp: answer does not fit the offer")
-	ErrNoAddress = errors.New("sdp: no usable connection address")
+	ErrNoAddress = errors.New("sdp: no literal unicast address")
 )
 
-// Suite is the SRTP suite we offer and accept (RFC 4568).
+// Suite is the SRTP suite we offer and accept (RFC 4568 6.2.1): every far side
+// of the gateway has it.
 const Suite = "AES_CM_128_HMAC_SHA1_80"
 
-// SecretSize is the length of End.Secret: the longest master key and salt.
-const SecretSize = 46
+// SecretSize is how many random bytes Suite needs: 16 of key, 14 of salt.
+const SecretSize = 30
 
 // End is our end of one leg: everything of ours that a description sent there
 // contains.
@@ -29,13 +35,90 @@ type End struct {
 	ID     uint64         // o= session id, constant for the leg
 	RTP    netip.AddrPort // where the side shall send RTP
 	RTCP   netip.AddrPort // and RTCP
-	Secret []byte         // SecretSize random bytes to make keys of; nil = plain RTP
+	Secret []byte         // SecretSize random bytes, constant for the leg; nil = plain RTP
 	Codecs []string       // allow-list by gateway names: PCMA, PCMU, G722, G722_2, SILK_8, SILK_16
 	// InactiveOnly turns every direction but sendrecv into inactive, for a side
 	// that understands no other form of hold.
 	InactiveOnly bool
 	Sent         *Session // what we sent on this leg last; nil at first
 	Received     *Session // what the side sent last; nil at first
+}
+
+// Offer builds our offer to one side out of the other side's description
+// (its offer, or its answer when the offer was delayed).
+//
+// The m-lines keep their number and order (RFC 3264 section 8). The first live
+// audio section is carried, in its order of codecs less those that are not
+// allowed; every other section is refused with port 0. When the result has the
+// Version of to.Sent, the side has nothing new to hear.
+func Offer(from *Session, to End) (*Session, error) {
+	i := from.audio()
+	if i < 0 {
+		return nil, ErrNoAudio
+	}
+	src := &from.Media[i]
+	codecs := to.allow(src.Codecs)
+	if !hasVoice(codecs) {
+		return nil, ErrNoCodec
+	}
+	m := to.media(src, to.proto())
+	m.Codecs = to.number(codecs)
+	m.Direction = to.direction(src.held())
+	if to.Secret != nil {
+		m.Crypto = []Crypto{to.crypto("1")}
+	}
+	s := to.session(from.Media, i, m)
+	if to.Sent != nil {
+		for j := len(s.Media); j < len(to.Sent.Media); j++ { // never fewer than before
+			s.Media = append(s.Media, refused(&to.Sent.Media[j]))
+		}
+	}
+	return to.version(s), nil
+}
+
+// Propose builds an offer of our own, for a side that demands one when the
+// other side has made none: all codecs of the allow-list in its order.
+func Propose(to End) (*Session, error) {
+	own := Media{Kind: "audio", Port: to.RTP.Port(), Proto: "RTP/AVP", Ptime: 20 * time.Millisecond}
+	for _, name := range to.Codecs {
+		if c, ok := gatewayCodecs[name]; ok {
+			own.Codecs = append(own.Codecs, c)
+		}
+	}
+	own.Codecs = append(own.Codecs,
+		Codec{PT: 13, Name: "CN", Rate: 8000},
+		Codec{PT: 101, Name: "telephone-event", Rate: 8000, Fmtp: "0-16"})
+	return Offer(&Session{Media: []Media{own}}, to)
+}
+
+// Answer builds our answer to a side's offer from what the other side
+// accepted: only codecs both have, under the offer's own numbers (RFC 3264
+// 6.1). accepted is the other side's answer.
+func Answer(offer, accepted *Session, to End) (*Session, error) {
+	i, j := offer.audio(), accepted.audio()
+	if i < 0 || j < 0 {
+		return nil, ErrNoAudio
+	}
+	o, a := &offer.Media[i], &accepted.Media[j]
+	m := to.media(a, o.Proto)
+	m.Codecs = shared(o.Codecs, to.allow(a.Codecs))
+	if !hasVoice(m.Codecs) {
+		return nil, ErrNoCodec
+	}
+	m.Direction = to.direction(meet(a.held(), o.held().Reverse()))
+	switch {
+	case to.Secret == nil && o.Secure():
+		return nil, ErrCleartext
+	case to.Secret != nil:
+		// A core may offer RTP/AVP with a=crypto, meaning "SRTP if you can": it is
+		// answered with the token it used.
+		c, ok := pick(o.Crypto, "")
+		if !ok {
+			return nil, ErrNoKeys
+		}
+		m.Crypto = []Crypto{to.crypto(c.Tag)}
+	}
+	return to.version(to.session(offer.Media, i, m)), nil
 }
 
 // Keys is one direction's SRTP master key, in the shape of rtp.Keys.
@@ -46,43 +129,411 @@ type Keys struct {
 
 // Side is one leg after a completed round.
 type Side struct {
-	RTP       netip.AddrPort // where it wants RTP; invalid while it wants none
-	RTCP      netip.AddrPort
-	In, Out   *Keys         // its key for what it sends, ours for what we send; nil = clear
-	Direction Direction     // as that side sees it
-	Mux       bool          // RTCP on the RTP port, agreed by both
-	Ptime     time.Duration // what it wants to receive; 0 = not said
+	RTP       netip.AddrPort // where it wants RTP; invalid while it has no address
+	RTCP      netip.AddrPort // invalid when it cannot be told
+	In, Out   *Keys          // its key for what it sends, ours for what we send; nil = clear
+	Direction Direction      // agreed by both, as that side sees it
+	Mux       bool           // RTCP on the RTP port, agreed by both
+	Ptime     time.Duration  // what it wants to receive; 0 = not said
 	Codecs    []Agreed
 }
 
 // Agreed is a codec both ends of a leg accepted. The numbers differ when an
 // answer renumbers (RFC 3264 6.1).
 type Agreed struct {
-	Codec
-	In  uint8 // payload number in what the side sends
-	Out uint8 // payload number in what it receives
+	Codec       // as we wrote it
+	In    uint8 // payload number in what the side sends
+	Out   uint8 // payload number in what it receives
+}
+
+// Agree reads a completed round of one leg, whoever made the offer.
+//
+// It is liberal with answers: crypto lines are chosen by suite, with the tag
+// only breaking ties (tag 0, two lines in one answer and wrong tags are seen
+// in the field), any SRTP profile answers any other, a=rtcp may be missing.
+func Agree(sent, received *Session) (Side, error) {
+	i := sent.audio()
+	if i < 0 {
+		return Side{}, ErrNoAudio
+	}
+	if i >= len(received.Media) || received.Media[i].Kind != "audio" || !received.Media[i].RTP() {
+		return Side{}, ErrMismatch
+	}
+	ours, theirs := &sent.Media[i], &received.Media[i]
+	if theirs.Port == 0 {
+		return Side{}, ErrNoAudio
+	}
+	s := Side{
+		Direction: meet(theirs.held(), ours.held().Reverse()),
+		Mux:       ours.Mux && theirs.Mux,
+		Ptime:     theirs.Ptime,
+	}
+	if err := s.keys(ours, theirs); err != nil {
+		return Side{}, err
+	}
+	if err := s.addresses(theirs); err != nil {
+		return Side{}, err
+	}
+	for _, o := range ours.Codecs {
+		if t, ok := find(theirs.Codecs, o); ok {
+			s.Codecs = append(s.Codecs, Agreed{Codec: o, In: o.PT, Out: t.PT})
+		}
+	}
+	if !slices.ContainsFunc(s.Codecs, func(a Agreed) bool { return a.voice() }) {
+		return Side{}, ErrNoCodec
+	}
+	return s, nil
+}
+
+func (s *Side) keys(ours, theirs *Media) error {
+	if len(ours.Crypto) == 0 {
+		if theirs.Secure() {
+			return ErrCleartext
+		}
+		return nil
+	}
+	in, ok := pick(theirs.Crypto, ours.Crypto[0].Tag)
+	if !ok {
+		return ErrNoKeys
+	}
+	// Both were checked: ours is our own, theirs by pick.
+	own, _ := ours.Crypto[0].Master()
+	master, _ := in.Master()
+	s.Out, s.In = &Keys{ours.Crypto[0].Suite, own}, &Keys{in.Suite, master}
+	return nil
+}
+
+func (s *Side) addresses(theirs *Media) error {
+	if theirs.Conn.Null() {
+		return nil // held the old way: there is nowhere to send to
+	}
+	ip := theirs.Conn.IP()
+	if !ip.IsValid() || ip.IsMulticast() {
+		return ErrNoAddress
+	}
+	s.RTP = netip.AddrPortFrom(ip, theirs.Port)
+	switch {
+	case s.Mux:
+		s.RTCP = s.RTP
+	case theirs.RTCP.Port != 0:
+		if other := theirs.RTCP.Conn.IP(); other.IsValid() {
+			ip = other
+		}
+		s.RTCP = netip.AddrPortFrom(ip, theirs.RTCP.Port)
+	case theirs.Port < 65535: // RFC 3550 section 11: the next port
+		s.RTCP = netip.AddrPortFrom(ip, theirs.Port+1)
+	}
+	return nil
 }
 
 // Negotiation is both legs joined: what the relay runs on.
 type Negotiation struct {
 	Near, Far Side
-	// NearToFar and FarToNear map payload numbers; 0xff drops.
+	// NearToFar and FarToNear map payload numbers. 0xff drops: a codec the
+	// receiver has not accepted, or all of them while the directions forbid the
+	// flow.
 	NearToFar, FarToNear [128]uint8
 }
 
-// Offer builds our offer to one side out of the other side's description
-// (its offer, or its answer when the offer was delayed).
-func Offer(from *Session, to End) (*Session, error) { panic("todo") }
-
-// Propose builds an offer of our own, for a side that demands one when the
-// other side has made none.
-func Propose(to End) *Session { panic("todo") }
-
-// Answer builds our answer to a side's offer from what the other side accepted.
-func Answer(offer, accepted *Session, to End) (*Session, error) { panic("todo") }
-
-// Agree reads a completed round of one leg. weOffered says who made the offer.
-func Agree(e End, sent, received *Session, weOffered bool) (Side, error) { panic("todo") }
-
 // Bridge joins two legs; ErrNoCodec when they share no voice codec.
-func Bridge(near, far Side) (Negotiation, error) { panic("todo") }
+func Bridge(near, far Side) (Negotiation, error) {
+	n := Negotiation{Near: near, Far: far}
+	common := slices.ContainsFunc(near.Codecs, func(a Agreed) bool {
+		_, ok := findAgreed(far.Codecs, a.Codec)
+		return ok && a.voice()
+	})
+	if !common {
+		return Negotiation{}, ErrNoCodec
+	}
+	n.NearToFar, n.FarToNear = payloads(near, far), payloads(far, near)
+	return n, nil
+}
+
+// payloads maps the numbers from's packets carry to the ones to wants.
+func payloads(from, to Side) (m [128]uint8) {
+	for i := range m {
+		m[i] = 0xff
+	}
+	if !from.Direction.Sends() || !to.Direction.Receives() {
+		return m
+	}
+	for _, f := range from.Codecs {
+		if t, ok := findAgreed(to.Codecs, f.Codec); ok {
+			m[f.In] = t.Out
+		}
+	}
+	// A side that renumbered in its answer should still send with our numbers;
+	// some send with their own.
+	for _, f := range from.Codecs {
+		if t, ok := findAgreed(to.Codecs, f.Codec); ok && m[f.Out] == 0xff {
+			m[f.Out] = t.Out
+		}
+	}
+	return m
+}
+
+func findAgreed(list []Agreed, c Codec) (Agreed, bool) {
+	i := slices.IndexFunc(list, func(a Agreed) bool { return same(a.Codec, c) })
+	if i < 0 {
+		return Agreed{}, false
+	}
+	return list[i], true
+}
+
+// audio is the index of the section that is carried, -1 when there is none.
+func (s *Session) audio() int {
+	return slices.IndexFunc(s.Media, func(m Media) bool {
+		return m.Kind == "audio" && m.Port != 0 && m.RTP()
+	})
+}
+
+// held is the direction with the old form of hold folded in: who names
+// 0.0.0.0 cannot receive (RFC 3264 8.4).
+func (m *Media) held() Direction {
+	if m.Conn.Null() {
+		return direction(m.Direction.Sends(), false)
+	}
+	return m.Direction
+}
+
+// meet is what remains of a when only b is allowed, both seen from one writer.
+func meet(a, b Direction) Direction {
+	return direction(a.Sends() && b.Sends(), a.Receives() && b.Receives())
+}
+
+func (e End) direction(d Direction) Direction {
+	if e.InactiveOnly && d != SendRecv {
+		return Inactive
+	}
+	return d
+}
+
+func (e End) proto() string {
+	if e.Secret != nil {
+		return "RTP/SAVP"
+	}
+	return "RTP/AVP"
+}
+
+// media is our section with what crosses from src.
+func (e End) media(src *Media, proto string) Media {
+	return Media{
+		Kind: "audio", Port: e.RTP.Port(), Proto: proto, Conn: ConnOf(e.RTP.Addr()),
+		RTCP: RTCP{Port: e.RTCP.Port()}, Ptime: src.Ptime, MaxPtime: src.MaxPtime,
+	}
+}
+
+func (e End) crypto(tag string) Crypto {
+	return Crypto{
+		Tag: tag, Suite: Suite, Lifetime: "2^31",
+		Inline: base64.StdEncoding.EncodeToString(e.Secret[:SecretSize]),
+	}
+}
+
+// session puts our section among the refused ones of the same shape.
+func (e End) session(shape []Media, carried int, m Media) *Session {
+	conn := ConnOf(e.RTP.Addr())
+	s := &Session{
+		Origin: Origin{User: "-", ID: strconv.FormatUint(e.ID, 10), Conn: conn},
+		Name:   "-", Conn: conn, Timing: "0 0",
+		Media: make([]Media, len(shape)),
+	}
+	for i := range shape {
+		if i == carried {
+			s.Media[i] = m
+		} else {
+			s.Media[i] = refused(&shape[i])
+		}
+	}
+	return s
+}
+
+// refused is a section we do not carry: kind and protocol as they were, and
+// one format, since the grammar wants one (RFC 3264 section 6).
+func refused(m *Media) Media {
+	r := Media{Kind: m.Kind, Proto: m.Proto}
+	if m.RTP() {
+		for _, c := range m.Codecs[:min(1, len(m.Codecs))] {
+			r.Codecs = []Codec{{PT: c.PT}}
+		}
+		return r
+	}
+	r.Formats = m.Formats[:min(1, len(m.Formats))]
+	return r
+}
+
+// version counts up when the text changes and only then (RFC 3264 section 8).
+func (e End) version(s *Session) *Session {
+	if e.Sent == nil {
+		s.Origin.Version = "1"
+		return s
+	}
+	s.Origin.Version = e.Sent.Origin.Version
+	if !bytes.Equal(s.Bytes(), e.Sent.Bytes()) {
+		n, _ := strconv.ParseUint(e.Sent.Origin.Version, 10, 64) // our own text
+		s.Origin.Version = strconv.FormatUint(n+1, 10)
+	}
+	return s
+}
+
+// gatewayCodecs is what the codec names of the gateway resource stand for,
+// with the number we give each when we are first to name it.
+var gatewayCodecs = map[string]Codec{
+	"PCMA":    {PT: 8, Name: "PCMA", Rate: 8000},
+	"PCMU":    {PT: 0, Name: "PCMU", Rate: 8000},
+	"G722":    {PT: 9, Name: "G722", Rate: 8000},
+	"G722_2":  {PT: 96, Name: "AMR-WB", Rate: 16000},
+	"SILK_8":  {PT: 103, Name: "SILK", Rate: 8000},
+	"SILK_16": {PT: 104, Name: "SILK", Rate: 16000},
+}
+
+// allow keeps the codecs of the allow-list, and the events and comfort noise
+// that go with their clock (RFC 4733 2.1: an event stream shares the clock of
+// its audio). Each codec and each number comes once: a number given twice is
+// answered with 488 by the cloud.
+func (e End) allow(codecs []Codec) []Codec {
+	kept := make([]Codec, 0, len(codecs))
+	for _, c := range codecs {
+		if c.voice() && !e.allows(c) {
+			continue
+		}
+		twice := slices.ContainsFunc(kept, func(k Codec) bool { return k.PT == c.PT || same(k, c) })
+		if c.Name != "" && !twice {
+			kept = append(kept, c)
+		}
+	}
+	return slices.DeleteFunc(kept, func(c Codec) bool {
+		return !c.voice() && !slices.ContainsFunc(kept, func(v Codec) bool { return v.voice() && v.Rate == c.Rate })
+	})
+}
+
+func (e End) allows(c Codec) bool {
+	return slices.ContainsFunc(e.Codecs, func(name string) bool {
+		g, ok := gatewayCodecs[name]
+		return ok && strings.EqualFold(g.Name, c.Name) && g.Rate == c.Rate && c.Channels <= 1
+	})
+}
+
+// number gives each codec its payload number on this leg: what it was called
+// there before, since a number must never change its meaning during a session
+// (RFC 3264 8.3.2), else the one it comes with, else a free one.
+func (e End) number(codecs []Codec) []Codec {
+	var past []Codec
+	for _, s := range []*Session{e.Sent, e.Received} {
+		if s == nil {
+			continue
+		}
+		if i := s.audio(); i >= 0 {
+			past = append(past, s.Media[i].Codecs...)
+		}
+	}
+	out := make([]Codec, 0, len(codecs))
+	taken := func(pt uint8) bool {
+		has := func(c Codec) bool { return c.PT == pt }
+		return slices.ContainsFunc(past, has) || slices.ContainsFunc(out, has)
+	}
+	for _, c := range codecs {
+		if p, ok := find(past, c); ok && !slices.ContainsFunc(out, func(o Codec) bool { return o.PT == p.PT }) {
+			c.PT = p.PT
+		} else if taken(c.PT) || rtcpClash(c.PT) {
+			c.PT = free(taken)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// rtcpClash: with the marker bit these numbers look like RTCP packets
+// (RFC 5761 section 4).
+func rtcpClash(pt uint8) bool { return pt >= 64 && pt <= 95 }
+
+// free finds a dynamic number (RFC 3551 section 3: 96 to 127, then what is
+// unassigned below). MaxCodecs keeps it from running dry within one offer.
+func free(taken func(uint8) bool) uint8 {
+	for pt := uint8(96); pt < 128; pt++ {
+		if !taken(pt) {
+			return pt
+		}
+	}
+	for pt := uint8(63); pt > 34; pt-- {
+		if !taken(pt) {
+			return pt
+		}
+	}
+	return 127
+}
+
+// shared is the offered codecs that were accepted, in the order and with the
+// parameters of the acceptance, under the numbers of the offer.
+func shared(offered, accepted []Codec) []Codec {
+	out := make([]Codec, 0, len(accepted))
+	for _, a := range accepted {
+		o, ok := find(offered, a)
+		if ok {
+			o.Fmtp = a.Fmtp
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+func find(list []Codec, c Codec) (Codec, bool) {
+	i := slices.IndexFunc(list, func(l Codec) bool { return same(l, c) })
+	if i < 0 {
+		return Codec{}, false
+	}
+	return list[i], true
+}
+
+// same reports whether two formats are one and the same codec, whatever their
+// numbers.
+func same(a, b Codec) bool {
+	return strings.EqualFold(a.Name, b.Name) && a.Name != "" && a.Rate == b.Rate &&
+		max(a.Channels, 1) == max(b.Channels, 1) && octetAlign(a) == octetAlign(b)
+}
+
+// octetAlign: the two framings of AMR and AMR-WB cannot read each other
+// (RFC 4867 section 8).
+func octetAlign(c Codec) bool {
+	if !strings.HasPrefix(strings.ToUpper(c.Name), "AMR") {
+		return false
+	}
+	for p := range strings.SplitSeq(c.Fmtp, ";") {
+		if strings.TrimSpace(p) == "octet-align=1" {
+			return true
+		}
+	}
+	return false
+}
+
+// voice: not an event and not comfort noise, which nobody can talk through.
+func (c Codec) voice() bool {
+	return !strings.EqualFold(c.Name, "telephone-event") && !strings.EqualFold(c.Name, "CN")
+}
+
+func hasVoice(codecs []Codec) bool {
+	return slices.ContainsFunc(codecs, Codec.voice)
+}
+
+// pick chooses the crypto line of our suite: with the wanted tag if there are
+// several, and without an MKI rather than with one.
+func pick(lines []Crypto, tag string) (Crypto, bool) {
+	var best Crypto
+	score := 0
+	for _, c := range lines {
+		if _, err := c.Master(); err != nil || c.Suite != Suite {
+			continue
+		}
+		n := 1
+		if c.MKI == "" {
+			n++
+		}
+		if c.Tag == tag {
+			n += 2
+		}
+		if n > score {
+			best, score = c, n
+		}
+	}
+	return best, score > 0
+}

@@ -208,15 +208,17 @@ func (p *parser) formats(v string) string {
 		return "m= without a format"
 	case n > MaxCodecs:
 		return "too many formats"
-	case !p.m.RTP():
-		p.m.Formats = strings.Fields(v)
-		return ""
+	case p.m.RTP():
+		p.m.Codecs = make([]Codec, 0, n)
 	}
-	p.m.Codecs = make([]Codec, 0, n)
 	for v != "" {
 		var f string
 		f, v, _ = strings.Cut(v, " ")
 		if f == "" {
+			continue
+		}
+		if !p.m.RTP() {
+			p.m.Formats = append(p.m.Formats, f)
 			continue
 		}
 		pt, err := strconv.ParseUint(f, 10, 8)
