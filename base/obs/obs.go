@@ -7,12 +7,14 @@
 package obs
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Keys of log attributes: one word per thing in every line.
@@ -35,25 +37,58 @@ const (
 	KeyCount     = "count"
 )
 
-// Secret is a string that no log, error or JSON shows.
+// Secret is a string that no log, error or JSON shows. Convert it to string
+// where it is used and nowhere else.
 type Secret string
+
+const blanked = "***"
+
+// String hides the secret from fmt and slog's text form.
+func (Secret) String() string { return blanked }
+
+// GoString hides it from %#v.
+func (Secret) GoString() string { return blanked }
+
+// LogValue hides it from slog, also inside groups.
+func (Secret) LogValue() slog.Value { return slog.StringValue(blanked) }
+
+// MarshalText hides it from JSON and YAML.
+func (Secret) MarshalText() ([]byte, error) { return []byte(blanked), nil }
 
 // NewLogger makes the logger of a process. level is "debug", "info", "warn"
 // or "error", format "text" or "json"; empty means info and text.
-func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) { panic("todo") }
+func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	o := &slog.HandlerOptions{}
+	switch level {
+	case "debug":
+		o.Level = slog.LevelDebug
+	case "", "info":
+		o.Level = slog.LevelInfo
+	case "warn":
+		o.Level = slog.LevelWarn
+	case "error":
+		o.Level = slog.LevelError
+	default:
+		return nil, fmt.Errorf("log level %q: use debug, info, warn or error", level)
+	}
+	switch format {
+	case "", "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return nil, fmt.Errorf("log format %q: use text or json", format)
+}
 
-// Limiter lets one log line per key and interval through and counts the rest.
-type Limiter struct{}
-
-// NewLimiter makes a Limiter.
-func NewLimiter(every time.Duration) *Limiter { panic("todo") }
-
-// Allow reports whether a line of this key may be written now, and how many
-// of them were suppressed since the last one that was.
-func (l *Limiter) Allow(key string) (ok bool, suppressed int) { panic("todo") }
-
-// NewRegistry makes a metrics registry with the process's own figures.
-func NewRegistry() *prometheus.Registry { panic("todo") }
+// NewRegistry makes a metrics registry with the figures of the process and of
+// the Go runtime.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
 
 // MetricsHandler serves a registry to Prometheus.
-func MetricsHandler(r *prometheus.Registry) http.Handler { panic("todo") }
+func MetricsHandler(r *prometheus.Registry) http.Handler {
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{Registry: r})
+}
