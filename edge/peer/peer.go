@@ -3,20 +3,30 @@
 //
 // A Set is made from the peers of a snapshot. It is the allow-list of the SIP
 // stack (Admit), turns a peer's name into targets in the order they are to be
-// tried (Resolve), sends OPTIONS to each peer and answers theirs, and keeps a
-// circuit breaker per peer fed by those OPTIONS and by the outcome of calls.
+// tried (Resolve), sends OPTIONS to each peer and answers theirs (probe.go),
+// and keeps a circuit breaker per peer (breaker.go, pure) fed by those OPTIONS
+// and by the outcome of calls.
 //
-// Start reading at Set, then at breaker (pure) and probe. The package refuses
-// to choose among peers, which is route's work, and to carry calls.
+// A table of peers is immutable and replaced as a whole; what must outlive a
+// snapshot, a peer's standing, is shared by the tables. Start reading at Set,
+// then standing. The package refuses to choose among peers, which is route's
+// work, and to carry calls.
 package peer
 
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/tandemgw/tandem/edge/interop"
 	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sip"
@@ -34,30 +44,33 @@ type Config struct {
 }
 
 // Set is the peers of the newest snapshot.
-type Set struct{}
+type Set struct {
+	cfg       Config // RO
+	table     atomic.Pointer[table]
+	stack     atomic.Pointer[sip.Stack]
+	strangers atomic.Uint64
+	draining  atomic.Bool
 
-// NewSet makes an empty set, in which everybody is a stranger.
-func NewSet(cfg Config) *Set { panic("todo") }
+	mu    sync.Mutex         // Apply, Start and Close exclude each other
+	ctx   context.Context    // RO; of all watches
+	stop  context.CancelFunc // RO
+	watch sync.WaitGroup
+}
 
-// Apply replaces the peers by those of a snapshot. A peer that did not change
-// keeps its state, its Remote and its connections.
-func (s *Set) Apply(snap *snapshot.Snapshot) { panic("todo") }
+// table is the peers of one snapshot. Immutable.
+type table struct {
+	order    []*member // as in the snapshot
+	byName   map[string]*member
+	byRemote map[*sip.Remote]*member
+}
 
-// Start begins to send OPTIONS through stack, to the peers there are and to
-// those that Apply brings later.
-func (s *Set) Start(stack *sip.Stack) { panic("todo") }
-
-// Close stops the OPTIONS and waits for what runs.
-func (s *Set) Close() { panic("todo") }
-
-// Drain makes Answer say 503 from now on, so that peers move away.
-func (s *Set) Drain() { panic("todo") }
-
-// Admit is the allow-list, in the shape the stack wants it.
-func (s *Set) Admit(l *sip.Listener, src netip.Addr) []*sip.Remote { panic("todo") }
-
-// Answer answers an OPTIONS that is in no dialog.
-func (s *Set) Answer(tx *sip.ServerTx) { panic("todo") }
+// member is a peer as one snapshot describes it. Immutable.
+type member struct {
+	Known
+	listener  string // name of the listener it is reached from, "" when there is none
+	transport sip.Transport
+	*standing // shared with the tables before and after
+}
 
 // Known is a peer with its group, as the snapshot has them.
 type Known struct {
@@ -65,43 +78,274 @@ type Known struct {
 	Group snapshot.Group
 }
 
+// NewSet makes an empty set, in which everybody is a stranger.
+func NewSet(cfg Config) *Set {
+	if cfg.Interval <= 0 {
+		cfg.Interval = time.Minute
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Set{cfg: cfg}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.table.Store(&table{})
+	return s
+}
+
+// Apply replaces the peers by those of a snapshot. A peer that is still
+// reached in the same way keeps its standing, its Remote and its connections.
+func (s *Set) Apply(snap *snapshot.Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.table.Load()
+	t := &table{byName: map[string]*member{}, byRemote: map[*sip.Remote]*member{}}
+	for _, g := range snap.Groups {
+		for _, p := range g.Peers {
+			if t.byName[p.Name] != nil {
+				continue // names are unique; control/gateway sees to it
+			}
+			m := s.member(Known{p, g}, old.byName[p.Name])
+			t.order = append(t.order, m)
+			t.byName[p.Name] = m
+			t.byRemote[m.remote] = m
+		}
+	}
+	s.table.Store(t)
+	for _, m := range old.order {
+		if t.byRemote[m.remote] == nil {
+			m.end()
+		}
+	}
+	s.watchAll(t)
+}
+
+// member makes a peer of the new table, with the standing of its predecessor
+// where that one was reached in the same way.
+func (s *Set) member(k Known, old *member) *member {
+	m := &member{Known: k}
+	m.transport, _ = sip.ParseTransport(k.Transport)
+	for _, l := range s.cfg.Listeners {
+		if l.Side == string(k.Group.Side) && l.Transport == m.transport {
+			m.listener = l.Name
+			break
+		}
+	}
+	if old != nil && old.way() == m.way() {
+		m.standing = old.standing
+	} else {
+		m.standing = newStanding(m, s.cfg.Roots)
+	}
+	return m
+}
+
+// way is all that a peer's connections depend on.
+func (m *member) way() string {
+	return strings.Join([]string{
+		m.Name, string(m.Group.Side), m.Transport, m.hostPort(), strings.Join(m.names(), ","),
+	}, "\n")
+}
+
+// names are those one of which the peer's certificate must bear.
+func (m *member) names() []string {
+	if len(m.Names) > 0 {
+		return m.Names
+	}
+	return []string{m.Host}
+}
+
+// hostPort is the peer as configured; without a port it is looked up by SRV.
+func (k Known) hostPort() string {
+	host := k.Host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if k.Port == 0 {
+		return host
+	}
+	return host + ":" + strconv.Itoa(int(k.Port))
+}
+
+// used tells whether calls of this node may go to the peer.
+func (s *Set) used(m *member) bool {
+	_, ok := m.Priority[s.cfg.Region]
+	return ok && m.listener != ""
+}
+
+// Start begins to send OPTIONS through stack, to the peers there are and to
+// those that Apply brings later.
+func (s *Set) Start(stack *sip.Stack) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stack.Store(stack)
+	s.watchAll(s.table.Load())
+}
+
+// Close stops the OPTIONS and waits for what runs.
+func (s *Set) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stop()
+	s.watch.Wait()
+}
+
+// Drain makes Answer say 503 from now on, so that peers move away.
+func (s *Set) Drain() { s.draining.Store(true) }
+
+// Admit is the allow-list, in the shape the stack wants it: the peers of the
+// listener's side that may send from src. A peer is only met on the kind of
+// transport it is configured with, so that the allow-list of a TLS peer opens
+// no way around its certificate; UDP and TCP are one kind, since RFC 3261
+// 18.1.1 moves large requests from one to the other.
+func (s *Set) Admit(l *sip.Listener, src netip.Addr) []*sip.Remote {
+	src = src.Unmap()
+	var found []*sip.Remote
+	for _, m := range s.table.Load().order {
+		if string(m.Group.Side) != l.Side || (m.transport == sip.TLS) != (l.Transport == sip.TLS) {
+			continue
+		}
+		if m.allows(src) {
+			found = append(found, m.remote)
+		}
+	}
+	if found == nil {
+		s.strangers.Add(1)
+	}
+	return found
+}
+
+func (m *member) allows(src netip.Addr) bool {
+	return slices.ContainsFunc(m.Sources, func(p netip.Prefix) bool { return p.Contains(src) })
+}
+
+// Strangers counts the messages and connections Admit turned away.
+func (s *Set) Strangers() uint64 { return s.strangers.Load() }
+
 // Of tells which peer a message came from.
-func (s *Set) Of(src sip.Source) (Known, bool) { panic("todo") }
+func (s *Set) Of(src sip.Source) (Known, bool) {
+	m := s.table.Load().byRemote[src.Remote]
+	if m == nil {
+		return Known{}, false
+	}
+	return m.Known, true
+}
 
 // Find gives a peer by name.
-func (s *Set) Find(name string) (Known, bool) { panic("todo") }
+func (s *Set) Find(name string) (Known, bool) {
+	m := s.table.Load().byName[name]
+	if m == nil {
+		return Known{}, false
+	}
+	return m.Known, true
+}
+
+// Leg is what interop wants to know of the way to a peer. It is zero before
+// Start.
+func (s *Set) Leg(k Known) interop.Leg {
+	m, stack := s.table.Load().byName[k.Name], s.stack.Load()
+	if m == nil || stack == nil {
+		return interop.Leg{Profile: Profile(k.Group.Profile)}
+	}
+	return interop.Leg{
+		Profile:   Profile(k.Group.Profile),
+		Local:     stack.ContactHost(m.listener),
+		Remote:    k.hostPort(),
+		Transport: m.transport,
+		Product:   s.cfg.Product,
+		Plan:      interop.Plan{CountryCode: k.CountryCode, Trunk: k.TrunkPrefix, International: "00"},
+	}
+}
+
+// Profile gives the interworking profile of that name; unknown ones are taken
+// for a core that follows the RFCs.
+func Profile(name string) *interop.Profile {
+	if strings.EqualFold(name, "teams") {
+		return &interop.Teams
+	}
+	return &interop.Core
+}
 
 // Resolve gives the targets of a peer in the order they are to be tried
 // (RFC 3263). The error is one sentence that tells what to do.
-func (s *Set) Resolve(ctx context.Context, name string) ([]sip.Target, error) { panic("todo") }
-
-// ResolveHop gives the targets of a next hop inside a dialog with a peer. Only
-// addresses that the peer may send from are given, so that a route set cannot
-// make us speak to a third party.
-func (s *Set) ResolveHop(ctx context.Context, name string, hop sip.URI) ([]sip.Target, error) {
-	panic("todo")
+func (s *Set) Resolve(ctx context.Context, name string) ([]sip.Target, error) {
+	m := s.table.Load().byName[name]
+	if m == nil {
+		return nil, fmt.Errorf("peer %s is not in the snapshot any more", name)
+	}
+	return s.resolve(ctx, m, sip.Hop{Host: m.Host, Port: m.Port, Transport: m.transport})
 }
 
-// Usable tells whether calls may be sent to a peer: it is up or not yet known,
-// and its circuit is closed or due for a trial.
-func (s *Set) Usable(name string) bool { panic("todo") }
+// ResolveHop gives the targets of the next hop inside a dialog with a peer:
+// only addresses that the peer may send from, so that a route set cannot make
+// us speak to a third party; none when there is no such address.
+func (s *Set) ResolveHop(ctx context.Context, name string, hop sip.URI) ([]sip.Target, error) {
+	m := s.table.Load().byName[name]
+	if m == nil {
+		return nil, fmt.Errorf("peer %s is not in the snapshot any more", name)
+	}
+	targets, err := s.resolve(ctx, m, sip.Hop{Host: hop.Host, Port: hop.Port, Transport: m.transport})
+	return slices.DeleteFunc(targets, func(t sip.Target) bool { return !m.allows(t.Addr.Addr().Unmap()) }), err
+}
 
-// Outcome is how a request of a call to a peer ended.
-type Outcome struct {
-	Status     int           // final status, 0 when none came
-	Err        error         // transport failure or time-out
-	RetryAfter time.Duration // as the peer asked with its 503
+func (s *Set) resolve(ctx context.Context, m *member, hop sip.Hop) ([]sip.Target, error) {
+	if m.listener == "" {
+		return nil, fmt.Errorf("peer %s wants %s and the %s side has no such listener: add one to sip.listeners", m.Name, m.Transport, m.Group.Side)
+	}
+	ends, err := s.cfg.Resolver.Resolve(ctx, hop)
+	if err != nil {
+		return nil, fmt.Errorf("look up %s: %w", hop.Host, err)
+	}
+	targets := make([]sip.Target, len(ends))
+	for i, e := range ends {
+		targets[i] = sip.Target{Listener: m.listener, Transport: e.Transport, Addr: e.Addr, Host: e.Host, Remote: m.remote}
+	}
+	return targets, nil
+}
+
+// Suspended tells whether calls should rather go elsewhere: the peer does not
+// answer, or its circuit breaker is open, or a call is just trying whether it
+// may be closed again.
+func (s *Set) Suspended(name string) bool {
+	m := s.table.Load().byName[name]
+	return m != nil && m.suspended(time.Now())
 }
 
 // Report feeds a peer's circuit breaker.
-func (s *Set) Report(name string, o Outcome) { panic("todo") }
+func (s *Set) Report(name string, o Outcome) {
+	if m := s.table.Load().byName[name]; m != nil {
+		m.report(time.Now(), o)
+	}
+}
 
 // Hold counts a live call through a peer until the function it returns is
-// called.
-func (s *Set) Hold(name string) func() { panic("todo") }
+// called, once.
+func (s *Set) Hold(name string) (release func()) {
+	m := s.table.Load().byName[name]
+	if m == nil {
+		return func() {}
+	}
+	m.hold(time.Now())
+	return m.release
+}
 
 // Health is how each peer stands, in the order of the snapshot.
-func (s *Set) Health() []record.PeerHealth { panic("todo") }
+func (s *Set) Health() []record.PeerHealth {
+	now := time.Now()
+	var all []record.PeerHealth
+	for _, m := range s.table.Load().order {
+		h := m.health(now)
+		h.Peer, h.Group, h.Side = m.Name, m.Group.Name, record.Side(m.Group.Side)
+		h.Transport, h.Target = m.Transport, m.hostPort()
+		if !s.used(m) && h.State == unknown {
+			h.Why = s.unused(m)
+		}
+		all = append(all, h)
+	}
+	return all
+}
 
-// Strangers counts the messages and connections Admit turned away.
-func (s *Set) Strangers() uint64 { panic("todo") }
+func (s *Set) unused(m *member) string {
+	if m.listener == "" {
+		return fmt.Sprintf("no %s listener on the %s side: add one to sip.listeners", m.Transport, m.Group.Side)
+	}
+	return "not used from region " + s.cfg.Region + ": it has no priority there"
+}

@@ -1,0 +1,218 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/edge/interop"
+	"github.com/tandemgw/tandem/wire/sip"
+	"github.com/tandemgw/tandem/wire/ua"
+)
+
+const (
+	// patience is how long one address may take to answer an OPTIONS: a lost
+	// datagram is repeated three times in it (RFC 3261 timer E: 0.5, 1.5,
+	// 3.5 s), and three addresses still fit in a fraction of the interval.
+	patience = 5 * time.Second
+	// repeatMin is when a peer that missed is asked again; the pause doubles
+	// up to the interval.
+	repeatMin = 2 * time.Second
+)
+
+// errSilent stands for an OPTIONS without an answer in patience.
+var errSilent = errors.New("no answer to OPTIONS in " + patience.String())
+
+// watchAll begins a watch of each peer that is used and has none. The caller
+// holds s.mu.
+func (s *Set) watchAll(t *table) {
+	if s.stack.Load() == nil || s.ctx.Err() != nil {
+		return
+	}
+	for _, m := range t.order {
+		m.mu.Lock()
+		if m.stop == nil && s.used(m) {
+			ctx, stop := context.WithCancel(s.ctx)
+			m.stop = stop
+			s.watch.Go(func() { s.watchPeer(ctx, m.Name, m.standing) })
+		}
+		m.mu.Unlock()
+	}
+}
+
+// watchPeer asks one peer for ever. The peer is looked up each time, since a
+// snapshot may change its interval without changing its standing.
+func (s *Set) watchPeer(ctx context.Context, name string, st *standing) {
+	timer := time.NewTimer(0) // the first one at once: a peer may wait for it
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		m := s.table.Load().byName[name]
+		if m == nil || m.standing != st {
+			return
+		}
+		if s.used(m) {
+			s.probe(ctx, m)
+		}
+		timer.Reset(s.pause(m))
+	}
+}
+
+// pause is the time to the next OPTIONS: the interval, spread by a tenth so
+// that the peers of many nodes are not asked in step, and less after a miss.
+func (s *Set) pause(m *member) time.Duration {
+	every := m.Options
+	if every <= 0 {
+		every = s.cfg.Interval
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.misses > 0 {
+		every = min(every, repeatMin<<min(m.misses-1, 10))
+	}
+	return every - rand.N(every/10+1)
+}
+
+// probe asks a peer at its addresses in turn, until one answers.
+func (s *Set) probe(ctx context.Context, m *member) {
+	began := time.Now()
+	targets, err := s.Resolve(ctx, m.Name)
+	var resp *sip.Message
+	for _, t := range targets {
+		began = time.Now()
+		if resp, err = s.ask(ctx, m, t); err == nil {
+			break
+		}
+	}
+	if ctx.Err() != nil || errors.Is(err, sip.ErrClosed) {
+		return
+	}
+	now, log := time.Now(), s.cfg.Log.With(obs.KeyPeer, m.Name, obs.KeyGroup, m.Group.Name)
+	switch why, dead := verdict(resp, err, m); {
+	case dead:
+		if m.missed(now, why) {
+			log.Warn("peer is down", obs.KeyCause, why)
+		}
+	case m.alive(now, now.Sub(began), why):
+		log.Info("peer is up", obs.KeyStatus, resp.Status)
+	}
+}
+
+// ask sends one OPTIONS and waits for its final response. The transaction may
+// outlive the wait; what it still brings is ignored.
+func (s *Set) ask(ctx context.Context, m *member, t sip.Target) (*sip.Message, error) {
+	final := make(chan sip.Event, 1)
+	m.asked()
+	_, err := s.stack.Load().Request(s.options(m), t, func(ev sip.Event) {
+		if ev.Err == nil && ev.Msg.Status < 200 {
+			return
+		}
+		select {
+		case final <- ev:
+		default:
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case ev := <-final:
+		return ev.Msg, ev.Err
+	case <-timer.C:
+		return nil, errSilent
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// options writes an OPTIONS. Contact must carry our FQDN: the service finds
+// the trunk by it and refuses an address (Microsoft Teams docs, Direct Routing
+// SIP protocol).
+func (s *Set) options(m *member) *sip.Message {
+	leg := s.Leg(m.Known)
+	req := ua.NewOptions(ua.Options{
+		URI:       "sip:" + leg.Remote + transportParam(leg.Transport),
+		From:      "<sip:" + hostOf(leg.Local) + ">",
+		To:        "<sip:" + hostOf(leg.Remote) + ">",
+		Tag:       sip.NewTag(),
+		CallID:    sip.NewCallID(),
+		Contact:   contact(leg),
+		Allow:     leg.Profile.Allow,
+		Accept:    "application/sdp",
+		Supported: leg.Profile.Supported,
+	})
+	s.sign(req, leg, "User-Agent")
+	return req
+}
+
+// sign puts our product where a profile wants it.
+func (s *Set) sign(m *sip.Message, leg interop.Leg, header string) {
+	if s.cfg.Product == "" {
+		return
+	}
+	m.Set(header, s.cfg.Product)
+	if leg.Profile.SBC {
+		m.Set("X-MS-SBC", s.cfg.Product)
+	}
+}
+
+func contact(leg interop.Leg) string {
+	return "<sip:" + leg.Local + transportParam(leg.Transport) + ">"
+}
+
+// transportParam is the URI parameter; UDP is the default and goes unsaid.
+func transportParam(t sip.Transport) string {
+	switch t {
+	case sip.TLS:
+		return ";transport=tls"
+	case sip.TCP:
+		return ";transport=tcp"
+	}
+	return ""
+}
+
+// hostOf drops the port of host:port.
+func hostOf(hostPort string) string {
+	u, err := sip.ParseURI("sip:" + hostPort)
+	if err != nil {
+		return hostPort
+	}
+	u.Port = 0
+	return u.HostPort()
+}
+
+// Answer answers an OPTIONS that is in no dialog: 200 with what we can do, or
+// 503 while draining, which makes peers move their calls away before we stop.
+func (s *Set) Answer(tx *sip.ServerTx) {
+	m := s.table.Load().byRemote[tx.Source().Remote]
+	if m == nil {
+		return // the peer was removed a moment ago: a stranger gets nothing
+	}
+	m.seen(time.Now())
+	req, leg := tx.Request(), s.Leg(m.Known)
+	var resp *sip.Message
+	if s.draining.Load() {
+		resp = sip.NewResponse(req, 503, "")
+		resp.TagTo(sip.NewTag())
+		resp.Set("Retry-After", "60")
+	} else {
+		resp = ua.AnswerOptions(req, sip.NewTag(), ua.Options{
+			Contact:   contact(leg),
+			Allow:     leg.Profile.Allow,
+			Accept:    "application/sdp",
+			Supported: leg.Profile.Supported,
+		})
+	}
+	s.sign(resp, leg, "Server")
+	if err := tx.Respond(resp); err != nil {
+		s.cfg.Log.Debug("answer OPTIONS", obs.KeyPeer, m.Name, obs.KeyError, err)
+	}
+}
