@@ -3,13 +3,16 @@
 //
 // A Media belongs to the call's goroutine; the packets themselves never come
 // here, they run in wire/rtp. Start reading at Media.Set. The package refuses
-// to judge: it tells when each side was last heard, the call decides what
-// silence means.
+// to judge: it tells when each side was last heard (Stats), the call decides
+// what silence means.
 package relay
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/wire/rtp"
 	"github.com/tandemgw/tandem/wire/sdp"
 )
@@ -22,7 +25,18 @@ func New(engine *rtp.Engine) *Relay { return &Relay{engine} }
 
 // Open takes one port on each of the two named interfaces. The error is a
 // fault.Exhausted when an interface has none left.
-func (r *Relay) Open(callerIface, callee string) (*Media, error) { panic("todo") }
+func (r *Relay) Open(callerIface, calleeIface string) (*Media, error) {
+	caller, err := r.engine.Open(callerIface)
+	if err != nil {
+		return nil, err
+	}
+	callee, err := r.engine.Open(calleeIface)
+	if err != nil {
+		caller.Close()
+		return nil, err
+	}
+	return &Media{ports: [2]*rtp.Port{Caller: caller, Callee: callee}}, nil
+}
 
 // Side names an end of the call.
 type Side uint8
@@ -44,28 +58,92 @@ type Negotiated struct {
 	RTP, RTCP netip.AddrPort // where the side wants packets; RTCP zero = the port after RTP
 	Mux       bool           // RTCP on the RTP port, both ways
 	In, Out   *rtp.Keys      // the side's key for what it sends, ours for what it gets; nil = clear
-	PT        [128]uint8     // numbers in what the side sends -> numbers the other side expects; rtp.Drop drops
+	PT        [128]uint8     // numbers in what the side sends to those the other side expects; rtp.Drop drops
 	Direction sdp.Direction  // as that side sees it: a SendOnly side hears nothing
 }
 
-// Of takes one side of a negotiation with the payload map from it to the
+// Of takes one side of a negotiation, with the payload map from it to the
 // other side.
-func Of(side sdp.Side, pt [128]uint8) Negotiated { panic("todo") }
+func Of(side sdp.Side, pt [128]uint8) Negotiated {
+	return Negotiated{
+		RTP: side.RTP, RTCP: side.RTCP, Mux: side.Mux,
+		In: keysOf(side.In), Out: keysOf(side.Out),
+		PT: pt, Direction: side.Direction,
+	}
+}
+
+func keysOf(k *sdp.Keys) *rtp.Keys {
+	if k == nil {
+		return nil
+	}
+	return &rtp.Keys{Suite: k.Suite, Master: k.Master}
+}
 
 // Media is the media of one call. Owned by the call's goroutine.
-type Media struct{}
+type Media struct {
+	ports [2]*rtp.Port
+	sides [2]*Negotiated // nil until Set
+}
 
-// Local is the RTP address to advertise to a side; LocalRTCP its RTCP twin.
-func (m *Media) Local(s Side) netip.AddrPort     { panic("todo") }
-func (m *Media) LocalRTCP(s Side) netip.AddrPort { panic("todo") }
+// Local is the RTP address to advertise to a side.
+func (m *Media) Local(s Side) netip.AddrPort { return m.ports[s].Addr() }
 
-// Set puts in force what a side negotiated; until a side was Set nothing flows
-// to or from it. Setting the callee again re-points it to another fork without
-// the caller noticing.
-func (m *Media) Set(s Side, n Negotiated) error { panic("todo") }
+// LocalRTCP is the RTCP address to advertise to a side.
+func (m *Media) LocalRTCP(s Side) netip.AddrPort { return m.ports[s].RTCPAddr() }
+
+// Set puts in force what a side negotiated; until both sides were Set nothing
+// flows. Setting a side again, for a re-INVITE or for another fork, leaves the
+// other side's address, latch and roll-over counters as they are; keys that
+// come back go on where they stopped. On an error, a fault.Invalid, nothing has
+// changed.
+func (m *Media) Set(s Side, n Negotiated) error {
+	if err := m.check(n); err != nil {
+		return &fault.Error{Kind: fault.Invalid, Err: fmt.Errorf("set media of the %s: %w", s, err)}
+	}
+	m.sides[s] = &n
+	// The new keys before the new address: what leaves in between is noise to
+	// the old far side rather than a stranger's key stream to the new one.
+	err := errors.Join(m.publish(s), m.publish(s.Other()))
+	rtcp := n.RTCP
+	if n.Mux {
+		rtcp = n.RTP
+	}
+	m.ports[s].Remote(n.RTP, rtcp)
+	return err
+}
+
+func (m *Media) check(n Negotiated) error {
+	if err := errors.Join(n.In.Check(), n.Out.Check()); err != nil {
+		return err
+	}
+	for _, p := range m.ports {
+		if n.RTP == p.Addr() || n.RTP == p.RTCPAddr() {
+			return fmt.Errorf("address %v is this call's own", n.RTP)
+		}
+	}
+	return nil
+}
+
+// publish makes the plan for what comes from a side.
+func (m *Media) publish(from Side) error {
+	n, to := m.sides[from], m.sides[from.Other()]
+	if n == nil {
+		return nil
+	}
+	plan := &rtp.Plan{PT: n.PT, In: n.In}
+	if to != nil {
+		plan.To, plan.Out = m.ports[from.Other()], to.Out
+		plan.Hold = !n.Direction.Sends() || !to.Direction.Receives()
+	}
+	return m.ports[from].Receive(plan)
+}
 
 // Stats is what a side sent and was sent.
-func (m *Media) Stats(s Side) rtp.Stats { panic("todo") }
+func (m *Media) Stats(s Side) rtp.Stats { return m.ports[s].Stats() }
 
 // Close gives the ports back. Close twice is harmless.
-func (m *Media) Close() { panic("todo") }
+func (m *Media) Close() {
+	for _, p := range m.ports {
+		p.Close()
+	}
+}

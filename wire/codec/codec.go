@@ -1,10 +1,12 @@
 // Package codec turns audio between linear samples and what RTP carries, makes
 // tones and measures levels. Everything here is pure; start at Law.
 //
-// Samples are 16-bit linear, 8000 a second unless said otherwise. A G.711
-// decoder of this package fills the 16 bits, so that full scale is the
-// overload point of the code.
+// Samples are 16-bit linear, 8000 a second unless said otherwise. The G.711
+// decoder fills the 16 bits, so that full scale is the overload point of the
+// code.
 package codec
+
+import "math/bits"
 
 // Law is one of the two G.711 encodings.
 type Law uint8
@@ -15,35 +17,95 @@ const (
 	ALaw  Law = 8 // PCMA
 )
 
-// Encode appends one byte per sample to dst.
-func (l Law) Encode(dst []byte, pcm []int16) []byte { panic("todo") }
+// Encode appends one octet per sample to dst.
+func (l Law) Encode(dst []byte, pcm []int16) []byte {
+	for _, s := range pcm {
+		if l == ALaw {
+			dst = append(dst, encodeA(s))
+		} else {
+			dst = append(dst, encodeMu(s))
+		}
+	}
+	return dst
+}
 
-// Decode appends one sample per byte to dst.
-func (l Law) Decode(dst []int16, b []byte) []int16 { panic("todo") }
+// Decode appends one sample per octet to dst.
+func (l Law) Decode(dst []int16, b []byte) []int16 {
+	table := &muTable
+	if l == ALaw {
+		table = &aTable
+	}
+	for _, c := range b {
+		dst = append(dst, table[c])
+	}
+	return dst
+}
 
 // Silence is the code of the quietest sample.
-func (l Law) Silence() byte { panic("todo") }
+func (l Law) Silence() byte {
+	if l == ALaw {
+		return 0xd5
+	}
+	return 0xff
+}
 
-// Tone is a sine that goes on where the last Fill ended.
-type Tone struct{}
+// encodeA compresses to A-law: ITU-T G.711 table 1, in the arithmetic of the
+// ITU-T G.191 reference. Every other bit is inverted on the line.
+func encodeA(s int16) byte {
+	sign := byte(0x80)
+	if s < 0 {
+		s, sign = ^s, 0
+	}
+	v := uint16(s) >> 4 // 11 bits of magnitude
+	if v > 15 {         // a segment: the exponent, and 4 bits after the leading one
+		exp := bits.Len16(v) - 4
+		v = uint16(exp)<<4 | v>>(exp-1)&0x0f
+	}
+	return (sign | byte(v)) ^ 0x55
+}
 
-// NewTone makes a tone of hz and level dBm0 for samples at rate.
-func NewTone(hz, dBm0 float64, rate int) *Tone { panic("todo") }
+// encodeMu compresses to µ-law: ITU-T G.711 table 2, likewise. All bits are
+// inverted on the line.
+func encodeMu(s int16) byte {
+	sign := byte(0x80)
+	if s < 0 {
+		s, sign = ^s, 0
+	}
+	const bias, clip = 33, 0x1fff
+	v := min(uint16(s)>>2+bias, clip) // 13 bits of magnitude
+	exp := bits.Len16(v) - 6
+	return sign | ^(byte(exp)<<4|byte(v>>(exp+1)&0x0f))&0x7f
+}
 
-// Fill writes the next samples over pcm.
-func (t *Tone) Fill(pcm []int16) { panic("todo") }
+var aTable, muTable = tables()
 
-// Add mixes the next samples into pcm, saturating: two tones make a DTMF digit.
-func (t *Tone) Add(pcm []int16) { panic("todo") }
+func tables() (a, mu [256]int16) {
+	for c := range 256 {
+		a[c], mu[c] = decodeA(byte(c)), decodeMu(byte(c))
+	}
+	return a, mu
+}
 
-// DBm0 is the level of the samples; -Inf for digital silence. A full-scale
-// sine is +3.14 dBm0 (ITU-T G.711, A-law).
-func DBm0(pcm []int16) float64 { panic("todo") }
+// decodeA gives the middle of the code's interval.
+func decodeA(c byte) int16 {
+	c ^= 0x55
+	exp, v := c>>4&7, int16(c&0x0f)<<4+8
+	if exp > 0 {
+		v = (v + 0x100) << (exp - 1)
+	}
+	if c&0x80 == 0 {
+		return -v
+	}
+	return v
+}
 
-// DBov is the level relative to overload, a full-scale square wave being 0
-// (ITU-T G.100.1); -Inf for digital silence.
-func DBov(pcm []int16) float64 { panic("todo") }
-
-// ToneLevel is the level in dBm0 of one frequency alone (Goertzel), to tell a
-// test tone from noise.
-func ToneLevel(pcm []int16, hz float64, rate int) float64 { panic("todo") }
+// decodeMu gives the middle of the code's interval.
+func decodeMu(c byte) int16 {
+	const bias = 33 << 2
+	c = ^c
+	v := (int16(c&0x0f)<<3+bias)<<(c>>4&7) - bias
+	if c&0x80 != 0 {
+		return -v
+	}
+	return v
+}

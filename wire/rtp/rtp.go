@@ -1,14 +1,15 @@
 // Package rtp moves media packets: ports, sockets, RTP and RTCP, SDES-SRTP,
 // latching and statistics.
 //
-// An Engine owns the sockets of its interfaces and a few loops that serve
+// An Engine owns the sockets of its interfaces and the few loops that serve
 // them. A Port is one even/odd pair of them; what arrives there is treated as
-// its Plan says. Start reading at Engine, then at receive in port.go, which is
-// the life of one packet.
+// its Plan says. Start reading at Engine, then at Port.receive, which is the
+// life of one packet.
 //
 // A plan is compiled where it is set, so that the loop only looks things up;
 // the loop allocates nothing per packet outside the SRTP library. A packet
-// that does not fit is dropped and counted by cause, never answered.
+// that does not fit is dropped and counted by cause, never answered. Where
+// datagrams come from and go to is behind one seam, tier.
 //
 // The package refuses to know calls, codecs and descriptions: it changes the
 // payload number and the encryption of a packet and nothing else.
@@ -16,8 +17,15 @@ package rtp
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"runtime"
+	"sync"
+	"syscall"
 	"time"
+
+	"github.com/tandemgw/tandem/base/fault"
 )
 
 // Config is what New needs.
@@ -40,128 +48,6 @@ type Interface struct {
 	Allow []netip.Prefix
 }
 
-// Engine owns ports and the loops that serve them.
-type Engine struct{}
-
-// New binds nothing yet; it checks the configuration and starts the loops.
-func New(Config) (*Engine, error) { panic("todo") }
-
-// Close closes every port, without quarantine, and waits for the loops.
-func (e *Engine) Close() error { panic("todo") }
-
-// Counters are the sums over all ports that ever were.
-func (e *Engine) Counters() Counters { panic("todo") }
-
-// Open takes a random free pair of ports of the named interface: RTP on the
-// even one, RTCP on the next. The error is a fault.Exhausted when there is
-// none, a fault.NotFound for an unknown interface.
-func (e *Engine) Open(iface string) (*Port, error) { panic("todo") }
-
-// Port is one end of a media stream. All methods may be called from any
-// goroutine.
-type Port struct{}
-
-// Addr is the RTP address to advertise.
-func (p *Port) Addr() netip.AddrPort { panic("todo") }
-
-// RTCPAddr is the RTCP address to advertise when RTCP is not multiplexed.
-func (p *Port) RTCPAddr() netip.AddrPort { panic("todo") }
-
-// Receive sets what happens to packets that arrive here from now on; nil
-// drops them, still counted and latched. SRTP contexts of keys seen before on
-// this port live on with their roll-over counters. The plan must not be changed
-// afterwards. The error says which keys are unusable; the old plan then stays.
-func (p *Port) Receive(plan *Plan) error { panic("todo") }
-
-// Remote sets where the far side wants its packets, as signalled. An rtcp
-// equal to rtp means that RTCP is multiplexed on the RTP port (RFC 5761); a
-// zero rtcp means the port after rtp. A latched address survives while rtp
-// stays the same.
-func (p *Port) Remote(rtp, rtcp netip.AddrPort) { panic("todo") }
-
-// Send protects a packet of our own making with keys (nil = clear) and sends
-// it to the far side: RTCP when its second byte says so (RFC 5761 §4), else
-// RTP. The packet is not kept or changed. ErrNoRemote when the far side is not
-// known, ErrClosed after Close.
-func (p *Port) Send(pkt []byte, keys *Keys) error { panic("todo") }
-
-// Stats is a snapshot.
-func (p *Port) Stats() Stats { panic("todo") }
-
-// Close gives the ports back, into quarantine. Close twice is harmless.
-func (p *Port) Close() { panic("todo") }
-
-// Reasons why Send sends nothing.
-var (
-	ErrNoRemote = errors.New("rtp: far side's address is not known")
-	ErrClosed   = errors.New("rtp: port is closed")
-)
-
-// Plan says what to do with each packet that arrives at a port. Immutable: a
-// re-INVITE makes a new plan, it never edits one.
-type Plan struct {
-	PT    [128]uint8 // payload number in, payload number out; Drop drops. Beware of the zero value: see PassPT and MapPT
-	In    *Keys      // the far side's keys; nil = it sends clear RTP
-	Out   *Keys      // keys for what leaves at To; nil = clear
-	To    *Port      // where it leaves; nil = nowhere, only counted and given to Sink
-	Clock uint32     // RTP clock of the stream in Hz, for jitter; 0 = 8000
-	// Sink is given each accepted packet in the clear, RTP with its number
-	// mapped already. It runs on the loop that serves the port: it must not
-	// block, and must not keep pkt. It may call Send of any port.
-	Sink func(pkt []byte, rtcp bool)
-}
-
-// Drop as a payload number's image drops the packet.
-const Drop uint8 = 0xff
-
-// PassPT leaves all payload numbers as they are.
-func PassPT() [128]uint8 { panic("todo") }
-
-// MapPT maps the given payload numbers and drops all others.
-func MapPT(pairs map[uint8]uint8) [128]uint8 { panic("todo") }
-
-// Keys are the SDES keys of one direction (RFC 4568). It prints as ***.
-type Keys struct {
-	Suite  string
-	Master []byte // key||salt
-	MKI    []byte // master key identifier that its packets carry; nil = none
-}
-
-// NewKeys makes random keys for a suite.
-func NewKeys(suite string) (*Keys, error) { panic("todo") }
-
-// Check says whether the suite is known and the key of its length.
-func (k *Keys) Check() error { panic("todo") }
-
-// String hides the key.
-func (k Keys) String() string { return "***" }
-
-// Network is an in-memory network: engines that share one reach each other
-// and nothing else. It starts no goroutine but the engines' own, so it works in
-// a synctest bubble.
-type Network struct{}
-
-// NewNetwork is an empty one.
-func NewNetwork() *Network { panic("todo") }
-
-// Stats is what a port knows of its far side.
-type Stats struct {
-	Received, Sent         Traffic // RTP, as it passed: what was dropped is not in here
-	ReceivedRTCP, SentRTCP Traffic
-	SSRC                   uint32        // of the last packet
-	PayloadType            uint8         // of the last packet, as received
-	Lost                   int64         // RFC 3550 A.3, over all SSRCs; negative when packets were doubled
-	OutOfOrder             uint64        // packets older than one already seen
-	Jitter                 time.Duration // RFC 3550 A.8, of the current SSRC
-	Last, LastRTCP         time.Time     // when the last valid packet came; zero = never
-	Remote, RemoteRTCP     netip.AddrPort
-	Latched                bool // Remote is what packets showed, not what was signalled
-	Drops                  [Causes]uint64
-}
-
-// Traffic counts packets and their octets (UDP payload, in the clear).
-type Traffic struct{ Packets, Octets uint64 }
-
 // Counters are the sums of an engine.
 type Counters struct {
 	Received, Sent         Traffic
@@ -171,25 +57,233 @@ type Counters struct {
 	Exhausted              uint64 // Opens refused for want of a port
 }
 
-// Cause says why a packet was dropped.
-type Cause uint8
+// tier moves datagrams between the network and ports. It calls Port.receive
+// from one goroutine per port, and Engine.released once no packet of an
+// unbound port can come any more.
+type tier interface {
+	// bind opens both sockets of a port, or neither.
+	bind(p *Port) error
+	// send writes one datagram; the port's tx lock is held.
+	send(s *socket, pkt []byte, to netip.AddrPort) error
+	// unbind closes both sockets of a port, sooner or later.
+	unbind(p *Port)
+	// close ends the loops and closes what is still bound.
+	close() error
+}
 
-// The causes.
-const (
-	Stranger    Cause = iota // not from the far side, nor allowed to become it
-	TooShort                 // no room for a header, or for what the header announces
-	TooLong                  // longer than any packet we carry
-	BadVersion               // not RTP version 2
-	UnknownType              // payload number not in the plan, or not an RTCP packet on an RTCP port
-	AuthFailed               // SRTP authentication failed
-	Replayed                 // SRTP packet seen before, or too old to tell
-	ManySources              // more SSRCs than a stream has any use for
-	NoPlan                   // nil plan, or To and Sink both nil
-	NoRemote                 // the other far side's address is not known yet
-	SendFailed               // the kernel refused to send
-	Late                     // arrived in quarantine
-	Causes                   // number of causes
-)
+// Engine owns ports and the loops that serve them.
+type Engine struct {
+	tier       tier          // RO
+	quarantine time.Duration // RO
+	started    time.Time     // RO, the zero of arrival times
 
-// String is the cause as a metric label.
-func (c Cause) String() string { panic("todo") }
+	mu         sync.Mutex
+	interfaces map[string]*pool      // mu
+	ports      map[*Port]*time.Timer // mu, bound ports; the timer ends a quarantine
+	past       Counters              // mu, sums of ports that are gone
+	closed     bool                  // mu
+}
+
+// pool is the free ports of one interface.
+type pool struct {
+	Interface
+	free  []uint16 // even ports
+	total int
+}
+
+// New binds nothing yet; it checks the configuration and starts the loops.
+func New(cfg Config) (*Engine, error) {
+	e := &Engine{
+		quarantine: cfg.Quarantine,
+		started:    time.Now(),
+		interfaces: make(map[string]*pool, len(cfg.Interfaces)),
+		ports:      make(map[*Port]*time.Timer),
+	}
+	for _, i := range cfg.Interfaces {
+		if _, ok := e.interfaces[i.Name]; ok {
+			return nil, fmt.Errorf("media interface %q: named twice", i.Name)
+		}
+		p, err := newPool(i)
+		if err != nil {
+			return nil, fmt.Errorf("media interface %q: %w", i.Name, err)
+		}
+		e.interfaces[i.Name] = p
+	}
+	threads := cfg.Threads
+	if threads <= 0 {
+		// The other half is for signalling and for the kernel's side of the packets.
+		threads = max(1, runtime.NumCPU()/2)
+	}
+	var err error
+	if e.tier, err = newTier(threads, cfg.Network); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func newTier(threads int, network *Network) (tier, error) {
+	if network != nil {
+		return newMemory(threads, network), nil
+	}
+	return newEpoll(threads)
+}
+
+func newPool(i Interface) (*pool, error) {
+	if !i.Bind.IsValid() {
+		return nil, errors.New("no address to bind")
+	}
+	if !i.Advertise.IsValid() {
+		i.Advertise = i.Bind
+	}
+	if i.Advertise.IsUnspecified() {
+		return nil, fmt.Errorf("address %v cannot be advertised", i.Advertise)
+	}
+	p := &pool{Interface: i}
+	for n := (int(i.PortMin) + 1) &^ 1; n > 0 && n+1 <= int(i.PortMax); n += 2 {
+		p.free = append(p.free, uint16(n))
+	}
+	p.total = len(p.free)
+	if p.total == 0 {
+		return nil, fmt.Errorf("no pair of ports in %d-%d", i.PortMin, i.PortMax)
+	}
+	return p, nil
+}
+
+// bindTries bounds the search when other programs sit in our range.
+const bindTries = 32
+
+// Open takes a random free pair of ports of the named interface: RTP on the
+// even one, RTCP on the next. The error is a fault.Exhausted when there is
+// none, a fault.NotFound for an unknown interface.
+func (e *Engine) Open(iface string) (*Port, error) {
+	var err error
+	for range bindTries {
+		var p *Port
+		if p, err = e.reserve(iface); err != nil {
+			return nil, err
+		}
+		err = e.tier.bind(p)
+		if err == nil {
+			return p, nil
+		}
+		e.forget(p)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	kind := fault.Unavailable
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		kind = fault.Exhausted
+		e.refused()
+	}
+	return nil, &fault.Error{Kind: kind, Public: "Media ports cannot be opened.", Err: fmt.Errorf("open port on %s: %w", iface, err)}
+}
+
+// reserve makes a port with a number of its own, not yet bound.
+func (e *Engine) reserve(iface string) (*Port, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	pool, ok := e.interfaces[iface]
+	switch {
+	case !ok:
+		return nil, &fault.Error{Kind: fault.NotFound, Err: fmt.Errorf("open port: no media interface %q", iface)}
+	case e.closed:
+		return nil, &fault.Error{Kind: fault.Unavailable, Err: ErrClosed}
+	case len(pool.free) == 0:
+		e.past.Exhausted++
+		return nil, &fault.Error{
+			Kind:   fault.Exhausted,
+			Public: "No media port is free.",
+			Err:    fmt.Errorf("open port on %s: all %d pairs of ports %d-%d are in use or in quarantine", iface, pool.total, pool.PortMin, pool.PortMax),
+		}
+	}
+	// A random choice, so that nobody can foretell the port of the next call.
+	n := rand.IntN(len(pool.free))
+	port := pool.free[n]
+	last := len(pool.free) - 1
+	pool.free[n] = pool.free[last]
+	pool.free = pool.free[:last]
+	p := newPort(e, pool, port)
+	e.ports[p] = nil
+	return p, nil
+}
+
+// forget gives back the number of a port that could not be bound.
+func (e *Engine) forget(p *Port) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.ports, p)
+	p.pool.free = append(p.pool.free, p.sockets[media].addr.Port())
+}
+
+func (e *Engine) refused() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.past.Exhausted++
+}
+
+// retire puts a closed port into quarantine.
+func (e *Engine) retire(p *Port) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.ports[p] = time.AfterFunc(e.quarantine, func() { e.tier.unbind(p) })
+	}
+}
+
+// released is called by the tier when a port is no longer bound.
+func (e *Engine) released(p *Port) {
+	s := p.Stats()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.ports[p]; !ok {
+		return // Close was faster
+	}
+	delete(e.ports, p)
+	e.past.add(&s)
+	p.pool.free = append(p.pool.free, p.sockets[media].addr.Port())
+}
+
+// Counters are the sums over all ports that ever were.
+func (e *Engine) Counters() Counters {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.past
+	for p, quarantined := range e.ports {
+		s := p.Stats()
+		c.add(&s)
+		if quarantined != nil {
+			c.Quarantined++
+		} else {
+			c.Open++
+		}
+	}
+	return c
+}
+
+// Close closes every port, without quarantine, and waits for the loops. It
+// must not be called from a Sink.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	ports := make([]*Port, 0, len(e.ports))
+	for p, t := range e.ports {
+		if t != nil {
+			t.Stop()
+		}
+		ports = append(ports, p)
+	}
+	e.mu.Unlock()
+	for _, p := range ports {
+		p.Close()
+	}
+	err := e.tier.close()
+	for _, p := range ports {
+		e.released(p)
+	}
+	return err
+}

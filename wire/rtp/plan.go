@@ -1,0 +1,72 @@
+package rtp
+
+// Plan says what to do with each packet that arrives at a port. Immutable: a
+// re-INVITE makes a new plan, it never edits one.
+type Plan struct {
+	PT    [128]uint8 // payload number in, payload number out; Drop drops. Its zero value maps all to 0: see PassPT and MapPT
+	In    *Keys      // the far side's keys; nil = it sends clear RTP
+	Out   *Keys      // keys for what leaves at To; nil = clear
+	To    *Port      // where it leaves; nil = nowhere, only counted and given to Sink
+	Hold  bool       // RTP goes nowhere; RTCP passes even then (RFC 3264 §5.1)
+	Clock uint32     // RTP clock of the stream in Hz, for jitter; 0 = 8000
+	// Sink is given each accepted packet in the clear, RTP with its number
+	// mapped already. It runs on the loop that serves the port: it must not
+	// block, and must not keep pkt. It may call Send of any port.
+	Sink func(pkt []byte, rtcp bool)
+}
+
+// Drop as a payload number's image drops the packet.
+const Drop uint8 = 0xff
+
+// PassPT leaves all payload numbers as they are.
+func PassPT() [128]uint8 {
+	var m [128]uint8
+	for i := range m {
+		m[i] = uint8(i)
+	}
+	return m
+}
+
+// MapPT maps the given payload numbers and drops all others.
+func MapPT(pairs map[uint8]uint8) [128]uint8 {
+	var m [128]uint8
+	for i := range m {
+		m[i] = Drop
+	}
+	for from, to := range pairs {
+		m[from&0x7f] = to
+	}
+	return m
+}
+
+// route is a compiled plan: its keys looked up, its defaults filled in.
+type route struct {
+	Plan
+	in  *context // of the port that has the plan, under its rx lock
+	out *context // of To, under To's tx lock
+}
+
+// compile finds the contexts of a plan. The caller holds p.rx.
+func (p *Port) compile(plan *Plan) (*route, error) {
+	r := &route{Plan: *plan}
+	if r.Clock == 0 {
+		r.Clock = defaultClock
+	}
+	var err error
+	if r.in, err = p.contexts.get(plan.In); err != nil {
+		return nil, err
+	}
+	if plan.To == nil {
+		return r, plan.Out.Check()
+	}
+	if r.out, err = plan.To.outContext(plan.Out); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (p *Port) outContext(keys *Keys) (*context, error) {
+	p.tx.Lock()
+	defer p.tx.Unlock()
+	return p.tx.contexts.get(keys)
+}

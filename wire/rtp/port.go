@@ -1,0 +1,433 @@
+package rtp
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// media and control index the two sockets of a port and what is kept of each.
+const (
+	media   = 0 // RTP
+	control = 1 // RTCP
+)
+
+// maxRate bounds the packets a second of one port: ten times the most a voice
+// stream has (10 ms packets). It also ends the circle that two far sides make
+// when each is told that the other's port of ours is its address.
+const maxRate = 1000
+
+// Port is one end of a media stream. All methods may be called from any
+// goroutine.
+//
+// It has two halves with a lock each, held for the handling of one packet:
+// rx is taken by the loop that serves the port, tx by whichever loop forwards
+// to it. Whoever holds a tx takes no other lock; nobody holds two rx.
+type Port struct {
+	engine  *Engine    // RO
+	pool    *pool      // RO
+	sockets [2]*socket // RO
+
+	drops [Causes]atomic.Uint64
+
+	rx       sync.Mutex
+	route    *route       // rx, nil = no plan
+	contexts contexts     // rx, the far side's keys
+	latches  [2]latch     // rx
+	mux      bool         // rx, RTCP comes on the RTP socket
+	source   source       // rx
+	pt       uint8        // rx
+	received [2]Traffic   // rx
+	last     [2]time.Time // rx
+	second   int64        // rx, the second that rate counts
+	rate     int          // rx
+	closed   bool         // rx
+
+	tx sender
+}
+
+// sender is the half of a port that packets leave by.
+type sender struct {
+	sync.Mutex
+	contexts contexts          // our keys
+	to       [2]netip.AddrPort // where the far side is now
+	mux      bool              // RTCP leaves by the RTP socket
+	sent     [2]Traffic
+	scratch  []byte // for Send
+	closed   bool
+}
+
+// socket is one UDP address of a port. The first three are fixed, the others
+// belong to the epoll tier.
+type socket struct {
+	port *Port
+	kind int // media or control
+	addr netip.AddrPort
+
+	fd   int
+	slot int // in the loop's table
+	loop int
+}
+
+// lane is what one loop reuses from packet to packet.
+type lane struct {
+	now time.Time // coarse: when the loop last woke up
+	buf [maxPacket + 1 + overhead]byte
+}
+
+func newPort(e *Engine, pool *pool, number uint16) *Port {
+	p := &Port{engine: e, pool: pool}
+	for kind := range p.sockets {
+		p.sockets[kind] = &socket{port: p, kind: kind, addr: netip.AddrPortFrom(pool.Bind, number+uint16(kind)), fd: -1}
+	}
+	return p
+}
+
+// Addr is the RTP address to advertise.
+func (p *Port) Addr() netip.AddrPort { return p.advertised(media) }
+
+// RTCPAddr is the RTCP address to advertise when RTCP is not multiplexed.
+func (p *Port) RTCPAddr() netip.AddrPort { return p.advertised(control) }
+
+func (p *Port) advertised(kind int) netip.AddrPort {
+	return netip.AddrPortFrom(p.pool.Advertise, p.sockets[kind].addr.Port())
+}
+
+// Receive sets what happens to packets that arrive here from now on; nil
+// drops them, still counted and latched. SRTP contexts of keys seen before on
+// this port live on with their roll-over counters. The plan must not be changed
+// afterwards. The error says which keys are unusable; the old plan then stays.
+func (p *Port) Receive(plan *Plan) error {
+	p.rx.Lock()
+	defer p.rx.Unlock()
+	if p.closed || plan == nil {
+		p.route = nil
+		return nil
+	}
+	r, err := p.compile(plan)
+	if err != nil {
+		return err
+	}
+	p.route = r
+	return nil
+}
+
+// Remote sets where the far side wants its packets, as signalled. An rtcp
+// equal to rtp means that RTCP is multiplexed on the RTP port (RFC 5761); a
+// zero rtcp means the port after rtp. A latched address survives while rtp
+// stays the same; no address at all, or an unspecified one, stops sending.
+func (p *Port) Remote(rtp, rtcp netip.AddrPort) {
+	rtp, rtcp = usable(rtp), usable(rtcp)
+	if !rtcp.IsValid() && rtp.IsValid() && rtp.Port() < 65535 {
+		rtcp = netip.AddrPortFrom(rtp.Addr(), rtp.Port()+1)
+	}
+	p.rx.Lock()
+	defer p.rx.Unlock()
+	p.mux = rtp.IsValid() && rtp == rtcp
+	for kind, addr := range [2]netip.AddrPort{rtp, rtcp} {
+		if l := &p.latches[kind]; l.signalled != addr || !addr.IsValid() {
+			l.signal(addr)
+		}
+	}
+	p.publish()
+}
+
+// usable normalises an address and blanks one that nobody can be reached at.
+func usable(a netip.AddrPort) netip.AddrPort {
+	if !a.IsValid() || a.Addr().IsUnspecified() || a.Port() == 0 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// publish tells the sending half where the far side is. The caller holds rx.
+func (p *Port) publish() {
+	rtp, rtcp := p.latches[media].current, p.latches[control].current
+	if p.mux {
+		rtcp = rtp
+	}
+	p.tx.Lock()
+	defer p.tx.Unlock()
+	p.tx.to = [2]netip.AddrPort{rtp, rtcp}
+	p.tx.mux = p.mux
+}
+
+// receive is the life of a packet: who sent it, is it whole and authentic,
+// what does the plan say, off it goes. n is the datagram's length, more than
+// fits in l.buf when it was cut.
+func (p *Port) receive(l *lane, s *socket, n int, src netip.AddrPort) {
+	if n > maxPacket {
+		p.drops[TooLong].Add(1)
+		return
+	}
+	p.rx.Lock()
+	r, pkt, h, cause := p.accept(l, s.kind, l.buf[:n], src)
+	p.rx.Unlock()
+	if cause == passed {
+		cause = p.dispatch(r, pkt, h)
+	}
+	if cause != passed {
+		p.drops[cause].Add(1)
+	}
+}
+
+// accept checks a packet and takes it into the books. It returns the packet
+// in the clear with the route it takes.
+func (p *Port) accept(l *lane, kind int, pkt []byte, src netip.AddrPort) (*route, []byte, header, Cause) {
+	if p.closed {
+		return nil, nil, header{}, Late
+	}
+	if p.flooded(l.now) {
+		return nil, nil, header{}, Flood
+	}
+	h, cause := p.parse(kind, pkt)
+	if cause != passed {
+		return nil, nil, h, cause
+	}
+	if !p.mayHear(src, kind) {
+		return nil, nil, h, Stranger
+	}
+	r := p.route
+	if pkt, cause = p.open(r, h, pkt); cause != passed {
+		return nil, nil, h, cause
+	}
+	if cause = p.admit(r, src, kind, h, l.now); cause != passed {
+		return nil, nil, h, cause
+	}
+	p.record(r, h, pkt, l.now)
+	if r == nil {
+		return nil, nil, h, NoDestination
+	}
+	if !h.rtcp {
+		if r.Hold {
+			return nil, nil, h, NoDestination
+		}
+		out := r.PT[h.pt]
+		if out == Drop {
+			return nil, nil, h, UnknownType
+		}
+		pkt[1] = pkt[1]&0x80 | out&0x7f
+	}
+	return r, pkt, h, passed
+}
+
+func (p *Port) flooded(now time.Time) bool {
+	if second := now.Unix(); second != p.second {
+		p.second, p.rate = second, 0
+	}
+	p.rate++
+	return p.rate > maxRate
+}
+
+func (p *Port) parse(kind int, pkt []byte) (header, Cause) {
+	if kind == control || p.mux && looksRTCP(pkt) {
+		return parseRTCP(pkt)
+	}
+	return parseRTP(pkt)
+}
+
+// mayHear tells strangers apart before they cost any cryptography.
+func (p *Port) mayHear(src netip.AddrPort, kind int) bool {
+	l := &p.latches[kind]
+	if src == l.current || src == l.signalled {
+		return true
+	}
+	for _, prefix := range p.pool.Allow {
+		if prefix.Contains(src.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+// open decrypts a packet and checks what encryption hid.
+func (p *Port) open(r *route, h header, pkt []byte) ([]byte, Cause) {
+	if r != nil && r.in != nil {
+		var cause Cause
+		if pkt, cause = r.in.unprotect(pkt, h); cause != passed {
+			return nil, cause
+		}
+	}
+	if h.rtcp {
+		return pkt, checkCompound(pkt)
+	}
+	return pkt, h.checkPadding(pkt)
+}
+
+// admit lets the latch judge a packet that is whole.
+func (p *Port) admit(r *route, src netip.AddrPort, kind int, h header, now time.Time) Cause {
+	l := &p.latches[kind]
+	if !l.own(src) {
+		if !p.claim(r, src, kind, h, now) {
+			return Stranger
+		}
+		p.publish()
+	}
+	if l.own(src) {
+		l.heard = now
+	}
+	return passed
+}
+
+func (p *Port) claim(r *route, src netip.AddrPort, kind int, h header, now time.Time) bool {
+	l := &p.latches[kind]
+	proof := unproven
+	if r != nil && r.in != nil {
+		proof = authentic
+		if !h.rtcp && !p.source.newer(h) {
+			proof = authenticLate
+		}
+	}
+	if h.rtcp {
+		return l.claimRTCP(src, proof, &p.latches[media], now)
+	}
+	if r != nil && r.PT[h.pt] == Drop {
+		return false
+	}
+	return l.claim(src, h, proof, now)
+}
+
+// record takes a heard packet into the books.
+func (p *Port) record(r *route, h header, pkt []byte, now time.Time) {
+	if h.rtcp {
+		p.received[control].count(pkt)
+		p.last[control] = now
+		return
+	}
+	clock := uint32(defaultClock)
+	if r != nil {
+		clock = r.Clock
+	}
+	p.source.update(h, now.Sub(p.engine.started), clock)
+	p.pt = h.pt
+	p.received[media].count(pkt)
+	p.last[media] = now
+}
+
+// dispatch hands an accepted packet on.
+func (p *Port) dispatch(r *route, pkt []byte, h header) Cause {
+	if r.Sink != nil {
+		r.Sink(pkt, h.rtcp)
+	}
+	if r.To != nil {
+		return r.To.forward(pkt, h, r.out)
+	}
+	if r.Sink == nil {
+		return NoDestination
+	}
+	return passed
+}
+
+// forward protects a packet in place and sends it to this port's far side.
+func (p *Port) forward(pkt []byte, h header, keys *context) Cause {
+	p.tx.Lock()
+	defer p.tx.Unlock()
+	return p.transmit(pkt, h, keys)
+}
+
+// transmit is forward under p.tx.
+func (p *Port) transmit(pkt []byte, h header, keys *context) Cause {
+	kind := media
+	if h.rtcp {
+		kind = control
+	}
+	to := p.tx.to[kind]
+	if p.tx.closed || !to.IsValid() {
+		return NoRemote
+	}
+	clear := pkt
+	if keys != nil {
+		var cause Cause
+		if pkt, cause = keys.protect(pkt, h); cause != passed {
+			return cause
+		}
+	}
+	s := p.sockets[kind]
+	if p.tx.mux {
+		s = p.sockets[media]
+	}
+	if err := p.engine.tier.send(s, pkt, to); err != nil {
+		return SendFailed
+	}
+	p.tx.sent[kind].count(clear)
+	return passed
+}
+
+// Reasons why Send sends nothing.
+var (
+	ErrNoRemote = errors.New("rtp: far side's address is not known")
+	ErrClosed   = errors.New("rtp: port is closed")
+	ErrPacket   = errors.New("rtp: not an RTP or RTCP packet")
+	ErrSend     = errors.New("rtp: sending refused")
+)
+
+// Send protects a packet of our own making with keys (nil = clear) and sends
+// it to the far side: RTCP when its second octet says so (RFC 5761 §4), else
+// RTP. The packet is not kept or changed.
+func (p *Port) Send(pkt []byte, keys *Keys) error {
+	h, cause := parseRTP(pkt)
+	if looksRTCP(pkt) {
+		h, cause = parseRTCP(pkt)
+	}
+	if cause != passed || len(pkt) > maxPacket {
+		return ErrPacket
+	}
+	p.tx.Lock()
+	defer p.tx.Unlock()
+	if p.tx.closed {
+		return ErrClosed
+	}
+	c, err := p.tx.contexts.get(keys)
+	if err != nil {
+		return err
+	}
+	if p.tx.scratch == nil {
+		p.tx.scratch = make([]byte, 0, maxPacket+overhead)
+	}
+	p.tx.scratch = append(p.tx.scratch[:0], pkt...)
+	switch p.transmit(p.tx.scratch, h, c) {
+	case passed:
+		return nil
+	case NoRemote:
+		return ErrNoRemote
+	}
+	return ErrSend
+}
+
+// Stats is a snapshot.
+func (p *Port) Stats() Stats {
+	var s Stats
+	p.rx.Lock()
+	s.Received, s.ReceivedRTCP = p.received[media], p.received[control]
+	s.SSRC, s.PayloadType = p.source.ssrc, p.pt
+	s.Lost, s.OutOfOrder, s.Jitter = p.source.lost(), p.source.outOfOrder, p.source.jitterTime()
+	s.Last, s.LastRTCP = p.last[media], p.last[control]
+	s.Latched = p.latches[media].moved()
+	p.rx.Unlock()
+	p.tx.Lock()
+	s.Sent, s.SentRTCP = p.tx.sent[media], p.tx.sent[control]
+	s.Remote, s.RemoteRTCP = p.tx.to[media], p.tx.to[control]
+	p.tx.Unlock()
+	for i := range p.drops {
+		s.Drops[i] = p.drops[i].Load()
+	}
+	return s
+}
+
+// Close gives the ports back, into quarantine: bound, and deaf. Close twice is
+// harmless.
+func (p *Port) Close() {
+	p.rx.Lock()
+	was := p.closed
+	p.closed, p.route, p.contexts = true, nil, nil
+	p.rx.Unlock()
+	if was {
+		return
+	}
+	p.tx.Lock()
+	p.tx.closed, p.tx.contexts, p.tx.scratch = true, nil, nil
+	p.tx.Unlock()
+	p.engine.retire(p)
+}
