@@ -6,7 +6,10 @@
 package publish
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/tandemgw/tandem/control/gateway"
@@ -24,29 +27,104 @@ type Input struct {
 	Numbers  []snapshot.Number
 }
 
-// Services is where the cloud services are.
-type Services struct {
-	Teams Teams `yaml:"teams"`
+// Compile makes the snapshot. The error is gateway.Problems when the resource
+// is not fit to be published.
+func Compile(in Input) (*snapshot.Snapshot, error) {
+	if problems := gateway.Validate(in.Gateway); problems != nil {
+		return nil, problems
+	}
+	g := gateway.Default(in.Gateway)
+	numbers, err := snapshot.NewNumbers(in.Numbers...)
+	if err != nil {
+		return nil, fmt.Errorf("index numbers: %w", err)
+	}
+	s := &snapshot.Snapshot{
+		Revision:  in.Revision,
+		Gateway:   g.Name,
+		Emergency: g.Properties.EmergencyDialStrings,
+		Numbers:   numbers,
+	}
+	for _, l := range g.Properties.ServiceLocations {
+		s.Regions = append(s.Regions, snapshot.Region{Name: l.Name, Domain: in.Domains[l.Name]})
+	}
+	c := compiler{in: in, p: g.Properties, out: s}
+	c.operator()
+	c.emergency()
+	if err := c.teams(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
-// Teams is the phone system of Microsoft Teams.
-type Teams struct {
-	Proxies []string       `yaml:"proxies"` // host:port, in the order to try
-	Sources []netip.Prefix `yaml:"sources"` // of its signalling
-	Media   []netip.Prefix `yaml:"media"`   // of its media
-	Names   []string       `yaml:"names"`   // one of which its certificate must bear
+// compiler is one snapshot in the making.
+type compiler struct {
+	in  Input
+	p   gateway.Properties // with defaults
+	out *snapshot.Snapshot
 }
 
-// Operator is what the resource cannot say of the operator's peers.
-type Operator struct {
-	Transport   string   `yaml:"transport"`   // "TLS", "TCP", "UDP"
-	Port        uint16   `yaml:"port"`        // of every operator address
-	SRTP        *bool    `yaml:"srtp"`        // default true
-	Names       []string `yaml:"names"`       // names one of which a peer's certificate must bear; none: its address
-	SRV         bool     `yaml:"srv"`         // operator addresses are names to look up by SRV (RFC 3263)
-	CountryCode string   `yaml:"countryCode"` // of national numbers from the core, "44"
-	TrunkPrefix string   `yaml:"trunkPrefix"` // national prefix before them, "0"
+// The names of groups that the resource does not name are longer than the ten
+// characters that it allows, so that they never meet one that it does.
+const (
+	operatorGroup  = "operator-core"
+	emergencyGroup = "emergency-service"
+	teamsGroup     = "microsoft-teams"
+)
+
+// teams makes the group of Microsoft's proxies, one peer each, tried in turn
+// from every region.
+func (c *compiler) teams() error {
+	services := c.platforms(snapshot.OperatorConnect, snapshot.TeamsPhoneMobile, snapshot.TeamsDirectRouting)
+	if len(services) == 0 {
+		return nil
+	}
+	t := c.in.Services.Teams.Default()
+	g := snapshot.Group{Name: teamsGroup, Side: snapshot.Cloud, Services: services, Profile: "teams", Codecs: c.p.Codecs}
+	for i, proxy := range t.Proxies {
+		host, port, err := SplitProxy(proxy)
+		if err != nil {
+			return err
+		}
+		g.Peers = append(g.Peers, snapshot.Peer{
+			Name:         teamsGroup + "-" + strconv.Itoa(i+1),
+			Transport:    "TLS",
+			SRTP:         true,
+			Host:         host,
+			Port:         port,
+			Priority:     c.everywhere(i),
+			Sources:      t.Sources,
+			MediaSources: t.Media,
+			Names:        t.Names,
+			Options:      c.in.Options,
+		})
+	}
+	c.out.Groups = append(c.out.Groups, g)
+	return nil
 }
 
-// Compile makes the snapshot.
-func Compile(in Input) (*snapshot.Snapshot, error) { panic("todo") }
+// platforms are those of the services that the gateway is for.
+func (c *compiler) platforms(services ...snapshot.Service) []snapshot.Service {
+	return slices.DeleteFunc(services, func(s snapshot.Service) bool {
+		return !slices.Contains(c.p.Platforms, string(s))
+	})
+}
+
+// everywhere gives a peer the same priority from every region.
+func (c *compiler) everywhere(priority int) map[string]int {
+	m := map[string]int{}
+	for _, r := range c.out.Regions {
+		m[r.Name] = priority
+	}
+	return m
+}
+
+// prefixes reads ranges that gateway.Validate has seen to be good.
+func prefixes(list []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		if p, err := gateway.ParsePrefix(s); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}

@@ -1,0 +1,103 @@
+package publish
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Services is where the cloud services are.
+type Services struct {
+	Teams Teams `yaml:"teams"`
+}
+
+// Teams is the phone system of Microsoft Teams. What is left out is
+// Microsoft's (see Default).
+type Teams struct {
+	Proxies []string       `yaml:"proxies"` // host:port, in the order to try
+	Sources []netip.Prefix `yaml:"sources"` // of its signalling
+	Media   []netip.Prefix `yaml:"media"`   // of its media
+	Names   []string       `yaml:"names"`   // one of which its certificate must bear
+}
+
+// Default fills in what Microsoft publishes (Microsoft Teams docs, "Plan
+// Direct Routing"). The names follow the proxies, and media the signalling,
+// so that whoever says where Teams is need not say it twice.
+func (t Teams) Default() Teams {
+	if len(t.Proxies) == 0 {
+		t.Proxies = []string{"sip.pstnhub.microsoft.com:5061", "sip2.pstnhub.microsoft.com:5061", "sip3.pstnhub.microsoft.com:5061"}
+	}
+	if len(t.Sources) == 0 {
+		t.Sources = []netip.Prefix{netip.MustParsePrefix("52.112.0.0/14"), netip.MustParsePrefix("52.120.0.0/14")}
+	}
+	if len(t.Media) == 0 {
+		t.Media = t.Sources
+	}
+	if len(t.Names) == 0 {
+		for _, p := range t.Proxies {
+			if host, _, err := SplitProxy(p); err == nil {
+				t.Names = append(t.Names, host)
+			}
+		}
+	}
+	return t
+}
+
+// SplitProxy reads host:port of a cloud service; the port may be left out.
+func SplitProxy(s string) (host string, port uint16, err error) {
+	if strings.Count(s, ":") == 0 {
+		return s, 5061, nil
+	}
+	host, digits, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", 0, fmt.Errorf("proxy %q: write host:port", s)
+	}
+	n, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil || n == 0 || host == "" {
+		return "", 0, fmt.Errorf("proxy %q: write host:port with a port from 1 to 65535", s)
+	}
+	return host, uint16(n), nil
+}
+
+// Operator is what the resource cannot say of the operator's peers. The
+// resource API is silent on the first five for operatorAddresses; peer groups
+// say them themselves.
+type Operator struct {
+	Transport   string   `yaml:"transport"`   // "tls" (default), "tcp", "udp"
+	Port        uint16   `yaml:"port"`        // of every operator address; 0: 5061 for TLS, else 5060
+	SRTP        *bool    `yaml:"srtp"`        // nil: over TLS only, since its keys travel in the signalling
+	SRV         bool     `yaml:"srv"`         // operator addresses are names to look up by SRV (RFC 3263)
+	Names       []string `yaml:"names"`       // one of which a peer's certificate must bear; none: its own
+	CountryCode string   `yaml:"countryCode"` // of national numbers from the core, "44"
+	TrunkPrefix string   `yaml:"trunkPrefix"` // national prefix before them, "0"
+}
+
+// transport is the protocol in the words of the snapshot.
+func (o Operator) transport() string {
+	if o.Transport == "" {
+		return "TLS"
+	}
+	return strings.ToUpper(o.Transport)
+}
+
+func (o Operator) srtp() bool {
+	if o.SRTP != nil {
+		return *o.SRTP
+	}
+	return o.transport() == "TLS"
+}
+
+// port is where an operator address listens, 0 to ask the SRV records.
+func (o Operator) port() uint16 {
+	switch {
+	case o.SRV:
+		return 0
+	case o.Port != 0:
+		return o.Port
+	case o.transport() == "TLS":
+		return 5061
+	}
+	return 5060
+}
