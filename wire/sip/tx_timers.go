@@ -1,6 +1,9 @@
 package sip
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Timers are those of RFC 3261 table 4, kept per peer; zero fields mean the
 // defaults beside them.
@@ -14,16 +17,22 @@ type Timers struct {
 }
 
 func (t Timers) withDefaults() Timers {
-	set := func(d *time.Duration, def time.Duration) {
-		if *d <= 0 {
-			*d = def
-		}
-	}
-	set(&t.T1, 500*time.Millisecond)
-	set(&t.T2, 4*time.Second)
-	set(&t.T4, 5*time.Second)
-	set(&t.Invite, 64*t.T1)
-	set(&t.NonInvite, 64*t.T1)
-	set(&t.Linger, 64*t.T1)
+	t.T1 = cmp.Or(t.T1, 500*time.Millisecond)
+	t.T2 = cmp.Or(t.T2, 4*time.Second)
+	t.T4 = cmp.Or(t.T4, 5*time.Second)
+	t.Invite = cmp.Or(t.Invite, 64*t.T1)
+	t.NonInvite = cmp.Or(t.NonInvite, 64*t.T1)
+	t.Linger = cmp.Or(t.Linger, 64*t.T1)
 	return t
+}
+
+// trying is when a non-INVITE server answers 100 for want of anything better:
+// when the client's timer E has grown to T2 (RFC 4320 section 4.1), 3.5 s by
+// default.
+func (t Timers) trying() time.Duration {
+	var at time.Duration
+	for e := t.T1; e < t.T2; e *= 2 {
+		at += e
+	}
+	return at
 }

@@ -1,0 +1,222 @@
+package sip
+
+import (
+	"errors"
+	"hash/maphash"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// received takes in what a socket read: a message, or why it is none. raw is
+// nil on streams, and where nobody taps.
+func (s *Stack) received(m *Message, raw []byte, err error, src Source) {
+	defer s.guard("receive", src)
+	if m != nil && raw == nil && s.cfg.Tap != nil {
+		raw = m.Append(nil)
+	}
+	s.tap(tapped{s.listeners[src.Listener.Name], src.Addr, src.Remote, true}, m, raw)
+	if err == nil {
+		s.count.got(m)
+		err = m.Check()
+	}
+	if err != nil {
+		s.refuse(m, err, src)
+		return
+	}
+	if limit := m.Oversize(); limit != "" {
+		s.gripes.once("oversize "+src.Remote.Name, func() {
+			s.cfg.Log.Warn("messages of this peer exceed a size published by Microsoft; they are carried", "peer", src.Remote.Name, "limit", limit)
+		})
+	}
+	if m.IsRequest() {
+		s.request(m, src)
+		return
+	}
+	s.response(m, src)
+}
+
+// refuse answers a malformed request with what the parser says, without
+// state, and lets everything else drop.
+func (s *Stack) refuse(m *Message, err error, src Source) {
+	s.count.drop(dropMalformed)
+	s.gripe("malformed", src.Addr.Addr(), "malformed message", "peer", src.Remote.Name, "err", err)
+	perr, ok := errors.AsType[*ParseError](err)
+	if !ok || perr.Status == 0 || m == nil || !m.IsRequest() || m.Method == "ACK" {
+		return
+	}
+	via, err := m.Via()
+	if err != nil {
+		return // RFC 3261 section 8.2.6.2 has nowhere to send the answer
+	}
+	s.answer(m, stamp(m, via, src), src, perr.Status, perr.Reason())
+}
+
+// answer responds without a transaction.
+func (s *Stack) answer(req *Message, via Via, src Source, status int, reason string) {
+	resp := NewResponse(req, status, reason)
+	resp.TagTo(s.statelessTag(via))
+	if status == 503 {
+		resp.Set("Retry-After", overloadRetry)
+	}
+	_ = s.wayBack(src, via).flow().send(resp, resp.Append(nil))
+}
+
+// overloadRetry is how many seconds an overloaded stack asks to be spared.
+const overloadRetry = "5"
+
+// statelessTag is the same for every retransmission (RFC 3261 section 8.2.7).
+func (s *Stack) statelessTag(via Via) string {
+	return strconv.FormatUint(maphash.String(s.servers.seed, via.Branch()), 36)
+}
+
+// stamp writes into the top Via where the request really came from
+// (RFC 3261 section 18.2.1, RFC 3581 section 4).
+func stamp(m *Message, via Via, src Source) Via {
+	addr := src.Addr.Addr().WithZone("")
+	_, asked := via.Params.Get("rport")
+	foreign := via.Host != addr.String()
+	if !foreign && !asked {
+		return via
+	}
+	via.Params = via.Params.With("received", addr.String())
+	if asked {
+		via.Params = via.Params.With("rport", strconv.Itoa(int(src.Addr.Port())))
+	}
+	m.SetFirst("Via", via.String())
+	return via
+}
+
+// request brings a request to its transaction, or makes one.
+func (s *Stack) request(m *Message, src Source) {
+	via, err := m.Via()
+	if err != nil {
+		return // Check has seen it
+	}
+	via = stamp(m, via, src)
+	key := serverKey(m, via, src.Remote)
+	tx := s.servers.get(key)
+	switch {
+	case m.Method == "ACK":
+		if tx == nil || tx.acknowledge() {
+			s.ack(m, src)
+		}
+	case tx != nil:
+		s.count.drop(dropRetransmission)
+		tx.repeat()
+	case s.servers.len() >= s.limit && !inDialog(m) || s.servers.len() >= s.limit+s.limit/8:
+		// What belongs to a call is let in a little longer: a BYE lightens the load.
+		s.count.drop(dropOverload)
+		s.answer(m, via, src, 503, "")
+	case m.Method == "CANCEL":
+		s.cancelled(m, via, key, src)
+	default:
+		s.begin(m, via, key, src)
+	}
+}
+
+func (s *Stack) ack(m *Message, src Source) {
+	if s.cfg.HandleAck != nil {
+		s.cfg.HandleAck(m, src)
+	}
+}
+
+func inDialog(m *Message) bool {
+	to, err := m.To()
+	return err == nil && to.Tag() != ""
+}
+
+// begin makes a server transaction and hands it to the user.
+func (s *Stack) begin(m *Message, via Via, key txKey, src Source) {
+	var merge uint64
+	if !inDialog(m) {
+		merge = s.mergeKey(m)
+	}
+	mine := newServerTx(s, m, via, key, src)
+	tx, fresh := s.servers.add(mine, merge)
+	if !fresh {
+		mine.timer.Stop()
+	}
+	switch {
+	case !fresh && tx == nil:
+		// RFC 3261 section 8.2.2.2: the same request came by another path.
+		s.count.drop(dropMerged)
+		s.answer(m, via, src, 482, "")
+	case !fresh:
+		tx.repeat()
+	default:
+		tx.start(s.cfg.Handle)
+	}
+}
+
+// cancelled answers a CANCEL and tells the INVITE it is meant for (RFC 3261
+// section 9.2).
+func (s *Stack) cancelled(m *Message, via Via, key txKey, src Source) {
+	target := key
+	target.method = "INVITE"
+	invite := s.servers.get(target)
+	tx := newServerTx(s, m, via, key, src)
+	if _, fresh := s.servers.add(tx, 0); !fresh {
+		tx.timer.Stop()
+		return
+	}
+	tx.start(nil)
+	resp := NewResponse(m, 200, "")
+	if invite == nil {
+		resp = NewResponse(m, 481, "")
+		resp.TagTo(NewTag())
+	} else {
+		resp.TagTo(invite.localTag())
+	}
+	_ = tx.Respond(resp)
+	if invite != nil {
+		invite.cancelled(m)
+	}
+}
+
+// response brings a response to its transaction.
+func (s *Stack) response(m *Message, src Source) {
+	via, err := m.Via()
+	if err != nil {
+		return
+	}
+	cseq, err := m.CSeq()
+	if err != nil {
+		return
+	}
+	tx := s.clients.get(txKey{branch: via.Branch(), method: cseq.Method})
+	if tx != nil && via.Port == tx.flow.l.port && strings.EqualFold(via.Host, tx.flow.l.host) && tx.receive(m) {
+		return
+	}
+	if s.cfg.HandleStray != nil {
+		s.cfg.HandleStray(m, src)
+	}
+	s.count.drop(dropUnmatched)
+}
+
+// guard ends a panic of whatever was called by a socket's reader: one message
+// is lost, not the process.
+func (s *Stack) guard(what string, src Source) {
+	if r := recover(); r != nil {
+		s.count.drop(dropPanic)
+		s.panicked(what, src, r)
+	}
+}
+
+type tapped struct {
+	l      *listener
+	addr   netip.AddrPort
+	remote *Remote
+	in     bool
+}
+
+func (s *Stack) tap(t tapped, m *Message, raw []byte) {
+	if s.cfg.Tap == nil {
+		return
+	}
+	if m == nil && !t.in {
+		m, _ = Parse(raw, s.cfg.Limits) // sent again: what it was made of is gone
+	}
+	s.cfg.Tap(Tap{time.Now(), t.in, t.l.Listener, t.l.local, t.addr, t.remote, m, raw})
+}
