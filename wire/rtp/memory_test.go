@@ -30,7 +30,7 @@ func memoryEngine(t *testing.T, n *Network, ip string, allow ...netip.Prefix) *E
 	return e
 }
 
-func open(t *testing.T, e *Engine) *Port {
+func open(t testing.TB, e *Engine) *Port {
 	t.Helper()
 	p, err := e.Open("test")
 	if err != nil {
