@@ -47,20 +47,18 @@ RECORD-ROUTE: <sip:sip-du-a-eu.pstnhub.microsoft.com:5061;transport=tls;lr>
 CONTACT: <sip:api-du-a-euno.pstnhub.microsoft.com:443;x-i=5d0f7c1e-0000-4000-8000-000000000001;x-c=64ce308b0f8d5b6fa1a6e6f0a7f3d1c2/d/8/0a1b2c3d4e5f60718293a4b5c6d7e8f9>
 HISTORY-INFO: <sip:+442079460777@c042.r1.teams.carrier.example;user=phone?Reason=SIP%3Bcause%3D302%3Btext%3D%22Moved%20Temporarily%22>;index=1
 HISTORY-INFO: <sip:+442079460778@c042.r1.teams.carrier.example;user=phone?Reason=SIP%3Bcause%3D480%3Btext%3D%22Temporarily%20Unavailable%22>;index=1.1
-HISTORY-INFO: <sip:+442079460123@c042.r1.teams.carrier.example:5061;user=phone;transport=tls>;index=1.2
+HISTORY-INFO: <sip:+442079460779@c042.r1.teams.carrier.example;user=phone?Reason=SIP%3Bcause%3D408%3Btext%3D%22Request%20Timeout%22>;index=1.2
+HISTORY-INFO: <sip:+442079460123@c042.r1.teams.carrier.example:5061;user=phone;transport=tls>;index=1.3
+REFERRED-BY: <sip:+442079460779@c042.r1.teams.carrier.example;user=phone>
 MIN-SE: 300
 SUPPORTED: histinfo,timer
 USER-AGENT: Microsoft.PSTNHub.SIPProxy v.2026.1.1.1 i.EUNO.7
 CONTENT-TYPE: application/sdp
-ALLOW: INVITE
-ALLOW: ACK
-ALLOW: OPTIONS
-ALLOW: CANCEL
-ALLOW: BYE
-ALLOW: NOTIFY
+ALLOW: INVITE,ACK,OPTIONS,CANCEL,BYE,NOTIFY
 P-ASSERTED-IDENTITY: <tel:+14255550123>,<sip:john.doe@contoso.example>
 PRIVACY: id
 SESSION-EXPIRES: 3600
+X-MS-USERLOCATION: External
 X-MS-TENANTID: 00000000-0000-4000-8000-00000000c042
 CONTENT-LENGTH: ` + strconv.Itoa(len(body)) + "\n\n"
 	return []byte(strings.ReplaceAll(head, "\n", "\r\n") + body)
@@ -131,4 +129,11 @@ func BenchmarkNewBranch(b *testing.B) {
 	for b.Loop() {
 		_ = NewBranch()
 	}
+}
+
+func TestTheBenchmarkedInviteIsOfTheSizeItClaims(t *testing.T) {
+	if n := len(teamsInvite); n < 2350 || n > 2500 {
+		t.Errorf("%d bytes, want about 2400", n)
+	}
+	readForCall(t, teamsInvite, Limits{})
 }

@@ -270,6 +270,9 @@ func eachItem(s string, yield func(string) bool) bool {
 
 // itemEnd is where the first item of a comma-separated value ends.
 func itemEnd(s string) int {
+	if strings.IndexByte(s, ',') < 0 {
+		return len(s)
+	}
 	quoted, angle := false, false
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {

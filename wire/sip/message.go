@@ -22,11 +22,11 @@ type Message struct {
 const sipVersion = "SIP/2.0"
 
 // newMessage has room for the headers of an ordinary message in the same
-// allocation.
+// allocation, which with 32 of them fills a size class of 1408 bytes.
 func newMessage() *Message {
 	m := new(struct {
 		Message
-		room [22]header
+		room [32]header
 	})
 	m.headers = m.room[:0]
 	return &m.Message
@@ -316,9 +316,23 @@ func (m *Message) check() *ParseError {
 		return nil
 	}
 	if cseq.Method != m.Method {
-		return &ParseError{Header: "CSeq", Offset: int(m.find(key{id: hdrCSeq}).off), Msg: "not the method of the request", Status: 400}
+		e := &ParseError{Header: "CSeq", Offset: int(m.find(key{id: hdrCSeq}).off), Msg: "not the method of the request", Status: 400}
+		if !knownMethod(m.Method) {
+			e.Status = 501 // RFC 4475 3.1.2.18
+		}
+		return e
 	}
 	return m.checkURI()
+}
+
+// knownMethod knows the methods of the IANA registry.
+func knownMethod(s string) bool {
+	switch s {
+	case "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY",
+		"SUBSCRIBE", "MESSAGE", "PUBLISH":
+		return true
+	}
+	return false
 }
 
 func (m *Message) checkURI() *ParseError {

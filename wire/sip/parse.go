@@ -14,13 +14,11 @@ func Parse(b []byte, lim Limits) (*Message, error) {
 	lim = lim.withDefaults()
 	start := leadingBreaks(b)
 	b = b[start:]
-	end := bytes.Index(b, []byte("\r\n\r\n"))
+	end := headEnd(b, 0)
 	p := parser{lim: lim, base: start}
 	if end < 0 {
 		end = len(b)
 		p.refuse("", end, "no empty line after the headers")
-	} else {
-		end += 4
 	}
 	m := p.head(b[:end])
 	if m == nil {
@@ -29,6 +27,22 @@ func Parse(b []byte, lim Limits) (*Message, error) {
 	p.checkSize(len(b))
 	p.datagramBody(m, b[end:], end)
 	return p.result(m)
+}
+
+// headEnd is where the body begins, -1 when the empty line is not there yet.
+// The first from bytes are known to hold none. Line by line is twice as fast
+// as a search for the four bytes.
+func headEnd(b []byte, from int) int {
+	for i := max(from-3, 0); ; {
+		n := bytes.IndexByte(b[i:], '\n')
+		if n < 0 {
+			return -1
+		}
+		i += n + 1
+		if i > 1 && b[i-2] == '\r' && len(b)-i > 1 && b[i] == '\r' && b[i+1] == '\n' {
+			return i + 2
+		}
+	}
 }
 
 // leadingBreaks counts the CR and LF before a start line (RFC 3261 7.5).
@@ -82,7 +96,7 @@ func (p *parser) head(b []byte) *Message {
 	p.length = -1
 	s := string(b)
 	m := newMessage()
-	line, n := p.line(s, b, 0)
+	line, n, _ := p.line(s, b, 0)
 	if !p.startLine(m, line) {
 		p.err = &ParseError{Offset: p.base, Msg: "not a SIP message"}
 		return nil
@@ -92,48 +106,49 @@ func (p *parser) head(b []byte) *Message {
 			p.refuseWith(513, "", n, "too many headers")
 			break
 		}
-		from := n
-		line, n = p.line(s, b, n)
-		p.header(m, line, from)
+		from, sound := n, false
+		if line, n, sound = p.line(s, b, n); sound {
+			p.header(m, line, from)
+		}
 	}
 	return m
 }
 
 // line gives the line that begins at from, with its folds and its line break,
-// and where the next one begins.
-func (p *parser) line(s string, b []byte, from int) (line string, next int) {
-	n := from
+// and where the next one begins. Of an unsound line nothing may be kept: an
+// answer would carry it back.
+func (p *parser) line(s string, b []byte, from int) (line string, next int, sound bool) {
+	next = from
 	for {
-		i := strings.IndexByte(s[n:], '\n')
+		i := strings.IndexByte(s[next:], '\n')
 		if i < 0 {
-			n = len(s)
+			p.refuse("", from, "line without end")
+			return s[from:], len(s), false
+		}
+		next += i + 1
+		if from == 0 || next == len(s) || !isBlank(s[next]) {
 			break
 		}
-		n += i + 1
-		if from == 0 || n == len(s) || !isBlank(s[n]) {
-			break
-		}
 	}
-	line = s[from:n]
-	if len(line) > p.lim.Line {
-		status := 513
-		if from == 0 {
-			status = 414
-		}
-		p.refuseWith(status, "", from, "line too long")
+	line = s[from:next]
+	switch end := next - 2; {
+	case len(line) > p.lim.Line && from == 0:
+		p.refuseWith(414, "", from, "request line too long")
+	case len(line) > p.lim.Line:
+		p.refuseWith(513, "", from, "header line too long")
+	case end < from || s[end] != '\r':
+		p.refuse("", next-1, "LF without CR")
+	case hasControl(b[from:end]) && !p.controlsAllowed(s[from:end], from):
+	default:
+		return line, next, true
 	}
-	if len(line) < 2 || line[len(line)-2:] != "\r\n" {
-		p.refuse("", n, "line not ended by CR LF")
-	} else if body := b[from : n-2]; hasControl(body) {
-		p.checkControls(line[:len(line)-2], from)
-	}
-	return line, n
+	return line, next, false
 }
 
-// checkControls allows the line break of a fold, the tab, and what RFC 3261
-// 25.1 allows behind a backslash in quotes. All others end strings, move
+// controlsAllowed lets pass the line break of a fold, the tab, and what RFC
+// 3261 25.1 allows behind a backslash in quotes. All others end strings, move
 // cursors or split messages somewhere further on.
-func (p *parser) checkControls(s string, from int) {
+func (p *parser) controlsAllowed(s string, from int) bool {
 	quoted := false
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
@@ -145,9 +160,10 @@ func (p *parser) checkControls(s string, from int) {
 			i++
 		case isControl(c):
 			p.refuse("", from+i, "control character")
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // startLine reads the first line; false when it is not one of SIP at all.

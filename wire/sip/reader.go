@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"bytes"
 	"errors"
 	"io"
 )
@@ -39,7 +38,7 @@ func (r *Reader) Read() (*Message, error) {
 	if err := r.skipBreaks(); err != nil {
 		return nil, err
 	}
-	end, err := r.headEnd()
+	end, err := r.awaitHead()
 	if err != nil {
 		return nil, err
 	}
@@ -92,18 +91,18 @@ func (r *Reader) skipBreaks() error {
 	}
 }
 
-// headEnd reads until the empty line behind the headers and tells where the
+// awaitHead reads until the empty line behind the headers and tells where the
 // body begins.
-func (r *Reader) headEnd() (int, error) {
+func (r *Reader) awaitHead() (int, error) {
 	for seen := 0; ; {
-		if i := bytes.Index(r.buf[seen:], []byte("\r\n\r\n")); i >= 0 {
-			return seen + i + 4, nil
+		if end := headEnd(r.buf, seen); end >= 0 {
+			return end, nil
 		}
-		if len(r.buf) >= r.lim.Message {
+		seen = len(r.buf)
+		if seen >= r.lim.Message {
 			r.lost = true
-			return 0, &ParseError{Offset: len(r.buf), Msg: "headers without end"}
+			return 0, &ParseError{Offset: seen, Msg: "headers without end"}
 		}
-		seen = max(len(r.buf)-3, 0)
 		if err := r.fill(len(r.buf) + 1); err != nil {
 			return 0, err
 		}

@@ -180,7 +180,8 @@ func parseHost(s string) (host string, n int, msg string) {
 		if end < 0 || !isIPv6(s[1:end]) {
 			return "", 0, "malformed IPv6 reference"
 		}
-		return s[1:end], end + 1, ""
+		// RFC 5118 4.10: the grammar of RFC 3261 let a third colon pass.
+		return strings.Replace(s[1:end], ":::", "::", 1), end + 1, ""
 	}
 	n = clsHost.span(s)
 	if n == 0 {
@@ -189,9 +190,8 @@ func parseHost(s string) (host string, n int, msg string) {
 	return s[:n], n, ""
 }
 
-// isIPv6 checks the characters, not the address: the grammar of RFC 3261 let
-// three colons in a row pass (RFC 5118 4.10), and old senders write them.
-// Whoever dials the address will find out.
+// isIPv6 checks the characters, not the address: whoever dials it will find
+// out.
 func isIPv6(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; !clsHex.has(c) && c != ':' && c != '.' {
