@@ -79,8 +79,14 @@ func (l *latch) claimRTCP(src netip.AddrPort, proof proof, media *latch, now tim
 	return true
 }
 
+// hear notes a valid packet from the current address; who waited for its
+// silence starts again.
+func (l *latch) hear(now time.Time) {
+	l.heard, l.suspect = now, suspect{}
+}
+
 func (l *latch) move(src netip.AddrPort) {
-	l.current, l.suspect = src, suspect{}
+	l.current = src
 }
 
 func (l *latch) settled(now time.Time) bool {

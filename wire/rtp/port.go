@@ -266,7 +266,7 @@ func (p *Port) admit(r *route, src netip.AddrPort, kind int, h header, now time.
 		p.publish()
 	}
 	if l.own(src) {
-		l.heard = now
+		l.hear(now)
 	}
 	return passed
 }
