@@ -1,8 +1,13 @@
 package app
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tandemgw/tandem/control/gateway"
@@ -94,28 +99,139 @@ type NumberConfig struct {
 	Account string           `yaml:"account"`
 }
 
+// LoadConfig reads the configuration for a node. The error is Problems with
+// every mistake of the file; mere warnings are left in Config.Warnings.
+func LoadConfig(path string) (*Config, error) {
+	c, problems := Check(path)
+	if errs := problems.Errors(); errs != nil {
+		return nil, errs
+	}
+	return c, nil
+}
+
+// Check reads a configuration and tells everything about it that is wrong or
+// unwise, in the order of the file. The configuration is as far as it could
+// be read, never nil.
+func Check(path string) (*Config, Problems) {
+	c, k := defaultConfig(), &configCheck{reader: newReader(), now: time.Now()}
+	k.Config = c
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return c, Problems{{File: path, Text: "cannot be read: " + err.Error()}}
+	}
+	k.read(data, c)
+	c.locate(filepath.Dir(path))
+	k.all()
+	problems := k.problems.in(path)
+	c.Warnings = problems.warnings()
+	return c, problems
+}
+
+func defaultConfig() *Config {
+	return &Config{
+		Node:  NodeConfig{Data: "data", Drain: 30 * time.Second, Log: LogConfig{Level: "info", Format: "text"}},
+		SIP:   SIPConfig{Options: time.Minute},
+		Media: MediaConfig{Quarantine: 5 * time.Second},
+	}
+}
+
+// locate makes the names of files absolute.
+func (c *Config) locate(dir string) {
+	if d, err := filepath.Abs(dir); err == nil {
+		dir = d
+	}
+	files := []*string{&c.Node.Data, &c.SIP.Roots}
+	for _, l := range c.SIP.Listeners {
+		if l.Certificate != nil {
+			files = append(files, &l.Certificate.Chain, &l.Certificate.Key)
+		}
+	}
+	for _, f := range files {
+		if *f != "" && !filepath.IsAbs(*f) {
+			*f = filepath.Join(dir, *f)
+		}
+	}
+}
+
+// Snapshot compiles the configuration into what the edge routes by.
+func (c *Config) Snapshot(revision uint64) (*snapshot.Snapshot, error) {
+	in := publish.Input{
+		Revision: revision,
+		Gateway:  c.Gateway,
+		Services: c.Services,
+		Operator: c.Operator,
+		Domains:  map[string]string{c.Node.Region: c.SIP.Domain},
+		Options:  c.SIP.Options,
+	}
+	for _, n := range c.Numbers {
+		in.Numbers = append(in.Numbers, snapshot.Number{E164: n.Number, Service: n.Service, Account: n.Account})
+	}
+	return publish.Compile(in)
+}
+
 // Problem is something wrong in a configuration file.
 type Problem struct {
 	File         string
-	Line, Column int
+	Line, Column int    // from 1; 0 when the file as a whole is meant
 	Path         string // "sip.listeners[0].bind"
 	Warning      bool   // allowed but unwise
 	Text         string // what to do
+}
+
+// String is the problem in the form that editors jump to.
+func (p Problem) String() string {
+	where := p.File
+	if p.Line > 0 {
+		where = fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+	}
+	text := p.Text
+	if p.Path != "" {
+		text = p.Path + ": " + text
+	}
+	if p.Warning {
+		text = "warning: " + text
+	}
+	return where + ": " + text
 }
 
 // Problems are all that is wrong, in the order of the file.
 type Problems []Problem
 
 // Error is every problem, a line each.
-func (ps Problems) Error() string { panic("todo") }
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
 
-// LoadConfig reads the configuration for a node. The error is Problems with
-// every mistake of the file; mere warnings are left in Config.Warnings.
-func LoadConfig(path string) (*Config, error) { panic("todo") }
+// Errors are those that keep a node from starting; nil when there are none.
+func (ps Problems) Errors() error {
+	if errs := ps.only(false); len(errs) > 0 {
+		return errs
+	}
+	return nil
+}
 
-// Check reads a configuration and tells everything about it that is wrong or
-// unwise.
-func Check(path string) (*Config, Problems) { panic("todo") }
+func (ps Problems) warnings() Problems { return ps.only(true) }
 
-// Snapshot compiles the configuration into what the edge routes by.
-func (c *Config) Snapshot(revision uint64) (*snapshot.Snapshot, error) { panic("todo") }
+func (ps Problems) only(warning bool) (out Problems) {
+	for _, p := range ps {
+		if p.Warning == warning {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// in names the file and sorts by place.
+func (ps Problems) in(file string) Problems {
+	for i := range ps {
+		ps[i].File = file
+	}
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return ps
+}

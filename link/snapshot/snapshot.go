@@ -11,6 +11,7 @@ package snapshot
 import (
 	"iter"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -165,4 +166,21 @@ func anyContains(prefixes []netip.Prefix, a netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// MediaSources are the ranges that media of a side may come from, each once,
+// in the order of its peers.
+func (s *Snapshot) MediaSources(side Side) []netip.Prefix {
+	var all []netip.Prefix
+	for g, p := range s.Peers() {
+		if g.Side != side {
+			continue
+		}
+		for _, r := range p.MediaSources {
+			if !slices.Contains(all, r) {
+				all = append(all, r)
+			}
+		}
+	}
+	return all
 }

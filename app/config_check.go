@@ -1,0 +1,450 @@
+package app
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tandemgw/tandem/control/gateway"
+	"github.com/tandemgw/tandem/control/publish"
+	"github.com/tandemgw/tandem/link/snapshot"
+)
+
+// configCheck holds a configuration against the rules. A part that could not
+// be read has been complained of already and is not judged again.
+type configCheck struct {
+	*reader
+	*Config
+	now time.Time
+}
+
+func (k *configCheck) all() {
+	k.node()
+	k.signalling()
+	k.media()
+	k.services()
+	k.operator()
+	k.gateway()
+	k.numbers()
+	k.reach()
+}
+
+func (k *configCheck) bad(path, format string, args ...any) {
+	k.report(path, false, fmt.Sprintf(format, args...))
+}
+
+func (k *configCheck) unwise(path, format string, args ...any) {
+	k.report(path, true, fmt.Sprintf(format, args...))
+}
+
+// report adds a problem. What could not be read has had its line already.
+func (k *configCheck) report(path string, warning bool, text string) {
+	if k.unread(path) {
+		return
+	}
+	at := k.at(path)
+	k.problems = append(k.problems, Problem{Line: at.line, Column: at.column, Path: path, Warning: warning, Text: text})
+}
+
+// oneOf checks a word of a list.
+func (k *configCheck) oneOf(path, word string, words ...string) bool {
+	if slices.Contains(words, word) {
+		return true
+	}
+	switch s := gateway.Suggest(word, words); {
+	case word == "":
+		k.bad(path, "missing: write %s", strings.Join(words, " or "))
+	case s != "":
+		k.bad(path, "%q is unknown: did you mean %s?", word, s)
+	default:
+		k.bad(path, "%q is unknown: write %s", word, strings.Join(words, " or "))
+	}
+	return false
+}
+
+// within checks the bounds of a duration.
+func (k *configCheck) within(path string, d, low, high time.Duration) {
+	if d < low || d > high {
+		k.bad(path, "%s: write a duration from %s to %s", d, low, high)
+	}
+}
+
+var (
+	nodeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9.-]{0,62}$`)
+	hostName = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)*[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
+	digits   = regexp.MustCompile(`^[0-9]{1,4}$`)
+	country  = regexp.MustCompile(`^[1-9][0-9]{0,2}$`)
+)
+
+func (k *configCheck) node() {
+	n := k.Node
+	if !nodeName.MatchString(n.Name) {
+		k.bad("node.name", "%q: name the node with letters, digits, dots and hyphens", n.Name)
+	}
+	var regions []string
+	for _, l := range k.Gateway.Properties.ServiceLocations {
+		regions = append(regions, l.Name)
+	}
+	if len(regions) > 0 {
+		k.oneOf("node.region", n.Region, regions...)
+	}
+	k.within("node.drain", n.Drain, 0, time.Hour)
+	k.oneOf("node.log.level", n.Log.Level, "debug", "info", "warn", "error")
+	k.oneOf("node.log.format", n.Log.Format, "text", "json")
+	// sun_path holds 108 bytes with the closing zero (unix(7)).
+	if s := n.Socket(); len(s) > 107 {
+		k.bad("node.data", "the control socket would be %s, %d bytes long: choose a folder whose name is shorter by %d", s, len(s), len(s)-107)
+	}
+	if info, err := os.Stat(n.Data); err == nil && !info.IsDir() {
+		k.bad("node.data", "%s is a file: name a folder", n.Data)
+	}
+	if a := n.Metrics.Addr(); a.IsValid() && !a.IsLoopback() && !a.IsPrivate() {
+		k.unwise("node.metrics", "%s can be reached from outside and asks for no password: bind a private address", n.Metrics)
+	}
+}
+
+func (k *configCheck) signalling() {
+	s := k.SIP
+	switch {
+	case s.Domain == "":
+		k.bad("sip.domain", "missing: name the node's FQDN, which Contact carries towards the cloud")
+	case !hostName.MatchString(s.Domain) || !strings.Contains(s.Domain, "."):
+		k.bad("sip.domain", "%q: write a full host name; the cloud refuses an address in Contact", s.Domain)
+	case len(s.Domain) > 63:
+		k.bad("sip.domain", "%d characters: Teams takes names of at most 63", len(s.Domain))
+	}
+	k.within("sip.options", s.Options, time.Second, 10*time.Minute)
+	for i, d := range s.DNS {
+		if d.Port() == 0 && d.IsValid() {
+			k.bad(fmt.Sprintf("sip.dns[%d]", i), "%s: write the port of the resolver, usually 53", d)
+		}
+	}
+	k.roots()
+	k.listeners()
+}
+
+func (k *configCheck) listeners() {
+	for i := range k.SIP.Listeners {
+		path := fmt.Sprintf("sip.listeners[%d]", i)
+		l := &k.SIP.Listeners[i]
+		l.Transport = strings.ToLower(l.Transport)
+		k.oneOf(path+".side", string(l.Side), string(snapshot.Operator), string(snapshot.Cloud))
+		known := k.oneOf(path+".transport", l.Transport, "tls", "tcp", "udp")
+		if !nodeName.MatchString(l.Name) {
+			k.bad(path+".name", "%q: name the listener with letters, digits, dots and hyphens", l.Name)
+		}
+		if known && l.Side == snapshot.Cloud && l.Transport != "tls" {
+			k.bad(path+".transport", "the cloud services speak TLS only: write tls")
+		}
+		k.bind(path, *l)
+		k.distinct(path, i)
+		if known {
+			k.certificate(path, *l)
+		}
+	}
+	for _, side := range []snapshot.Side{snapshot.Operator, snapshot.Cloud} {
+		if !slices.ContainsFunc(k.SIP.Listeners, func(l ListenerConfig) bool { return l.Side == side }) {
+			k.bad("sip.listeners", "no listener has side %s: the gateway stands between two networks and needs one on each", side)
+		}
+	}
+}
+
+func (k *configCheck) bind(path string, l ListenerConfig) {
+	switch {
+	case !l.Bind.IsValid():
+		k.bad(path+".bind", "missing: write an IP address and a port, such as 192.0.2.1:5061")
+	case l.Bind.Port() == 0:
+		k.unwise(path+".bind", "port 0 lets the system choose one, which no far side can know: write the port")
+	}
+	if l.Advertise == "" {
+		if l.Bind.Addr().IsUnspecified() {
+			k.bad(path+".advertise", "missing: %s is every address of this machine; write the one, or the name, that the far side is to use", l.Bind.Addr())
+		}
+		return
+	}
+	if host, ok := advertised(l.Advertise); !ok {
+		k.bad(path+".advertise", "%q: write a host name or an IP address, and a port where it differs from bind", l.Advertise)
+	} else if l.Side == snapshot.Cloud && !hostName.MatchString(host) {
+		k.bad(path+".advertise", "%q: write a host name; the cloud refuses an address in Contact", l.Advertise)
+	}
+}
+
+// advertised is the host of host[:port].
+func advertised(s string) (host string, ok bool) {
+	host = s
+	if h, port, err := net.SplitHostPort(s); err == nil {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return "", false
+		}
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if a, err := netip.ParseAddr(host); err == nil {
+		return host, !a.IsUnspecified()
+	}
+	return host, hostName.MatchString(host)
+}
+
+// distinct checks a listener against those before it.
+func (k *configCheck) distinct(path string, i int) {
+	l := k.SIP.Listeners[i]
+	for j, other := range k.SIP.Listeners[:i] {
+		line := k.at(fmt.Sprintf("sip.listeners[%d]", j)).line
+		if l.Name == other.Name && l.Name != "" {
+			k.bad(path+".name", "%s is the name of the listener in line %d already", l.Name, line)
+		}
+		stream := (l.Transport == "udp") == (other.Transport == "udp") // TCP and TLS share their ports
+		if stream && l.Bind.IsValid() && l.Bind.Port() != 0 && l.Bind.Port() == other.Bind.Port() && sameHost(l.Bind.Addr(), other.Bind.Addr()) {
+			k.bad(path+".bind", "%s is taken by the listener in line %d", l.Bind, line)
+		}
+	}
+}
+
+// sameHost tells whether two bound addresses meet.
+func sameHost(a, b netip.Addr) bool { return a == b || a.IsUnspecified() || b.IsUnspecified() }
+
+// callPorts is what one leg takes: RTP and RTCP.
+const callPorts = 2
+
+func (k *configCheck) media() {
+	k.within("media.quarantine", k.Media.Quarantine, 0, time.Minute)
+	if k.Media.Threads < 0 || k.Media.Threads > 256 {
+		k.bad("media.threads", "%d: write 0, for one to a processor, to 256", k.Media.Threads)
+	}
+	lines := map[snapshot.Side]int{}
+	for i, m := range k.Media.Interfaces {
+		path := fmt.Sprintf("media.interfaces[%d]", i)
+		if k.oneOf(path+".side", string(m.Side), string(snapshot.Operator), string(snapshot.Cloud)) && lines[m.Side] != 0 {
+			k.bad(path+".side", "side %s has an interface already, in line %d: one is used", m.Side, lines[m.Side])
+		}
+		lines[m.Side] = k.at(path).line
+		switch {
+		case !m.Bind.IsValid():
+			k.bad(path+".bind", "missing: write an IP address")
+		case m.Bind.IsUnspecified() && !m.Advertise.IsValid():
+			k.bad(path+".advertise", "missing: %s is every address of this machine; write the one that the far side is to send to", m.Bind)
+		}
+		if m.Advertise.IsValid() && m.Advertise.IsUnspecified() {
+			k.bad(path+".advertise", "%s is nobody's address: write the one that the far side is to send to", m.Advertise)
+		}
+		k.ports(path, m)
+		k.portsFree(path, i)
+	}
+	for _, side := range []snapshot.Side{snapshot.Operator, snapshot.Cloud} {
+		if lines[side] == 0 {
+			k.bad("media.interfaces", "no interface has side %s: media needs one on each side", side)
+		}
+	}
+}
+
+func (k *configCheck) ports(path string, m InterfaceConfig) {
+	low, high := int(m.Ports.Min), int(m.Ports.Max)
+	calls := (high - low + 1) / callPorts
+	switch {
+	case m.Ports == PortRange{}:
+		k.bad(path+".ports", "missing: write a range of ports such as 20000-24999")
+	case high < low:
+		k.bad(path+".ports", "%d-%d runs backwards: write the lower port first", low, high)
+	case low < 1024:
+		k.bad(path+".ports", "%d-%d: ports below 1024 belong to the system; begin at 1024 or above", low, high)
+	case low%2 != 0 || high%2 != 1:
+		k.bad(path+".ports", "%d-%d: begin with an even port and end with an odd one, since RTP takes the even and RTCP the next (RFC 3550 §11)", low, high)
+	case calls < 10:
+		k.unwise(path+".ports", "%d ports carry %d calls at once: widen the range", high-low+1, calls)
+	}
+}
+
+// portsFree checks that nothing else of ours takes the ports of an interface.
+func (k *configCheck) portsFree(path string, i int) {
+	m := k.Media.Interfaces[i]
+	for j, other := range k.Media.Interfaces[:i] {
+		if sameHost(m.Bind, other.Bind) && m.Ports.Min <= other.Ports.Max && other.Ports.Min <= m.Ports.Max {
+			k.bad(path+".ports", "meets the ports of the interface in line %d on the same address: keep them apart", k.at(fmt.Sprintf("media.interfaces[%d]", j)).line)
+		}
+	}
+	for j, l := range k.SIP.Listeners {
+		if l.Transport == "udp" && l.Bind.IsValid() && sameHost(m.Bind, l.Bind.Addr()) && l.Bind.Port() >= m.Ports.Min && l.Bind.Port() <= m.Ports.Max {
+			k.bad(path+".ports", "holds port %d of the listener in line %d: keep them apart", l.Bind.Port(), k.at(fmt.Sprintf("sip.listeners[%d]", j)).line)
+		}
+	}
+}
+
+func (k *configCheck) services() {
+	t, path := k.Services.Teams, "services.teams"
+	for i, p := range t.Proxies {
+		here := fmt.Sprintf("%s.proxies[%d]", path, i)
+		if host, _, err := publish.SplitProxy(p); err != nil {
+			k.bad(here, "%q: write host:port", p)
+		} else if _, err := netip.ParseAddr(host); err != nil && !hostName.MatchString(host) {
+			k.bad(here, "%q: write a host name or an address, and the port", p)
+		}
+	}
+	k.ranges(path+".sources", t.Sources)
+	k.ranges(path+".media", t.Media)
+	k.hosts(path+".names", t.Names)
+}
+
+// ranges checks the sources that a far side may come from.
+func (k *configCheck) ranges(path string, list []netip.Prefix) {
+	if k.has(path) && len(list) == 0 {
+		k.bad(path, "an empty list lets in nobody, so that no call could come: write the ranges or remove the key")
+	}
+	for i, p := range list {
+		here := fmt.Sprintf("%s[%d]", path, i)
+		switch {
+		case !p.IsValid():
+		case p != p.Masked():
+			k.bad(here, "%s has bits outside its range: write %s", p, p.Masked())
+		case p.Bits() == 0:
+			k.bad(here, "%s lets in everybody: write the ranges of the far side", p)
+		}
+	}
+}
+
+// hosts checks the names that a certificate may bear.
+func (k *configCheck) hosts(path string, list []string) {
+	for i, n := range list {
+		if _, err := netip.ParseAddr(n); err != nil && !hostName.MatchString(strings.TrimPrefix(n, "*.")) {
+			k.bad(fmt.Sprintf("%s[%d]", path, i), "%q: write a host name", n)
+		}
+	}
+}
+
+func (k *configCheck) operator() {
+	o := &k.Operator
+	o.Transport = strings.ToLower(o.Transport)
+	if o.Transport != "" {
+		k.oneOf("operator.transport", o.Transport, "tls", "tcp", "udp")
+	}
+	k.hosts("operator.names", o.Names)
+	if o.CountryCode != "" && !country.MatchString(o.CountryCode) {
+		k.bad("operator.countryCode", "%q: write the country code without plus, such as 44", o.CountryCode)
+	}
+	if o.TrunkPrefix != "" && !digits.MatchString(o.TrunkPrefix) {
+		k.bad("operator.trunkPrefix", "%q: write the digits before a national number, such as 0", o.TrunkPrefix)
+	}
+	if o.TrunkPrefix != "" && o.CountryCode == "" {
+		k.bad("operator.trunkPrefix", "means nothing without countryCode: write both or none")
+	}
+	if k.Gateway.Properties.OperatorPeerGroupConfigScheme == gateway.PeerGroupScheme {
+		for _, key := range []string{"transport", "port", "srtp", "srv"} {
+			if k.has("operator." + key) {
+				k.bad("operator."+key, "the peer groups of the gateway say this themselves: remove it")
+			}
+		}
+		return
+	}
+	k.addresses()
+}
+
+// addresses checks operator against the addresses it is about.
+func (k *configCheck) addresses() {
+	o := k.Operator
+	if o.SRV && o.Port != 0 {
+		k.bad("operator.port", "SRV records tell the port: remove port or srv")
+	}
+	if o.SRTP != nil && *o.SRTP && o.Transport != "" && o.Transport != "tls" {
+		k.unwise("operator.srtp", "over %s the keys of SRTP can be read by whoever can read the signalling: use tls", o.Transport)
+	}
+	for i, l := range k.Gateway.Properties.ServiceLocations {
+		for j, a := range l.PrimaryRegionProperties.OperatorAddresses {
+			here := fmt.Sprintf("gateway.properties.serviceLocations[%d].primaryRegionProperties.operatorAddresses[%d]", i, j)
+			_, err := netip.ParseAddr(a)
+			if o.SRV && err == nil {
+				k.bad(here, "%s has no SRV records: write a domain name, or remove operator.srv", a)
+			}
+			if err == nil && len(o.Names) == 0 && (o.Transport == "" || o.Transport == "tls") {
+				k.unwise(here, "the certificate of this peer must bear the address %s: if it bears a name, write it in operator.names", a)
+			}
+		}
+	}
+}
+
+// gateway lays the resource's own problems on the lines of the file.
+func (k *configCheck) gateway() {
+	if !k.has("gateway") {
+		k.bad("gateway", "missing: describe the gateway resource")
+		return
+	}
+	for _, p := range gateway.Validate(k.Gateway) {
+		k.bad("gateway."+p.Path, "%s", p.Message)
+	}
+	for i, s := range k.Gateway.Properties.Platforms {
+		if s == string(snapshot.Zoom) {
+			k.unwise(fmt.Sprintf("gateway.properties.platforms[%d]", i), "this version has no way to Zoom: calls of its numbers are refused")
+		}
+	}
+	if k.Gateway.Properties.OperatorPeerGroupConfigScheme == gateway.PeerGroupScheme {
+		k.groupSources()
+		return
+	}
+	for i, l := range k.Gateway.Properties.ServiceLocations {
+		path := fmt.Sprintf("gateway.properties.serviceLocations[%d].primaryRegionProperties", i)
+		k.sources(path, l.PrimaryRegionProperties.AllowedSignalingSourceAddressPrefixes, l.PrimaryRegionProperties.AllowedMediaSourceAddressPrefixes)
+	}
+}
+
+func (k *configCheck) groupSources() {
+	for i, g := range k.Gateway.Properties.PeerGroups {
+		path := fmt.Sprintf("gateway.properties.peerGroups[%d]", i)
+		for j, p := range g.Peers {
+			k.sources(fmt.Sprintf("%s.peers[%d]", path, j), p.AllowedSignalingSourceAddressPrefixes, p.AllowedMediaSourceAddressPrefixes)
+		}
+		if g.MediaProtocol == "SRTP" && g.SignalingProtocol != "TLS" && g.SignalingProtocol != "" {
+			k.unwise(path+".mediaProtocol", "over %s the keys of SRTP can be read by whoever can read the signalling: use TLS", g.SignalingProtocol)
+		}
+	}
+}
+
+// sources: the resource API lets these lists be empty, and then nothing of
+// the operator's is let in.
+func (k *configCheck) sources(path string, signalling, media []string) {
+	if len(signalling) == 0 {
+		k.bad(path+".allowedSignalingSourceAddressPrefixes", "missing: nobody could call, since only listed sources are let in; write the ranges that the operator's signalling comes from")
+	}
+	if len(media) == 0 {
+		k.bad(path+".allowedMediaSourceAddressPrefixes", "missing: nobody could be heard, since only listed sources are let in; write the ranges that the operator's media comes from")
+	}
+}
+
+func (k *configCheck) numbers() {
+	lines := map[string]int{}
+	for i, n := range k.Numbers {
+		path := fmt.Sprintf("numbers[%d]", i)
+		if _, err := snapshot.NewNumbers(snapshot.Number{E164: n.Number}); err != nil {
+			k.bad(path+".number", "%q: write + and 1 to 15 digits, country code first", n.Number)
+		} else if lines[n.Number] != 0 {
+			k.bad(path+".number", "%s stands in line %d already: remove one", n.Number, lines[n.Number])
+		}
+		lines[n.Number] = k.at(path + ".number").line
+		if k.oneOf(path+".service", string(n.Service), gateway.Platforms...) && !slices.Contains(k.Gateway.Properties.Platforms, string(n.Service)) {
+			k.bad(path+".service", "%s is not among gateway.properties.platforms: add it there or change it here", n.Service)
+		}
+	}
+}
+
+// reach checks, once all else is good, that each peer can be called: that
+// there is a listener to call it from.
+func (k *configCheck) reach() {
+	if k.problems.Errors() != nil {
+		return
+	}
+	s, err := k.Snapshot(0)
+	if err != nil {
+		k.bad("gateway", "%s", err)
+		return
+	}
+	for g, p := range s.Peers() {
+		transport := strings.ToLower(p.Transport)
+		if !slices.ContainsFunc(k.SIP.Listeners, func(l ListenerConfig) bool { return l.Side == g.Side && l.Transport == transport }) {
+			k.bad("sip.listeners", "peer %s of group %s speaks %s, and no listener with side %s has transport %s: add one", p.Name, g.Name, p.Transport, g.Side, transport)
+			return // one is enough: the others miss the same
+		}
+	}
+}
