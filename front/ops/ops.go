@@ -4,7 +4,8 @@
 // On a node it is served on a unix socket of mode 0600, so that who may open
 // the socket may use it; it does no authentication of its own. It asks the
 // running edge through the small interfaces of Config and opens no file of
-// the node. Start reading at Handler; the client is in client.go.
+// the node. Start reading at Handler in handler.go; the client
+// is in client.go.
 package ops
 
 import (
@@ -25,7 +26,6 @@ type Calls interface {
 
 // Records are the calls the node has on disk.
 type Records interface {
-	Get(ctx context.Context, id string) (record.Call, error)
 	List(ctx context.Context, f record.Filter) ([]record.Call, error)
 }
 
@@ -79,27 +79,3 @@ type Config struct {
 	Metrics http.Handler // nil: no /metrics
 	Log     *slog.Logger
 }
-
-// Handler serves the API:
-//
-//	GET    /calls              live calls
-//	GET    /calls?past=1       records; since, until (RFC 3339), peer, number, id, failed=1, limit
-//	GET    /calls/{id}         one call, live or past; the beginning of an ID will do while only one call has it
-//	GET    /calls/{id}/trace   its messages, as JSON or with Accept: application/vnd.tcpdump.pcap as a capture
-//	DELETE /calls/{id}         hang it up
-//	GET    /peers              health of the peers
-//	GET    /health             state of the node; 503 unless ready
-//	GET    /metrics            for Prometheus
-//
-// An error is {"error":{"code":"…","message":"…"}}.
-func Handler(c Config) http.Handler { panic("todo") }
-
-// Server serves a Handler on a unix socket.
-type Server struct{}
-
-// Listen serves h on a unix socket of mode 0600, replacing a socket that
-// nobody serves any more.
-func Listen(socket string, h http.Handler, log *slog.Logger) (*Server, error) { panic("todo") }
-
-// Close ends the server, letting requests in progress finish for a moment.
-func (s *Server) Close() error { panic("todo") }
