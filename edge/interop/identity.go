@@ -1,0 +1,163 @@
+package interop
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tandemgw/tandem/wire/sip"
+)
+
+// Identity is who calls whom, as read from an INVITE. Numbers are in E.164
+// with a plus, or, where the matching OK is false, the user part as it came.
+type Identity struct {
+	Called    string
+	CalledOK  bool
+	Calling   string // of From; "" when withheld or absent
+	CallingOK bool
+	Asserted  string // number of P-Asserted-Identity, E.164; "" when there is none
+	Display   string // name of the caller, "" when withheld
+	Anonymous bool   // From itself hides the caller
+	Privacy   []string
+	Tenant    string // X-MS-TenantID: the enterprise in the cloud
+	Hops      int    // Max-Forwards left for the next leg
+}
+
+// Caller is the number the call is from for rules and records: the asserted
+// one, which the network vouches for, else that of From.
+func (id Identity) Caller() string {
+	if id.Asserted != "" {
+		return id.Asserted
+	}
+	return id.Calling
+}
+
+// Private reports whether the callee must not see the caller: From hides him,
+// or he asked for it (RFC 3323 4.2, RFC 3325 9.3).
+func (id Identity) Private() bool {
+	return id.Anonymous || slices.ContainsFunc(id.Privacy, func(p string) bool {
+		return p == "id" || p == "user" || p == "header" || p == "session"
+	})
+}
+
+// Identify reads who calls whom. The error is a *sip.ParseError whose Status
+// is to be answered.
+func Identify(invite *sip.Message, from Leg) (Identity, error) {
+	hops, err := invite.MaxForwards()
+	if err != nil {
+		return Identity{}, err
+	}
+	if hops == 0 {
+		return Identity{}, &sip.ParseError{Header: "Max-Forwards", Msg: "too many hops", Status: 483}
+	}
+	id := Identity{Hops: hops - 1, Privacy: privacy(invite), Tenant: tenant(invite)}
+	target, err := sip.ParseURI(invite.RequestURI)
+	if err != nil {
+		return Identity{}, &sip.ParseError{Msg: "Request-URI cannot be read", Status: 400}
+	}
+	if target.Scheme != "sip" && target.Scheme != "sips" && target.Scheme != "tel" {
+		return Identity{}, &sip.ParseError{Msg: "URI scheme not supported", Status: 416}
+	}
+	id.Called, id.CalledOK = from.Plan.number(target)
+	if id.Called == "" {
+		return Identity{}, &sip.ParseError{Msg: "Request-URI names nobody", Status: 484}
+	}
+	if err := id.caller(invite, from); err != nil {
+		return Identity{}, err
+	}
+	id.Asserted = asserted(invite, from)
+	return id, nil
+}
+
+func (id *Identity) caller(invite *sip.Message, from Leg) error {
+	a, err := invite.From()
+	if err != nil {
+		return err
+	}
+	// RFC 3323 4.1.1.3: anonymous@anonymous.invalid; some write their own host.
+	id.Anonymous = a.URI.User == "" || strings.EqualFold(a.URI.User, "anonymous") ||
+		strings.EqualFold(a.URI.Host, "anonymous.invalid")
+	if id.Anonymous {
+		return nil
+	}
+	id.Calling, id.CallingOK = from.Plan.number(a.URI)
+	id.Display = display(a.Display)
+	return nil
+}
+
+// number reads the user of a URI as a number. What is no number keeps the
+// form it has on the wire, which is fit for another URI.
+func (p Plan) number(u sip.URI) (string, bool) {
+	// Parameters of a telephone number may stand in the user part
+	// (RFC 3261 19.1.6); they speak of the sender's network.
+	user, _, _ := strings.Cut(u.User, ";")
+	n, ok := p.Normalise(sip.Unescape(user))
+	if ok || dialled(n) {
+		return strings.ReplaceAll(n, "#", "%23"), ok
+	}
+	return user, false
+}
+
+// asserted is the first number among the asserted identities; RFC 3325 allows
+// a sip and a tel URI side by side, the cloud sends a mail-like one too.
+func asserted(invite *sip.Message, from Leg) string {
+	list, err := invite.Addresses("P-Asserted-Identity")
+	if err != nil {
+		return "" // an identity that cannot be read asserts nothing
+	}
+	for _, a := range list {
+		if n, ok := from.Plan.number(a.URI); ok {
+			return n
+		}
+	}
+	return ""
+}
+
+// privacy reads the values RFC 3323 and 3325 define; others say nothing to us.
+func privacy(invite *sip.Message) []string {
+	var known []string
+	for v := range invite.Values("Privacy") {
+		for p := range strings.FieldsFuncSeq(v, func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
+			switch p = strings.ToLower(p); p {
+			case "id", "user", "header", "session", "critical", "none":
+				if !slices.Contains(known, p) {
+					known = append(known, p)
+				}
+			}
+		}
+	}
+	return known
+}
+
+// tenant reads either published spelling (Azure Communications Gateway docs).
+func tenant(invite *sip.Message) string {
+	for _, name := range [...]string{"X-MS-TenantID", "X-MSTenantID"} {
+		if v := invite.Get(name); token(v) {
+			return v
+		}
+	}
+	return ""
+}
+
+// display is a name fit to be shown; one that carries an address is a device's
+// way of leaking it.
+func display(s string) string {
+	if strings.ContainsAny(s, "@<>") || strings.Contains(strings.ToLower(s), "sip:") {
+		return ""
+	}
+	return s
+}
+
+// token: letters, digits, hyphen and underscore. No dot, so that no host name
+// or address can ride in it.
+func token(v string) bool {
+	if v == "" || len(v) > 64 {
+		return false
+	}
+	for i := range len(v) {
+		c := v[i] | 0x20
+		if (c < 'a' || c > 'z') && (v[i] < '0' || v[i] > '9') && v[i] != '-' && v[i] != '_' {
+			return false
+		}
+	}
+	return true
+}
