@@ -99,7 +99,8 @@ func (s *Server) Close() error {
 // Addr is where it listens.
 func (s *Server) Addr() netip.AddrPort { return s.addr }
 
-// SetHost replaces the A and AAAA records of name; none removes them.
+// SetHost replaces the A and AAAA records of name; none removes them. As in
+// all names, a first label of "*" stands for any one label not set itself.
 func (s *Server) SetHost(name string, ttl time.Duration, addrs ...netip.Addr) {
 	var v4, v6 []dns.RR
 	for _, a := range addrs {
@@ -200,10 +201,17 @@ func (s *Server) find(q dns.Question) (answer, extra []dns.RR, rcode int) {
 	key := dns.CanonicalName(q.Name)
 	s.asked[question{key, q.Qtype}]++
 	records, known := s.names[key]
+	if !known {
+		if _, parent, ok := strings.Cut(key, "."); ok {
+			records, known = s.names["*."+parent]
+		}
+	}
 	if !known && !s.above(key) {
 		return nil, nil, dns.RcodeNameError
 	}
 	for _, rr := range records[q.Qtype] {
+		rr = dns.Copy(rr)
+		rr.Header().Name = q.Name // where a wildcard answered, the name asked for
 		answer = append(answer, rr)
 		if srv, ok := rr.(*dns.SRV); ok {
 			target := s.names[dns.CanonicalName(srv.Target)]

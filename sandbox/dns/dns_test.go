@@ -41,6 +41,7 @@ func TestRecordsAreAnsweredOverBothTransports(t *testing.T) {
 	s.SetHost("a.r1.lab.example", time.Minute, netip.MustParseAddr("127.0.1.2"), netip.MustParseAddr("::1"))
 	s.SetSRV("_sips._tcp.r1.lab.example", 30*time.Second, SRV{1, 10, 5061, "a.r1.lab.example"}, SRV{2, 0, 5061, "b.r1.lab.example"})
 	s.SetNAPTR("r1.lab.example", time.Minute, NAPTR{10, 20, "s", "SIPS+D2T", "_sips._tcp.r1.lab.example"})
+	s.SetHost("*.r1.lab.example", time.Minute, netip.MustParseAddr("127.0.1.9"))
 	s.SetTXT("lab.example", 0, "MS=ms123")
 	for _, network := range []string{"udp", "tcp"} {
 		for _, c := range []struct {
@@ -50,9 +51,10 @@ func TestRecordsAreAnsweredOverBothTransports(t *testing.T) {
 			extra int
 		}{
 			{"a.r1.lab.example.", dns.TypeA, "a.r1.lab.example.\t60\tIN\tA\t127.0.1.2", 0},
-			{"A.R1.lab.EXAMPLE.", dns.TypeAAAA, "a.r1.lab.example.\t60\tIN\tAAAA\t::1", 0},
+			{"A.R1.lab.EXAMPLE.", dns.TypeAAAA, "A.R1.lab.EXAMPLE.\t60\tIN\tAAAA\t::1", 0},
 			{"_sips._tcp.r1.lab.example.", dns.TypeSRV, "_sips._tcp.r1.lab.example.\t30\tIN\tSRV\t1 10 5061 a.r1.lab.example.", 2},
 			{"r1.lab.example.", dns.TypeNAPTR, "r1.lab.example.\t60\tIN\tNAPTR\t10 20 \"s\" \"SIPS+D2T\" \"\" _sips._tcp.r1.lab.example.", 0},
+			{"c042.r1.lab.example.", dns.TypeA, "c042.r1.lab.example.\t60\tIN\tA\t127.0.1.9", 0},
 			{"lab.example.", dns.TypeTXT, "lab.example.\t0\tIN\tTXT\t\"MS=ms123\"", 0},
 		} {
 			r := ask(t, s, network, c.name, c.kind)

@@ -2,13 +2,14 @@
 // that answer as told, calls with their facts, media ends that talk and
 // listen, faults to order, and a list of the rules the gateway broke.
 //
-// Package teams and package carrier put their SIP habits around it. Start
-// reading at Exchange.
+// An Exchange owns its gates (signalling sockets), its media engine and its
+// calls. One goroutine owns one call and runs what is posted to it: responses,
+// requests, timers, wishes of the user. Packages teams and carrier put their
+// habits around it as a Manner. Start reading at Exchange, then at
+// Call.incoming and Call.tryNext.
 package phone
 
 import (
-	"context"
-	"net/http"
 	"time"
 
 	"github.com/tandemgw/tandem/sandbox/audio"
@@ -16,135 +17,99 @@ import (
 
 // CallSpec is a call to place.
 type CallSpec struct {
-	From, To string // as this side writes numbers; Teams demands +E.164
+	From string `json:"from"` // E.164 with +
+	To   string `json:"to"`   // E.164 with +
 	// Trunk is the customer label in front of the region's name ("c042");
 	// empty means the carrier trunk. Only Teams has trunks.
-	Trunk    string
-	Site     string        // site or proxy to begin at; empty means as the side's own rules say
-	Send     []int16       // what to say, over and over; nil says a melody of the call's own
-	Duration time.Duration // hang up this long after the answer; 0 means never by ourselves
-	Digits   string        // telephone events pressed one second after the answer
-	LateSDP  bool          // INVITE without an offer; not on Teams
+	Trunk    string        `json:"trunk,omitempty"`
+	Region   string        `json:"region,omitempty"`   // the gateway's region to try first, by its name on this side; empty means as the side's own rules say
+	Site     string        `json:"site,omitempty"`     // site or proxy to begin at; empty likewise
+	Send     []int16       `json:"-"`                  // what to say, over and over; nil says a melody of the call's own
+	Codec    string        `json:"codec,omitempty"`    // the only G.711 law to use, "PCMA" or "PCMU"; empty means either
+	Duration time.Duration `json:"duration,omitempty"` // hang up this long after the answer; 0 means never by ourselves
+	Patience time.Duration `json:"patience,omitempty"` // give up ringing after this long; 0 means 60 s
+	Digits   string        `json:"digits,omitempty"`   // telephone events pressed one second after the answer
+	LateSDP  bool          `json:"lateSdp,omitempty"`  // INVITE without an offer; not on Teams
 }
 
 // Behaviour is how a number behaves when it is called. The zero value answers
 // at once and says a melody until the caller hangs up.
 type Behaviour struct {
-	Ring       time.Duration // ring this long before the answer
-	NoRinging  bool          // no 18x at all
-	EarlyMedia bool          // 183 with SDP, and talk, before the answer
-	EarlyOnly  bool          // as EarlyMedia, and never answer
-	NoAnswer   bool          // ring until the caller gives up
-	Status     int           // refuse with this status instead of answering
-	Reason     string        // Reason header of that refusal; empty means the side's habit
-	Send       []int16       // what to say, over and over; nil says a melody of the call's own
-	HangUp     time.Duration // hang up this long after the answer; 0 means never
-	Hold       time.Duration // put the caller on hold this long after the answer
-	Resume     time.Duration // and back after this long on hold
-	Digits     string        // telephone events pressed one second after the answer
-	IgnoreBye  bool          // never answer a BYE
+	Ring       time.Duration `json:"ring,omitempty"`       // ring this long before the answer
+	NoRinging  bool          `json:"noRinging,omitempty"`  // no 18x at all
+	EarlyMedia bool          `json:"earlyMedia,omitempty"` // 183 with SDP, and talk, before the answer
+	NoAnswer   bool          `json:"noAnswer,omitempty"`   // never answer: ring (or talk early) until the caller gives up
+	Status     int           `json:"status,omitempty"`     // refuse with this status, after Ring, instead of answering
+	Reason     string        `json:"reason,omitempty"`     // Reason header of that refusal; empty means the side's habit
+	Send       []int16       `json:"-"`                    // what to say, over and over; nil says a melody of the call's own
+	Codec      string        `json:"codec,omitempty"`      // the only G.711 law to use; empty means either
+	HangUp     time.Duration `json:"hangUp,omitempty"`     // hang up this long after the answer; 0 means never
+	Hold       time.Duration `json:"hold,omitempty"`       // put the caller on hold this long after the answer
+	Resume     time.Duration `json:"resume,omitempty"`     // and back after this long on hold
+	Digits     string        `json:"digits,omitempty"`     // telephone events pressed one second after the answer
+	IgnoreBye  bool          `json:"ignoreBye,omitempty"`  // never answer a BYE
 
 	// Only Teams has the following.
-	Forks     int  // devices that ring, each with its To tag; 0 means one
-	Winner    int  // the fork that answers
-	LateOK    bool // another fork answers 200 as well, a moment later
-	TwoCrypto bool // two a=crypto lines in the answer
+	Forks     int  `json:"forks,omitempty"`     // devices that ring, each with its To tag; 0 means one
+	Winner    int  `json:"winner,omitempty"`    // the fork that answers, from 0
+	LateOK    bool `json:"lateOk,omitempty"`    // another fork answers 200 as well, a moment later
+	TwoCrypto bool `json:"twoCrypto,omitempty"` // two a=crypto lines in the answer
 }
 
-// Facts are what one side saw of a call.
+// Facts are what one side saw of a call. Zero times have not come (yet).
 type Facts struct {
-	ID        string // Call-ID on this side
-	From, To  string
-	Peer      string // FQDN or site the call came from or went to
-	Outbound  bool   // placed by this side
-	Attempts  []Attempt
-	Began     time.Time
-	Ringing   time.Time // zero when it never rang
-	EarlyAt   time.Time // first early media description
-	Answered  time.Time
-	Ended     time.Time
-	Status    int    // final status of the INVITE; 0 while there is none
-	Reason    string // Reason header of the refusal or of the BYE
-	Error     string // why there was no final status: timeout, refused connection
-	HungUpBy  string // "us", "them", "" while it lasts
-	Codec     string // "PCMA", "PCMU"
-	Suite     string // SRTP suite, empty for RTP in the clear
-	Sent      audio.Track
-	Heard     audio.Track
-	Packets   Packets
-	Digits    string // telephone events heard
-	Held      bool   // the far side has put us on hold
-	Reinvites int    // re-INVITEs received
+	ID        string      `json:"id"` // Call-ID on this side, of the last attempt
+	From      string      `json:"from"`
+	To        string      `json:"to"`
+	Peer      string      `json:"peer"` // FQDN or address the call went to, or came from
+	Gate      string      `json:"gate"` // proxy or site it used
+	Outbound  bool        `json:"outbound"`
+	Attempts  []Attempt   `json:"attempts,omitempty"`
+	Began     time.Time   `json:"began"`
+	Ringing   time.Time   `json:"ringing"`
+	EarlyAt   time.Time   `json:"earlyAt"` // first early media description
+	Answered  time.Time   `json:"answered"`
+	Ended     time.Time   `json:"ended"`
+	Status    int         `json:"status"`             // final status of the INVITE
+	Reason    string      `json:"reason,omitempty"`   // Reason header of the refusal or of the BYE
+	Error     string      `json:"error,omitempty"`    // what else went wrong: no response, refused connection
+	HungUpBy  string      `json:"hungUpBy,omitempty"` // "us", "them"
+	Codec     string      `json:"codec,omitempty"`    // "PCMA", "PCMU"
+	Suite     string      `json:"suite,omitempty"`    // SRTP suite, empty for RTP in the clear
+	Sent      audio.Track `json:"-"`
+	Heard     audio.Track `json:"-"`
+	Packets   Packets     `json:"packets"`
+	Digits    string      `json:"digits,omitempty"` // telephone events heard
+	Held      bool        `json:"held"`             // the far side has us on hold
+	Reinvites int         `json:"reinvites"`        // re-INVITEs received
+	Invite    string      `json:"-"`                // the INVITE received, or the last one sent, as text
 }
 
 // Attempt is one target tried.
 type Attempt struct {
-	Target string
-	Status int
-	Error  string
+	Target string `json:"target"`
+	Gate   string `json:"gate"`
+	Status int    `json:"status,omitempty"`
+	Error  string `json:"error,omitempty"`
 }
 
 // Packets counts RTP on the media end.
 type Packets struct {
-	Sent, Received, Lost, Late, Noise uint64 // Late: out of order; Noise: unknown payload
+	Sent     uint64 `json:"sent"`
+	Received uint64 `json:"received"`
+	Lost     int64  `json:"lost"`
+	Late     uint64 `json:"late"`     // out of order
+	Noise    uint64 `json:"noise"`    // of a payload number that was not agreed
+	Comfort  uint64 `json:"comfort"`  // comfort noise
+	Stranger uint64 `json:"stranger"` // from elsewhere than the description says
+	BadKey   uint64 `json:"badKey"`   // SRTP authentication failed
+	RTCP     uint64 `json:"rtcp"`     // RTCP received
 }
 
 // Violation is one broken rule.
 type Violation struct {
-	Time    time.Time
-	Rule    string // short key: "contact-fqdn"
-	Message string // what was seen, with the start line
+	Time    time.Time `json:"time"`
+	Rule    string    `json:"rule"`    // short key: "contact-fqdn"
+	Message string    `json:"message"` // what was seen
+	CallID  string    `json:"callId,omitempty"`
 }
-
-// Call is a call of this side.
-type Call struct{}
-
-// Facts are the call's facts so far.
-func (c *Call) Facts() Facts { panic("todo") }
-
-// Wait waits until the call has been answered or has failed.
-func (c *Call) Wait(ctx context.Context) error { panic("todo") }
-
-// Done is closed when the call has ended.
-func (c *Call) Done() <-chan struct{} { panic("todo") }
-
-// HangUp ends the call: CANCEL, BYE or a refusal, whichever is due.
-func (c *Call) HangUp() { panic("todo") }
-
-// Hold puts the far side on hold and waits for its answer.
-func (c *Call) Hold(ctx context.Context) error { panic("todo") }
-
-// Resume takes it back.
-func (c *Call) Resume(ctx context.Context) error { panic("todo") }
-
-// Faults are the ways in which one site or proxy misbehaves. The zero Faults
-// behave.
-type Faults struct {
-	Status     int           // answer every INVITE with this status
-	RetryAfter time.Duration // Retry-After header of that answer
-	Silent     bool          // answer nothing at all, OPTIONS neither
-	Slow       time.Duration // wait this long before every answer
-	Refuse     bool          // close connections before TLS
-	NoOptions  bool          // neither send nor answer OPTIONS
-}
-
-// Exchange is a far side: numbers, calls, sites with faults, violations.
-type Exchange struct{}
-
-// Answer sets how a number behaves; "" stands for every number that was not set.
-func (x *Exchange) Answer(number string, b Behaviour) { panic("todo") }
-
-// Calls lists the calls, the oldest first; ended ones are kept for a while.
-func (x *Exchange) Calls() []*Call { panic("todo") }
-
-// SetFaults makes a site or proxy misbehave from now on.
-func (x *Exchange) SetFaults(site string, f Faults) error { panic("todo") }
-
-// Drop closes all connections of a site or proxy; new ones are accepted.
-func (x *Exchange) Drop(site string) error { panic("todo") }
-
-// Violations lists the rules the gateway broke, the oldest first.
-func (x *Exchange) Violations() []Violation { panic("todo") }
-
-// Handler is the control port: the methods above as HTTP and JSON.
-func (x *Exchange) Handler() http.Handler { panic("todo") }

@@ -1,0 +1,603 @@
+package phone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/tandemgw/tandem/sandbox/audio"
+	"github.com/tandemgw/tandem/wire/rtp"
+	"github.com/tandemgw/tandem/wire/sdp"
+	"github.com/tandemgw/tandem/wire/sip"
+	"github.com/tandemgw/tandem/wire/ua"
+)
+
+// Call is a call of this side. Its goroutine owns all that is not said
+// otherwise.
+type Call struct {
+	x        *Exchange     // RO
+	tag      string        // RO; ours
+	mail     chan func()   // what to run next
+	answered chan struct{} // closed at the answer, or at the end without one
+	done     chan struct{} // closed at the end
+	gone     chan struct{} // closed when the goroutine ends
+	keys     []dialogKey   // Exchange.mu
+
+	mu    sync.Mutex
+	facts Facts  // mu; written by run
+	voice *voice // mu; set once by run
+
+	phase    phase
+	gate     *Gate      // where it came in, or was placed
+	spec     CallSpec   // run; of a call we placed
+	does     Behaviour  // run; of the number that was called
+	session  *session   // of the dialog that counts
+	dialog   *ua.Dialog // the confirmed one
+	tag      string     // ours
+	talk     bool       // we may speak
+	awaiting []*awaited // 2xx of ours that want their ACK
+	busy     bool       // a re-INVITE of ours is under way
+
+	out *outgoing // of a call we placed
+	in  *incoming // of a call we received
+}
+
+type phase uint8
+
+const (
+	setup phase = iota
+	talking
+	over
+)
+
+const (
+	mailbox = 256             // more than any call of a sane peer has waiting
+	linger  = 2 * time.Second // stragglers after the end: crossing answers, ACKs
+	t1, t2  = 500 * time.Millisecond, 4 * time.Second
+)
+
+func (x *Exchange) newCall(g *Gate) *Call {
+	c := &Call{
+		x: x, gate: g, tag: sip.NewTag(),
+		mail: make(chan func(), mailbox), answered: make(chan struct{}),
+		done: make(chan struct{}), gone: make(chan struct{}),
+	}
+	c.facts.Began, c.facts.Gate = time.Now(), g.Name
+	x.keepCall(c)
+	return c
+}
+
+// start runs the call until it has been over for a while.
+func (c *Call) start() {
+	c.x.Go(func(ctx context.Context) {
+		defer close(c.gone)
+		defer c.finish("", 0, "exchange closed")
+		var late <-chan time.Time
+		for {
+			select {
+			case f := <-c.mail:
+				f()
+			case <-late:
+				return
+			case <-ctx.Done():
+				return
+			}
+			if c.phase == over && late == nil {
+				late = time.After(linger)
+			}
+		}
+	})
+}
+
+// post runs f on the call's goroutine, unless that is gone.
+func (c *Call) post(f func()) {
+	select {
+	case c.mail <- f:
+	case <-c.gone:
+	case <-c.x.closing.Done():
+	}
+}
+
+// after posts f in a while.
+func (c *Call) after(d time.Duration, f func()) {
+	time.AfterFunc(d, func() { c.post(f) })
+}
+
+func (c *Call) note(f func(*Facts)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.facts)
+}
+
+func (c *Call) violate(rule, format string, a ...any) {
+	c.x.Violate(rule, c.id(), format, a...)
+}
+
+func (c *Call) id() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.facts.ID
+}
+
+// Facts are the call's facts so far.
+func (c *Call) Facts() Facts {
+	c.mu.Lock()
+	f, v := c.facts, c.voice
+	c.mu.Unlock()
+	if v != nil {
+		f.Sent, f.Heard = v.tracks()
+		f.Packets, f.Digits = v.counts()
+	}
+	return f
+}
+
+// Wait waits until the call has been answered or has failed.
+func (c *Call) Wait(ctx context.Context) error {
+	select {
+	case <-c.answered:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	f := c.Facts()
+	if f.Answered.IsZero() {
+		return fmt.Errorf("call from %s to %s: not answered: status %d %s %s", f.From, f.To, f.Status, f.Error, f.Reason)
+	}
+	return nil
+}
+
+// Tag is our tag in the call's first dialog; it names the call on this side.
+func (c *Call) Tag() string { return c.tag }
+
+// Done is closed when the call has ended.
+func (c *Call) Done() <-chan struct{} { return c.done }
+
+func (c *Call) ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// HangUp ends the call: CANCEL, BYE or a refusal, whichever is due.
+func (c *Call) HangUp() { c.post(c.hangUp) }
+
+func (c *Call) hangUp() {
+	switch {
+	case c.phase == talking:
+		c.bye(c.dialog)
+		c.finish("us", 0, "")
+	case c.phase == setup && c.out != nil:
+		c.giveUp("given up by the caller")
+	case c.phase == setup && c.in != nil:
+		c.refuse(Refusal{Status: 480})
+	}
+}
+
+// bye ends one dialog; nobody waits for the answer, but a missing one is
+// noted.
+func (c *Call) bye(d *ua.Dialog) {
+	c.send(d, "BYE", nil, func(ev sip.Event) {
+		if ev.Err != nil {
+			c.note(func(f *Facts) { f.Error = "our BYE: " + ev.Err.Error() })
+		}
+	})
+}
+
+// send sends a request in a dialog; h is posted each event. An INVITE comes
+// back for its ACK.
+func (c *Call) send(d *ua.Dialog, method string, body []byte, h func(sip.Event)) (req *sip.Message) {
+	g := c.x.cfg.Manner.Leave(c.gate)
+	req = d.NewRequest(method)
+	if body != nil {
+		req.SetBody("application/sdp", body)
+	}
+	req = c.x.cfg.Manner.Finish(c, g, req)
+	to, err := c.hop(d, g)
+	if err == nil {
+		_, err = g.Request(req.Clone(), to, func(ev sip.Event) {
+			c.post(func() {
+				if ev.Msg != nil {
+					ev.Msg = c.x.cfg.Manner.Response(c, ev.Msg)
+				}
+				h(ev)
+			})
+		})
+	}
+	if err != nil {
+		h(sip.Event{Err: err})
+	}
+	return req
+}
+
+// hop is where requests of the dialog go.
+func (c *Call) hop(d *ua.Dialog, g *Gate) (sip.Endpoint, error) {
+	uri, err := d.NextHop()
+	if err != nil {
+		return sip.Endpoint{}, err
+	}
+	places, err := c.x.Resolve(c.x.closing, sip.Hop{Host: uri.Host, Port: uri.Port, Transport: g.Transport})
+	if err != nil {
+		return sip.Endpoint{}, err
+	}
+	return places[0], nil
+}
+
+// acknowledge sends the ACK to a 2xx.
+func (c *Call) acknowledge(d *ua.Dialog, invite *sip.Message, body []byte) {
+	g := c.x.cfg.Manner.Leave(c.gate)
+	ack := d.NewAck(invite)
+	if body != nil {
+		ack.SetBody("application/sdp", body)
+	}
+	ack = c.x.cfg.Manner.Finish(c, g, ack)
+	to, err := c.hop(d, g)
+	if err == nil {
+		err = g.send(ack, to)
+	}
+	if err != nil {
+		c.note(func(f *Facts) { f.Error = "our ACK: " + err.Error() })
+	}
+}
+
+// media puts what was negotiated to work.
+func (c *Call) media() {
+	s := c.session
+	st := s.now
+	st.sending = st.sending && c.talk && !s.holding
+	if s.peer.Addr().IsValid() && !s.peer.Addr().IsUnspecified() {
+		c.voice.port.Remote(s.peer, s.peerCtl)
+	}
+	if err := c.voice.set(st); err != nil {
+		c.violate("srtp-key", "%v", err)
+	}
+	c.note(func(f *Facts) {
+		if st.law != nil {
+			f.Codec = st.law.String()
+		}
+		f.Suite = s.suite
+		f.Held = !s.now.sending && !s.holding
+	})
+}
+
+// openVoice opens the media end and the descriptions around it.
+func (c *Call) openVoice(source []int16, codec string) error {
+	port, err := c.x.engine.Open(mediaName)
+	if err != nil {
+		return err
+	}
+	if len(source) == 0 {
+		source = audio.Tones(c.x.seed(), 10*time.Second)
+	}
+	v := newVoice(port, source)
+	c.mu.Lock()
+	c.voice = v
+	c.mu.Unlock()
+	c.session = c.newSession(codec)
+	c.x.pacer.add(v)
+	return nil
+}
+
+func (c *Call) newSession(codec string) *session {
+	return &session{
+		dialect: &c.x.cfg.Manner.Dialect, codec: codec, addr: c.voice.port.Addr(), rtcp: c.voice.port.RTCPAddr().Port(),
+		id: uint64(rand.Uint32()), offered: map[string]*rtp.Keys{},
+	}
+}
+
+// begin marks the answer.
+func (c *Call) begin(digits string) {
+	c.phase, c.talk = talking, true
+	c.note(func(f *Facts) { f.Answered, f.Status = time.Now(), 200 })
+	c.media()
+	close(c.answered)
+	if digits != "" {
+		c.after(time.Second, func() { c.voice.press(digits) })
+	}
+}
+
+// soon is after, unless d is zero.
+func (c *Call) soon(d time.Duration, f func()) {
+	if d > 0 {
+		c.after(d, f)
+	}
+}
+
+// finish ends the call.
+func (c *Call) finish(by string, status int, reason string) {
+	if c.phase == over {
+		return
+	}
+	unanswered := c.phase == setup
+	c.phase = over
+	c.note(func(f *Facts) {
+		f.Ended, f.HungUpBy = time.Now(), by
+		if status != 0 {
+			f.Status = status
+		}
+		if reason != "" {
+			f.Reason = reason
+		}
+	})
+	if unanswered {
+		close(c.answered)
+	}
+	close(c.done)
+	if c.voice != nil {
+		c.x.pacer.remove(c.voice)
+		c.voice.port.Close()
+	}
+	c.after(linger, func() { c.x.forget(c) })
+}
+
+// request handles a request inside of a dialog.
+func (c *Call) request(g *Gate, tx *sip.ServerTx) {
+	req := tx.Request()
+	if req == nil {
+		return
+	}
+	respond := func(status int, body []byte) *sip.Message {
+		resp := sip.NewResponse(req, status, "")
+		if body != nil {
+			resp.SetBody("application/sdp", body)
+		}
+		if status == 405 {
+			resp.Set("Allow", c.x.cfg.Manner.Allow)
+		}
+		resp = c.x.cfg.Manner.Finish(c, g, resp)
+		_ = tx.Respond(resp) // the transaction tells what became of it
+		return resp
+	}
+	d := c.dialogOf(req)
+	if d == nil {
+		respond(481, nil)
+		return
+	}
+	var refused *sip.ParseError
+	if err := d.Accept(req); errors.As(err, &refused) {
+		c.violate("cseq", "%s: %v", req.Method, err)
+		respond(max(refused.Status, 400), nil)
+		return
+	}
+	switch req.Method {
+	case "BYE":
+		if !c.does.IgnoreBye {
+			respond(200, nil)
+		}
+		if f := c.forkOf(req); f != nil && d != c.dialog {
+			f.byed = true
+			return
+		}
+		c.finish("them", 0, req.Get("Reason"))
+	case "INVITE":
+		c.reinvited(d, tx, respond)
+	case "OPTIONS":
+		respond(200, nil)
+	default:
+		c.violate("method", "%s in a dialog, while our Allow is %s", req.Method, c.x.cfg.Manner.Allow)
+		respond(405, nil)
+	}
+}
+
+// dialogOf is the dialog of a request from the far side.
+func (c *Call) dialogOf(req *sip.Message) *ua.Dialog {
+	if f := c.forkOf(req); f != nil {
+		return f.dialog
+	}
+	if c.in == nil && c.dialog != nil && ua.IDOf(req) == c.dialog.ID() {
+		return c.dialog
+	}
+	return nil
+}
+
+// reinvited answers a re-INVITE.
+func (c *Call) reinvited(d *ua.Dialog, tx *sip.ServerTx, respond func(int, []byte) *sip.Message) {
+	req := tx.Request()
+	switch {
+	case c.busy:
+		respond(491, nil) // RFC 3261 section 14.2
+		return
+	case len(c.awaiting) > 0:
+		// Its own 200 still wants the ACK; section 14.2 again.
+		respond(500, nil)
+		return
+	}
+	c.note(func(f *Facts) { f.Reinvites++ })
+	var body []byte
+	var err error
+	if len(req.Body) == 0 {
+		body, err = c.session.offer()
+	} else {
+		c.judgeChange(req.Body)
+		body, err = c.session.reply(req.Body)
+	}
+	if err != nil {
+		c.violate("reinvite-sdp", "%v", err)
+		r := Refusal{Status: 488, Reason: c.x.cfg.Manner.Reason(488, err)}
+		resp := sip.NewResponse(req, r.Status, "")
+		if r.Reason != "" {
+			resp.Set("Reason", r.Reason)
+		}
+		_ = tx.Respond(c.x.cfg.Manner.Finish(c, c.gate, resp))
+		return
+	}
+	d.Refresh(req)
+	c.await(tx, respond(200, body), len(req.Body) == 0)
+	c.media()
+}
+
+// judgeChange notes what RFC 3264 section 8 forbids in a new description.
+func (c *Call) judgeChange(body []byte) {
+	before, raw := c.session.remote, c.session.raw
+	now, err := sdp.Parse(body)
+	if before == nil || err != nil { // what cannot be read is noted where it is used
+		return
+	}
+	switch {
+	case now.Origin.ID != before.Origin.ID || now.Origin.User != before.Origin.User:
+		c.violate("sdp-origin", "o= session %s became %s within a dialog (RFC 3264 section 8)", before.Origin.ID, now.Origin.ID)
+	case string(body) == raw:
+		return
+	case !follows(before.Origin.Version, now.Origin.Version):
+		c.violate("sdp-version", "o= version went from %s to %s with a changed description (RFC 3264 section 8)", before.Origin.Version, now.Origin.Version)
+	}
+	if len(now.Media) < len(before.Media) {
+		c.violate("sdp-media", "%d m-lines became %d (RFC 3264 section 8)", len(before.Media), len(now.Media))
+	}
+}
+
+// follows reports whether b is one more than a.
+func follows(a, b string) bool {
+	x, errX := strconv.ParseUint(a, 10, 64)
+	y, errY := strconv.ParseUint(b, 10, 64)
+	return errX == nil && errY == nil && y == x+1
+}
+
+// awaited is a 2xx of ours that wants its ACK.
+type awaited struct {
+	seq   uint32
+	tag   string
+	late  bool // the offer was in our 2xx
+	acked bool
+}
+
+// await retransmits a 2xx until its ACK comes (RFC 3261 section 13.3.1.4).
+func (c *Call) await(tx *sip.ServerTx, resp *sip.Message, late bool) *awaited {
+	cseq, _ := resp.CSeq()
+	to, _ := resp.To()
+	a := &awaited{seq: cseq.Seq, tag: to.Tag(), late: late}
+	c.awaiting = append(c.awaiting, a)
+	var again func()
+	wait, waited := t1, time.Duration(0)
+	again = func() {
+		waited += wait
+		switch {
+		case a.acked || c.phase == over:
+			return
+		case waited >= 64*t1:
+			c.violate("no-ack", "no ACK to our %d with CSeq %d for %v", resp.Status, a.seq, waited)
+			c.hangUp()
+			return
+		}
+		_ = tx.Respond(resp.Clone())
+		wait = min(2*wait, t2)
+		c.after(wait, again)
+	}
+	c.after(wait, again)
+	return a
+}
+
+// acknowledged takes an ACK.
+func (c *Call) acknowledged(ack *sip.Message, tag string) {
+	cseq, err := ack.CSeq()
+	if err != nil {
+		return
+	}
+	for i, a := range c.awaiting {
+		if a.seq != cseq.Seq || a.tag != tag {
+			continue
+		}
+		a.acked = true
+		c.awaiting = append(c.awaiting[:i], c.awaiting[i+1:]...)
+		if f := c.forkOf(ack); f != nil {
+			f.acked = true
+		}
+		if a.late && c.phase != over {
+			c.answerInAck(ack)
+		}
+		return
+	}
+}
+
+func (c *Call) answerInAck(ack *sip.Message) {
+	if err := c.session.accept(ack.Body); err != nil {
+		c.violate("late-offer", "answer in ACK: %v", err)
+		c.hangUp()
+		return
+	}
+	c.media()
+}
+
+// Hold puts the far side on hold and waits for its answer.
+func (c *Call) Hold(ctx context.Context) error { return c.reinvite(ctx, true) }
+
+// Resume takes it back.
+func (c *Call) Resume(ctx context.Context) error { return c.reinvite(ctx, false) }
+
+func (c *Call) reinvite(ctx context.Context, holding bool) error {
+	result := make(chan error, 1)
+	c.post(func() { c.change(holding, 3, func(err error) { result <- err }) })
+	select {
+	case err := <-result:
+		return err
+	case <-c.gone:
+		return errEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+var (
+	errEnded = errors.New("the call is not up")
+	errBusy  = errors.New("another change is under way")
+)
+
+// change sends a re-INVITE; done is called once.
+func (c *Call) change(holding bool, tries int, done func(error)) {
+	switch {
+	case c.phase != talking:
+		done(errEnded)
+		return
+	case c.busy:
+		done(errBusy)
+		return
+	}
+	before := c.session.holding
+	c.session.holding = holding
+	body, err := c.session.offer()
+	if err != nil {
+		done(err)
+		return
+	}
+	c.busy = true
+	var invite *sip.Message
+	var settled bool
+	invite = c.send(c.dialog, "INVITE", body, func(ev sip.Event) {
+		switch {
+		case ev.Msg != nil && ev.Msg.Status < 200:
+		case ev.Msg != nil && ev.Msg.Status < 300:
+			c.dialog.Refresh(ev.Msg)
+			c.acknowledge(c.dialog, invite, nil)
+			if settled { // a retransmitted 2xx
+				return
+			}
+			settled, c.busy = true, false
+			c.judgeChange(ev.Msg.Body)
+			err := c.session.accept(ev.Msg.Body)
+			if err != nil {
+				c.violate("reinvite-answer", "%v", err)
+			}
+			c.media()
+			done(err)
+		case settled:
+		case ev.Msg != nil && ev.Msg.Status == 491 && tries > 1:
+			settled, c.busy, c.session.holding = true, false, before
+			c.after(c.dialog.Glare(rand.IntN), func() { c.change(holding, tries-1, done) })
+		default:
+			settled, c.busy, c.session.holding = true, false, before
+			done(failure(ev))
+		}
+	})
+}
+
+func failure(ev sip.Event) error {
+	if ev.Err != nil {
+		return ev.Err
+	}
+	return fmt.Errorf("re-INVITE refused: %d %s %s", ev.Msg.Status, ev.Msg.Reason, ev.Msg.Get("Reason"))
+}

@@ -1,0 +1,243 @@
+package phone
+
+import (
+	"time"
+
+	"github.com/tandemgw/tandem/wire/sip"
+	"github.com/tandemgw/tandem/wire/ua"
+)
+
+// incoming is what a received call has besides.
+type incoming struct {
+	tx     *sip.ServerTx
+	invite *sip.Message
+	forks  []*fork
+	answer []byte // our description, the same in 183 and 200
+}
+
+// fork is one device that rings.
+type fork struct {
+	tag    string
+	dialog *ua.Dialog
+	acked  bool
+	byed   bool
+}
+
+// lateOK is when the second device answers too.
+const lateOK = 100 * time.Millisecond
+
+func (c *Call) incoming(tx *sip.ServerTx, b Behaviour) {
+	req := tx.Request()
+	if req == nil {
+		c.finish("them", 0, "")
+		return
+	}
+	c.does = b
+	c.in = &incoming{tx: tx, invite: req}
+	c.describeCaller(tx.Source())
+	tx.OnCancel(func(cancel *sip.Message) { c.post(func() { c.cancelled(cancel) }) })
+	for range max(1, b.Forks) {
+		if !c.addFork() {
+			return
+		}
+	}
+	c.reply(c.in.forks[0], 100, nil)
+	if err := c.openIncoming(); err != nil {
+		c.violate("invite-sdp", "%v", err)
+		c.refuse(Refusal{Status: 488, Reason: c.x.cfg.Manner.Reason(488, err)})
+		return
+	}
+	c.provisional()
+	switch {
+	case b.Status != 0:
+		reason := b.Reason
+		if reason == "" {
+			reason = c.x.cfg.Manner.Reason(b.Status, nil)
+		}
+		c.after(b.Ring, func() { c.refuse(Refusal{Status: b.Status, Reason: reason}) })
+	case !b.NoAnswer:
+		c.after(b.Ring, c.answer)
+	}
+}
+
+func (c *Call) describeCaller(src sip.Source) {
+	req := c.in.invite
+	from, _ := req.From()
+	to, _ := sip.ParseURI(req.RequestURI)
+	id, _ := req.CallID()
+	peer := src.Addr.String()
+	if contact, err := req.Contact(); err == nil {
+		peer = contact.URI.Host
+	}
+	c.note(func(f *Facts) {
+		f.ID, f.From, f.To, f.Peer = id, from.URI.User, to.User, peer
+		f.Invite = string(req.Append(nil))
+	})
+}
+
+// addFork makes one more early dialog; false when that cannot be.
+func (c *Call) addFork() bool {
+	tag := c.tag
+	if len(c.in.forks) > 0 {
+		tag = sip.NewTag()
+	}
+	d, err := ua.ServerDialog(c.in.invite, tag)
+	if err != nil {
+		c.violate("dialog", "INVITE cannot form a dialog: %v", err)
+		c.refuse(Refusal{Status: 400})
+		return false
+	}
+	c.in.forks = append(c.in.forks, &fork{tag: tag, dialog: d})
+	c.x.register(c, c.id(), tag)
+	return true
+}
+
+// openIncoming opens the media end and works out our description.
+func (c *Call) openIncoming() (err error) {
+	if err = c.openVoice(c.does.Send, c.does.Codec); err != nil {
+		return err
+	}
+	c.session.twice = c.does.TwoCrypto
+	if len(c.in.invite.Body) == 0 {
+		c.in.answer, err = c.session.offer()
+		return err
+	}
+	c.in.answer, err = c.session.reply(c.in.invite.Body)
+	return err
+}
+
+// winner is the device that will answer.
+func (c *Call) winner() *fork {
+	return c.in.forks[min(max(c.does.Winner, 0), len(c.in.forks)-1)]
+}
+
+// provisional rings all devices, and sends early media from the winner.
+func (c *Call) provisional() {
+	if !c.does.NoRinging {
+		for _, f := range c.in.forks {
+			if f != c.winner() || !c.does.EarlyMedia {
+				c.reply(f, 180, nil)
+			}
+		}
+		c.note(func(f *Facts) { f.Ringing = time.Now() })
+	}
+	if c.does.EarlyMedia && len(c.in.invite.Body) > 0 {
+		c.reply(c.winner(), 183, c.in.answer)
+		c.talk = true
+		c.media()
+		c.note(func(f *Facts) { f.EarlyAt = time.Now() })
+	}
+}
+
+// reply answers the INVITE for one device.
+func (c *Call) reply(f *fork, status int, body []byte) *sip.Message {
+	resp := sip.NewResponse(c.in.invite, status, "")
+	if status > 100 {
+		resp.TagTo(f.tag)
+	}
+	if body != nil {
+		resp.SetBody("application/sdp", body)
+	}
+	resp = c.x.cfg.Manner.Finish(c, c.gate, resp)
+	if err := c.in.tx.Respond(resp.Clone()); err != nil {
+		c.note(func(f *Facts) { f.Error = err.Error() })
+	}
+	return resp
+}
+
+func (c *Call) answer() {
+	if c.phase != setup {
+		return
+	}
+	f := c.winner()
+	c.dialog = f.dialog
+	late := len(c.in.invite.Body) == 0
+	c.await(c.in.tx, c.reply(f, 200, c.in.answer), late)
+	c.begin(c.does.Digits)
+	c.soon(c.does.HangUp, c.hangUp)
+	c.soon(c.does.Hold, c.holdForAWhile)
+	if c.does.LateOK && len(c.in.forks) > 1 {
+		c.after(lateOK, c.answerTwice)
+	}
+}
+
+func (c *Call) holdForAWhile() {
+	c.change(true, 3, func(err error) {
+		if err != nil {
+			c.violate("hold", "our hold failed: %v", err)
+			return
+		}
+		if c.does.Resume > 0 {
+			c.after(c.does.Resume, func() {
+				c.change(false, 3, func(err error) {
+					if err != nil && c.phase == talking {
+						c.violate("resume", "our resume failed: %v", err)
+					}
+				})
+			})
+		}
+	})
+}
+
+// answerTwice lets another device answer as well: the caller has to
+// acknowledge that and hang up on it (RFC 3261 section 13.2.2.4).
+func (c *Call) answerTwice() {
+	second := c.in.forks[0]
+	if second == c.winner() {
+		second = c.in.forks[1]
+	}
+	other := c.newSession(c.does.Codec)
+	body, err := other.reply(c.in.invite.Body)
+	if err != nil {
+		return // the first one's description was understood
+	}
+	c.await(c.in.tx, c.reply(second, 200, body), false)
+	c.after(linger-lateOK, func() {
+		if !second.acked || !second.byed {
+			c.violate("late-2xx", "a second device's 200 was acknowledged: %t, and hung up on: %t", second.acked, second.byed)
+		}
+	})
+}
+
+// refuse ends a call that was not answered.
+func (c *Call) refuse(r Refusal) {
+	if c.phase != setup {
+		return
+	}
+	resp := sip.NewResponse(c.in.invite, r.Status, r.Phrase)
+	resp.TagTo(c.tag)
+	if len(c.in.forks) > 0 {
+		resp = sip.NewResponse(c.in.invite, r.Status, r.Phrase)
+		resp.TagTo(c.winner().tag)
+	}
+	if r.Reason != "" {
+		resp.Set("Reason", r.Reason)
+	}
+	_ = c.in.tx.Respond(c.x.cfg.Manner.Finish(c, c.gate, resp)) // who is gone needs no answer
+	c.finish("us", r.Status, r.Reason)
+}
+
+func (c *Call) cancelled(cancel *sip.Message) {
+	if c.phase != setup {
+		return
+	}
+	c.refuse(Refusal{Status: 487})
+	c.note(func(f *Facts) { f.HungUpBy, f.Reason = "them", cancel.Get("Reason") })
+}
+
+// forkOf is the device a message is for.
+func (c *Call) forkOf(m *sip.Message) *fork {
+	if c.in == nil {
+		return nil
+	}
+	to, err := m.To()
+	if err != nil {
+		return nil
+	}
+	for _, f := range c.in.forks {
+		if f.tag == to.Tag() {
+			return f
+		}
+	}
+	return nil
+}
