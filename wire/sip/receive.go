@@ -60,7 +60,7 @@ func (s *Stack) answer(req *Message, via Via, src Source, status int, reason str
 	if status == 503 {
 		resp.Set("Retry-After", overloadRetry)
 	}
-	_ = s.wayBack(src, via).flow().send(resp, resp.Append(nil))
+	_ = s.wayBack(src, via).send(resp, resp.Append(nil))
 }
 
 // overloadRetry is how many seconds an overloaded stack asks to be spared.

@@ -289,7 +289,8 @@ func (s *Stack) Send(m *Message, to Target) error {
 	if m.IsRequest() {
 		m.Prepend("Via", l.via(NewBranch()))
 	}
-	return s.flowTo(l, to).send(m, m.Append(nil))
+	f := s.flowTo(l, to)
+	return f.send(m, m.Append(nil))
 }
 
 func (s *Stack) check(to Target) (*listener, error) {

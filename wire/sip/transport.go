@@ -103,26 +103,30 @@ func (l *listener) via(branch string) string {
 	return v + ";alias" // RFC 5923: requests to us may come on this connection
 }
 
-// flow is a way to a peer: a connection, or a socket and an address.
+// flow is a way to a peer: a connection, or a socket and an address. When the
+// connection is gone, send opens another to the address.
 type flow struct {
 	l      *listener
 	conn   *stream // nil for UDP
 	addr   netip.AddrPort
+	host   string // TLS name of another connection
 	remote *Remote
 }
+
+func (f *flow) key() connKey { return connKey{f.l, f.addr, f.host, f.remote} }
 
 // flowTo finds the way to a target; a connection that does not stand yet is
 // begun, and what is sent meanwhile waits in it.
 func (s *Stack) flowTo(l *listener, to Target) flow {
-	f := flow{l: l, addr: to.Addr, remote: to.Remote}
+	f := flow{l: l, addr: to.Addr, host: to.Host, remote: to.Remote}
 	if l.Transport == UDP {
 		return f
 	}
 	if c := to.Via.conn; c != nil && c.l == l && c.remote == to.Remote && c.alive() {
-		f.conn, f.addr = c, c.addr
+		f.conn = c
 		return f
 	}
-	f.conn = s.dial(connKey{l, to.Addr, to.Host, to.Remote})
+	f.conn = s.dial(f.key())
 	return f
 }
 
@@ -149,16 +153,9 @@ func (s *Stack) wayBack(src Source, via Via) wayBack {
 	return b
 }
 
-func (b wayBack) flow() flow {
-	f := flow{l: b.l, conn: b.src.conn, addr: b.src.Addr, remote: b.src.Remote}
-	switch {
-	case b.l.Transport == UDP:
-		f.addr = b.addr
-	case !f.conn.alive():
-		f.addr = b.addr
-		f.conn = b.l.s.dial(connKey{b.l, b.addr, b.host, b.src.Remote})
-	}
-	return f
+func (b wayBack) send(m *Message, raw []byte) error {
+	f := flow{l: b.l, conn: b.src.conn, addr: b.addr, host: b.host, remote: b.src.Remote}
+	return f.send(m, raw)
 }
 
 func defaultPort(t Transport, port uint16) uint16 {
@@ -181,24 +178,28 @@ func dnsName(host string) string {
 
 // send brings raw, the wire form of m, on its way. m may be nil when it is
 // sent again; it is only shown to the tap.
-func (f flow) send(m *Message, raw []byte) error {
-	s := f.l.s
+func (f *flow) send(m *Message, raw []byte) error {
+	s, addr := f.l.s, f.addr
 	var err error
 	if f.conn != nil {
+		if !f.conn.alive() {
+			f.conn = s.dial(f.key())
+		}
+		addr = f.conn.addr
 		err = f.conn.send(raw)
 	} else {
-		_, err = f.l.packets.WriteToUDPAddrPort(raw, f.addr)
+		_, err = f.l.packets.WriteToUDPAddrPort(raw, addr)
 	}
 	if err != nil {
 		if _, ok := errors.AsType[*TransportError](err); !ok && err != ErrClosed {
-			err = &TransportError{Op: "write", Addr: f.addr, Peer: f.remote.Name, Err: err}
+			err = &TransportError{Op: "write", Addr: addr, Peer: f.remote.Name, Err: err}
 		}
-		s.gripe("write", f.addr.Addr(), "message could not be sent", "peer", f.remote.Name, "err", err)
+		s.gripe("write", addr.Addr(), "message could not be sent", "peer", f.remote.Name, "err", err)
 		s.count.drop(dropUnsent)
 		return err
 	}
 	s.count.sent(raw)
-	s.tap(tapped{f.l, f.addr, f.remote, false}, m, raw)
+	s.tap(tapped{f.l, addr, f.remote, false}, m, raw)
 	return nil
 }
 

@@ -6,10 +6,10 @@ import "time"
 // It is RFC 3261 sections 17.1.1 (INVITE, with RFC 6026) and 17.1.2.
 type ClientTx struct {
 	core
-	flow   flow   // RO
 	branch string // RO
 	method string // RO
 
+	flow      flow        // mu; but for its connection RO
 	req       *Message    // mu; until the final response
 	h         func(Event) // mu; nil when nothing more is to be told
 	reason    string      // mu; of the CANCEL
@@ -230,11 +230,8 @@ func (tx *ClientTx) abort(err error) {
 // Proceeding waits, for the peer may open a connection of its own for its
 // response (RFC 3261 section 18.2.2).
 func (tx *ClientTx) flowLost(c *stream, err error) {
-	if tx.flow.conn != c {
-		return
-	}
 	tx.mu.Lock()
-	waits := tx.state == txTrying
+	waits := tx.state == txTrying && tx.flow.conn == c
 	tx.mu.Unlock()
 	if waits {
 		tx.abort(err)

@@ -103,7 +103,7 @@ func (tx *ServerTx) Respond(m *Message) error {
 		tx.tagTo(m)
 	}
 	raw := m.Append(nil)
-	err := tx.back.flow().send(m, raw)
+	err := tx.back.send(m, raw)
 	switch {
 	case tx.state == txAccepted:
 	case m.Status < 200:
@@ -186,7 +186,7 @@ func (tx *ServerTx) repeat() {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if tx.raw != nil && tx.state < txConfirmed {
-		_ = tx.back.flow().send(nil, tx.raw)
+		_ = tx.back.send(nil, tx.raw)
 	}
 }
 
@@ -291,11 +291,11 @@ func (tx *ServerTx) fire() {
 	case tx.due(now) && tx.state == txTrying:
 		m := NewResponse(tx.req, 100, "")
 		raw := m.Append(nil)
-		_ = tx.back.flow().send(m, raw)
+		_ = tx.back.send(m, raw)
 		tx.state, tx.resend = txProceeding, 0
 		tx.keep(raw)
 	case tx.due(now):
-		_ = tx.back.flow().send(nil, tx.raw)
+		_ = tx.back.send(nil, tx.raw)
 		tx.interval = min(2*tx.interval, tx.t().T2)
 		tx.resend = now + tx.interval
 	}
