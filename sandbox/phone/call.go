@@ -37,7 +37,6 @@ type Call struct {
 	does     Behaviour  // run; of the number that was called
 	session  *session   // of the dialog that counts
 	dialog   *ua.Dialog // the confirmed one
-	tag      string     // ours
 	talk     bool       // we may speak
 	awaiting []*awaited // 2xx of ours that want their ACK
 	busy     bool       // a re-INVITE of ours is under way

@@ -17,13 +17,13 @@ const keep = 30 * audio.Rate
 
 // stream is what a negotiation settled for a voice.
 type stream struct {
-	law      *audio.Law
-	pt       uint8
-	dtmf     uint8     // payload number of telephone events; 0 when there are none
-	in, out  *rtp.Keys // nil: in the clear
-	sending  bool
-	hearing  bool
-	settled  bool // a remote address is known
+	law     *audio.Law
+	pt      uint8
+	dtmf    uint8     // payload number of telephone events; 0 when there are none
+	in, out *rtp.Keys // nil: in the clear
+	sending bool
+	hearing bool
+	settled bool // a remote address is known
 }
 
 // voice is a media end: it says its source frame by frame and writes down what
