@@ -232,6 +232,21 @@ func TestStrangersAreNeitherHeardNorAnswered(t *testing.T) {
 	})
 }
 
+func TestWhoIsNotAllowedNeverLatches(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.a.Remote(netip.MustParseAddrPort("10.0.0.1:4000"), netip.AddrPort{})
+		for seq := range uint16(3) {
+			w.send(w.alice, packet(7, seq))
+		}
+		w.aKeys = w.keys(sdes)
+		w.replan()
+		w.send(w.alice, seal(t, oracle(t, w.aKeys), packet(7, 9)))
+		if s := w.a.Stats(); s.Latched || s.Drops[Stranger] != 4 {
+			t.Errorf("%+v", s)
+		}
+	}, netip.MustParsePrefix("192.0.3.0/24"))
+}
+
 func TestNATIsLatchedAndAuthenticationRelatchesAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.a.Remote(netip.MustParseAddrPort("10.0.0.1:4000"), netip.AddrPort{})
@@ -247,9 +262,15 @@ func TestNATIsLatchedAndAuthenticationRelatchesAtOnce(t *testing.T) {
 		w.aKeys = w.keys(sdes)
 		w.replan()
 		w.bob.Remote(w.a.Addr(), netip.AddrPort{}) // alice moves to bob's address
-		w.send(w.bob, seal(t, oracle(t, w.aKeys), packet(7, 3)))
+		alice := oracle(t, w.aKeys)
+		late := seal(t, alice, packet(7, 3))
+		w.send(w.bob, seal(t, alice, packet(7, 4)))
 		if s := w.a.Stats(); s.Remote != w.bob.Addr() {
 			t.Fatalf("not relatched: %+v", s)
+		}
+		w.send(w.alice, late)
+		if s := w.a.Stats(); s.Remote != w.bob.Addr() || s.Received.Packets != 3 {
+			t.Fatalf("a packet from before the move moves back, or is not heard: %+v", s)
 		}
 	}, netip.MustParsePrefix("192.0.2.0/24"))
 }
