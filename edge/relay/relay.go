@@ -117,8 +117,10 @@ func (m *Media) check(n Negotiated) error {
 		return err
 	}
 	for _, p := range m.ports {
-		if n.RTP == p.Addr() || n.RTP == p.RTCPAddr() {
-			return fmt.Errorf("address %v is this call's own", n.RTP)
+		for _, own := range [...]netip.AddrPort{p.Addr(), p.RTCPAddr()} {
+			if n.RTP == own || n.RTCP == own {
+				return fmt.Errorf("address %v is this call's own", own)
+			}
 		}
 	}
 	return nil
