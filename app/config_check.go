@@ -109,6 +109,13 @@ func (k *configCheck) node() {
 	}
 }
 
+// sides are the networks the gateway stands between.
+var sides = []snapshot.Side{snapshot.Operator, snapshot.Cloud}
+
+func (k *configCheck) side(path string, s snapshot.Side) bool {
+	return k.oneOf(path, string(s), string(snapshot.Operator), string(snapshot.Cloud))
+}
+
 func (k *configCheck) signalling() {
 	s := k.SIP
 	switch {
@@ -134,22 +141,23 @@ func (k *configCheck) listeners() {
 		path := fmt.Sprintf("sip.listeners[%d]", i)
 		l := &k.SIP.Listeners[i]
 		l.Transport = strings.ToLower(l.Transport)
-		k.oneOf(path+".side", string(l.Side), string(snapshot.Operator), string(snapshot.Cloud))
+		k.side(path+".side", l.Side)
 		known := k.oneOf(path+".transport", l.Transport, "tls", "tcp", "udp")
 		if !nodeName.MatchString(l.Name) {
 			k.bad(path+".name", "%q: name the listener with letters, digits, dots and hyphens", l.Name)
 		}
-		if known && l.Side == snapshot.Cloud && l.Transport != "tls" {
-			k.bad(path+".transport", "the cloud services speak TLS only: write tls")
-		}
 		k.bind(path, *l)
 		k.distinct(path, i)
-		if known {
+		switch {
+		case !known:
+		case l.Side == snapshot.Cloud && l.Transport != "tls":
+			k.bad(path+".transport", "the cloud services speak TLS only: write tls")
+		default:
 			k.certificate(path, *l)
 		}
 	}
-	for _, side := range []snapshot.Side{snapshot.Operator, snapshot.Cloud} {
-		if !slices.ContainsFunc(k.SIP.Listeners, func(l ListenerConfig) bool { return l.Side == side }) {
+	for _, side := range sides {
+		if !slices.ContainsFunc(k.SIP.Listeners, func(l ListenerConfig) bool { return l.Side == side || !slices.Contains(sides, l.Side) }) {
 			k.bad("sip.listeners", "no listener has side %s: the gateway stands between two networks and needs one on each", side)
 		}
 	}
@@ -220,7 +228,7 @@ func (k *configCheck) media() {
 	lines := map[snapshot.Side]int{}
 	for i, m := range k.Media.Interfaces {
 		path := fmt.Sprintf("media.interfaces[%d]", i)
-		if k.oneOf(path+".side", string(m.Side), string(snapshot.Operator), string(snapshot.Cloud)) && lines[m.Side] != 0 {
+		if k.side(path+".side", m.Side) && lines[m.Side] != 0 {
 			k.bad(path+".side", "side %s has an interface already, in line %d: one is used", m.Side, lines[m.Side])
 		}
 		lines[m.Side] = k.at(path).line
@@ -236,8 +244,8 @@ func (k *configCheck) media() {
 		k.ports(path, m)
 		k.portsFree(path, i)
 	}
-	for _, side := range []snapshot.Side{snapshot.Operator, snapshot.Cloud} {
-		if lines[side] == 0 {
+	for _, side := range sides {
+		if lines[side] == 0 && !slices.ContainsFunc(k.Media.Interfaces, func(m InterfaceConfig) bool { return !slices.Contains(sides, m.Side) }) {
 			k.bad("media.interfaces", "no interface has side %s: media needs one on each side", side)
 		}
 	}
