@@ -12,28 +12,23 @@ type Address struct {
 }
 
 // ParseAddress reads one address.
-func ParseAddress(s string) (Address, error) {
-	a, e := parseAddress(s)
-	return a, asError(e)
+func ParseAddress(s string) (a Address, err error) {
+	err = asError(a.parse(s))
+	return a, err
 }
 
-func parseAddress(s string) (Address, *ParseError) {
-	a := Address{Raw: trim(s)}
-	at := len(s) - len(trimLeft(s))
-	open, e := a.parseDisplay(s[at:])
-	if e != nil {
-		return Address{}, e.shift(at)
+func (a *Address) parse(s string) *ParseError {
+	t := trimLeft(s)
+	at := len(s) - len(t)
+	a.Raw = trimRight(t)
+	open, e := a.parseDisplay(t)
+	switch {
+	case e != nil:
+		return e.shift(at)
+	case open < 0:
+		return a.parseBare(t).shift(at)
 	}
-	at += open
-	if open < 0 || at == len(s) || s[at] != '<' {
-		e = a.parseBare(s)
-	} else {
-		e = a.parseAngle(s[at+1:]).shift(at + 1)
-	}
-	if e != nil {
-		return Address{}, e
-	}
-	return a, nil
+	return a.parseAngle(t[open+1:]).shift(at + open + 1)
 }
 
 // parseDisplay reads the display name and tells where "<" stands; -1 when the
@@ -71,7 +66,7 @@ func (a *Address) parseAngle(s string) (e *ParseError) {
 	if end < 0 {
 		return refuse("", len(s), "angle bracket not closed")
 	}
-	if a.URI, e = parseURI(s[:end]); e != nil {
+	if e = a.URI.parse(s[:end]); e != nil {
 		return e
 	}
 	a.Params, e = parseParams(s[end+1:])
@@ -81,16 +76,15 @@ func (a *Address) parseAngle(s string) (e *ParseError) {
 // parseBare reads an addr-spec: parameters belong to the header, and a URI
 // with a comma or a question mark would have needed brackets (RFC 3261 20).
 func (a *Address) parseBare(s string) (e *ParseError) {
-	at := len(s) - len(trimLeft(s))
-	end := at
+	end := 0
 	for end < len(s) && s[end] != ';' && !isBlank(s[end]) {
 		if s[end] == '?' || s[end] == ',' {
 			return refuse("", end, "URI needs angle brackets")
 		}
 		end++
 	}
-	if a.URI, e = parseURI(s[at:end]); e != nil {
-		return e.shift(at)
+	if e = a.URI.parse(s[:end]); e != nil {
+		return e
 	}
 	a.Params, e = parseParams(s[end:])
 	return e.shift(end)

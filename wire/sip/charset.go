@@ -1,7 +1,5 @@
 package sip
 
-import "encoding/binary"
-
 // class is what a byte may be part of (RFC 3261 25.1, widened where noted).
 type class uint8
 
@@ -108,21 +106,21 @@ func trimRight(s string) string {
 
 func trim(s string) string { return trimRight(trimLeft(s)) }
 
-// hasControl reports whether b holds a byte below 0x20 or 0x7f, eight at a
+// hasControl reports whether s holds a byte below 0x20 or 0x7f, eight at a
 // time: x-0x20 borrows into the high bit of exactly the lowest byte below
 // 0x20, and x^0x7f is 0 where the byte is 0x7f.
-func hasControl(b []byte) bool {
+func hasControl(s string) bool {
 	const low, ones, high = 0x2020202020202020, 0x0101010101010101, 0x8080808080808080
-	for len(b) >= 8 {
-		x := binary.LittleEndian.Uint64(b)
+	for ; len(s) >= 8; s = s[8:] {
+		x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 		del := x ^ 0x7f7f7f7f7f7f7f7f
 		if ((x-low)&^x|(del-ones)&^del)&high != 0 {
 			return true
 		}
-		b = b[8:]
 	}
-	for _, c := range b {
-		if c < 0x20 || c == 0x7f {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] == 0x7f {
 			return true
 		}
 	}

@@ -9,28 +9,29 @@ type CSeq struct {
 }
 
 // ParseCSeq reads a CSeq value.
-func ParseCSeq(s string) (CSeq, error) {
-	c, e := parseCSeq(trim(s))
-	return c, asError(e)
+func ParseCSeq(s string) (c CSeq, err error) {
+	err = asError(c.parse(s))
+	return c, err
 }
 
-func parseCSeq(s string) (CSeq, *ParseError) {
+func (c *CSeq) parse(s string) *ParseError {
 	seq, n, ok := parseDigits(s, 1<<31-1)
 	switch {
 	case n == 0:
-		return CSeq{}, refuse("CSeq", 0, "no sequence number")
+		return refuse("CSeq", 0, "no sequence number")
 	case !ok:
-		return CSeq{}, refuse("CSeq", 0, "sequence number above 2147483647")
+		return refuse("CSeq", 0, "sequence number above 2147483647")
 	}
 	method := trimLeft(s[n:])
 	at := len(s) - len(method)
 	if at == n {
-		return CSeq{}, refuse("CSeq", n, "no blank after the sequence number")
+		return refuse("CSeq", n, "no blank after the sequence number")
 	}
 	if !clsToken.all(method) {
-		return CSeq{}, refuse("CSeq", at, "malformed method")
+		return refuse("CSeq", at, "malformed method")
 	}
-	return CSeq{Seq: seq, Method: method}, nil
+	c.Seq, c.Method = seq, method
+	return nil
 }
 
 // String writes the value.

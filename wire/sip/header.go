@@ -9,13 +9,16 @@ import (
 // rest are offsets into that text, so that writing is copying.
 type header struct {
 	raw      string // "Name: value\r\n"
-	nameEnd  uint32
 	value    uint32 // where the value begins and ends, white space trimmed
 	valueEnd uint32
 	off      uint32 // of raw in the message it came in
+	nameEnd  uint8
 	id       headerID
 	folded   bool
 }
+
+// maxName bounds a name so that a header fits 32 bytes.
+const maxName = 255
 
 func (h *header) name() string { return h.raw[:h.nameEnd] }
 
@@ -52,13 +55,14 @@ func unfold(s string) string {
 func newHeader(name, value string) header {
 	name, value = cleanName(name), trim(clean(value))
 	h := header{raw: name + ": " + value + "\r\n", id: headerIDOf(name)}
-	h.nameEnd = uint32(len(name))
-	h.value = h.nameEnd + 2
+	h.nameEnd = uint8(len(name))
+	h.value = uint32(len(name)) + 2
 	h.valueEnd = h.value + uint32(len(value))
 	return h
 }
 
 func cleanName(name string) string {
+	name = name[:min(len(name), maxName)]
 	switch {
 	case clsToken.all(name):
 		return name
@@ -148,15 +152,32 @@ var compactIDs = [26]headerID{
 	'y' - 'a': hdrIdentity,
 }
 
-// byShape finds the few candidates for a name by its length and first letter.
-var byShape = func() (t [20][26][]headerID) {
+// byShape finds the few candidates for a name, in lower case, by its length
+// and first letter.
+var byShape = func() (t [20][26][]candidate) {
 	for id := hdrVia; id < hdrCount; id++ {
-		n := headerNames[id]
-		slot := &t[len(n)][lower(n[0])-'a']
-		*slot = append(*slot, id)
+		n := strings.ToLower(headerNames[id])
+		slot := &t[len(n)][n[0]-'a']
+		*slot = append(*slot, candidate{n, id})
 	}
 	return t
 }()
+
+type candidate struct {
+	name string
+	id   headerID
+}
+
+// matches compares names of letters and hyphens, of the same length: among
+// the characters of a token, setting bit 5 is folding case and nothing else.
+func (c candidate) matches(name string) bool {
+	for i := range len(c.name) {
+		if name[i]|0x20 != c.name[i] {
+			return false
+		}
+	}
+	return true
+}
 
 func headerIDOf(name string) headerID {
 	if name == "" || len(name) >= len(byShape) {
@@ -169,9 +190,9 @@ func headerIDOf(name string) headerID {
 	if len(name) == 1 {
 		return compactIDs[first]
 	}
-	for _, id := range byShape[len(name)][first] {
-		if sameFold(name, headerNames[id]) {
-			return id
+	for _, c := range byShape[len(name)][first] {
+		if c.matches(name) {
+			return c.id
 		}
 	}
 	return hdrOther
@@ -193,22 +214,22 @@ func (k key) title() string {
 	return k.name
 }
 
-func (m *Message) find(k key) *header {
-	for i := range m.headers {
-		if m.headers[i].is(k) {
-			return &m.headers[i]
-		}
-	}
-	return nil
-}
-
+// index is where the first line of that name stands, -1 when there is none.
 func (m *Message) index(k key) int {
 	for i := range m.headers {
-		if m.headers[i].is(k) {
+		h := &m.headers[i]
+		if h.id == k.id && (k.id != hdrOther || sameFold(h.name(), k.name)) {
 			return i
 		}
 	}
 	return -1
+}
+
+func (m *Message) find(k key) *header {
+	if i := m.index(k); i >= 0 {
+		return &m.headers[i]
+	}
+	return nil
 }
 
 // Get gives the first value of a header, unfolded; "" when absent.

@@ -1,5 +1,7 @@
 package sip
 
+import "cmp"
+
 // Limits bound what one message may cost. A zero field means its default.
 type Limits struct {
 	Message int // bytes, start line to end of body; default 64 KiB
@@ -9,15 +11,12 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	for _, f := range []struct {
-		field *int
-		def   int
-	}{{&l.Message, 64 << 10}, {&l.Headers, 256}, {&l.Line, 16 << 10}, {&l.Body, 64 << 10}} {
-		if *f.field <= 0 {
-			*f.field = f.def
-		}
+	return Limits{
+		Message: cmp.Or(l.Message, 64<<10),
+		Headers: cmp.Or(l.Headers, 256),
+		Line:    cmp.Or(l.Line, 16<<10),
+		Body:    cmp.Or(l.Body, 64<<10),
 	}
-	return l
 }
 
 // published are the sizes in bytes that the communications gateway of Azure

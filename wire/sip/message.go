@@ -22,11 +22,11 @@ type Message struct {
 const sipVersion = "SIP/2.0"
 
 // newMessage has room for the headers of an ordinary message in the same
-// allocation, which with 32 of them fills a size class of 1408 bytes.
+// allocation, which with 28 of them fills a size class of 1024 bytes.
 func newMessage() *Message {
 	m := new(struct {
 		Message
-		room [32]header
+		room [28]header
 	})
 	m.headers = m.room[:0]
 	return &m.Message
@@ -152,87 +152,100 @@ func (m *Message) size() int {
 // String is the wire form, for logs and tests.
 func (m *Message) String() string { return string(m.Append(make([]byte, 0, m.size()+32))) }
 
-// view reads one header by its strict reader. item: only the first of a
-// comma-separated list.
-func view[T any](m *Message, k key, item bool, read func(string) (T, *ParseError)) (T, error) {
+// field gives a header's line and its value on one line; nil and a *ParseError
+// when it is missing.
+func (m *Message) field(k key) (*header, string, error) {
 	h := m.find(k)
 	if h == nil {
-		var none T
-		return none, &ParseError{Header: k.title(), Msg: "missing", Status: 400}
+		return nil, "", &ParseError{Header: k.title(), Msg: "missing", Status: 400}
 	}
-	text := h.text()
-	if item {
-		text = text[:itemEnd(text)]
-	}
-	v, e := read(text)
-	if e != nil {
-		return v, h.blame(k, e)
-	}
-	return v, nil
+	return h, h.text(), nil
 }
 
 // blame makes an error about a value one about the message.
-func (h *header) blame(k key, e *ParseError) *ParseError {
+func (h *header) blame(k key, e *ParseError) error {
+	if e == nil {
+		return nil
+	}
 	e.Header = k.title()
 	e.Offset = h.locate(e.Offset)
 	return e
 }
 
+func (m *Message) address(k key) (a Address, err error) {
+	h, text, err := m.field(k)
+	if err == nil {
+		err = h.blame(k, a.parse(text))
+	}
+	return a, err
+}
+
+// firstAddress reads the first of a comma-separated list.
+func (m *Message) firstAddress(k key) (a Address, err error) {
+	h, text, err := m.field(k)
+	if err == nil {
+		err = h.blame(k, a.parse(text[:itemEnd(text)]))
+	}
+	return a, err
+}
+
 // From reads the From header. This and the other views are strict and made
 // anew at each call; their errors are *ParseError.
-func (m *Message) From() (Address, error) {
-	return view(m, key{id: hdrFrom}, false, parseAddress)
-}
+func (m *Message) From() (Address, error) { return m.address(key{id: hdrFrom}) }
 
 // To reads the To header.
-func (m *Message) To() (Address, error) {
-	return view(m, key{id: hdrTo}, false, parseAddress)
-}
+func (m *Message) To() (Address, error) { return m.address(key{id: hdrTo}) }
 
 // Contact reads the first Contact. The "*" of REGISTER is no address.
-func (m *Message) Contact() (Address, error) {
-	return view(m, key{id: hdrContact}, true, parseAddress)
-}
+func (m *Message) Contact() (Address, error) { return m.firstAddress(key{id: hdrContact}) }
 
 // Address reads the first address of any header: Refer-To, Referred-By.
-func (m *Message) Address(name string) (Address, error) {
-	return view(m, keyOf(name), true, parseAddress)
-}
+func (m *Message) Address(name string) (Address, error) { return m.firstAddress(keyOf(name)) }
 
 // Via reads the topmost Via.
-func (m *Message) Via() (Via, error) {
-	return view(m, key{id: hdrVia}, true, parseVia)
+func (m *Message) Via() (v Via, err error) {
+	k := key{id: hdrVia}
+	h, text, err := m.field(k)
+	if err == nil {
+		err = h.blame(k, v.parse(text[:itemEnd(text)]))
+	}
+	return v, err
 }
 
 // CSeq reads the CSeq header.
-func (m *Message) CSeq() (CSeq, error) {
-	return view(m, key{id: hdrCSeq}, false, parseCSeq)
+func (m *Message) CSeq() (c CSeq, err error) {
+	k := key{id: hdrCSeq}
+	h, text, err := m.field(k)
+	if err == nil {
+		err = h.blame(k, c.parse(text))
+	}
+	return c, err
 }
 
 // CallID reads the Call-ID header.
 func (m *Message) CallID() (string, error) {
-	return view(m, key{id: hdrCallID}, false, parseCallID)
-}
-
-func parseCallID(s string) (string, *ParseError) {
-	if n := clsWord.span(s); n < len(s) || n == 0 {
-		return "", refuse("", n, "malformed")
+	k := key{id: hdrCallID}
+	h, text, err := m.field(k)
+	if err != nil {
+		return "", err
 	}
-	return s, nil
+	if n := clsWord.span(text); n == 0 || n < len(text) {
+		return "", h.blame(k, refuse("", n, "malformed"))
+	}
+	return text, nil
 }
 
 // MaxForwards reads Max-Forwards, 70 when absent.
 func (m *Message) MaxForwards() (int, error) {
-	if m.find(key{id: hdrMaxForwards}) == nil {
+	k := key{id: hdrMaxForwards}
+	h := m.find(k)
+	if h == nil {
 		return 70, nil
 	}
-	return view(m, key{id: hdrMaxForwards}, false, parseHops)
-}
-
-func parseHops(s string) (int, *ParseError) {
-	v, n, ok := parseDigits(s, 255)
-	if !ok || n != len(s) {
-		return 0, refuse("", 0, "not a number from 0 to 255")
+	text := h.text()
+	v, n, ok := parseDigits(text, 255)
+	if !ok || n != len(text) {
+		return 0, h.blame(k, refuse("", 0, "not a number from 0 to 255"))
 	}
 	return int(v), nil
 }
@@ -253,17 +266,16 @@ func (m *Message) Addresses(name string) ([]Address, error) {
 		if !h.is(k) {
 			continue
 		}
+		if all == nil {
+			all = make([]Address, 0, 2) // as many as Teams and most cores put there
+		}
 		text := h.text()
 		for at := 0; at <= len(text); {
 			n := itemEnd(text[at:])
-			a, e := parseAddress(text[at : at+n])
-			if e != nil {
+			all = append(all, Address{})
+			if e := all[len(all)-1].parse(text[at : at+n]); e != nil {
 				return nil, h.blame(k, e.shift(at))
 			}
-			if all == nil {
-				all = make([]Address, 0, 2) // as many as Teams and most cores put there
-			}
-			all = append(all, a)
 			at += n + 1
 		}
 	}
@@ -337,7 +349,8 @@ func knownMethod(s string) bool {
 
 func (m *Message) checkURI() *ParseError {
 	at := len(m.Method) + 1
-	u, e := parseURI(m.RequestURI)
+	var u URI
+	e := u.parse(m.RequestURI)
 	switch {
 	case e != nil:
 		e.Header = "Request-URI"

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"errors"
 	"io"
 )
@@ -43,7 +44,7 @@ func (r *Reader) Read() (*Message, error) {
 		return nil, err
 	}
 	p := parser{lim: r.lim}
-	m := p.head(r.buf[:end])
+	m := p.head(string(r.buf[:end]))
 	if m == nil {
 		r.lost = true
 		return nil, p.err
@@ -63,7 +64,7 @@ func (r *Reader) Read() (*Message, error) {
 	if err := r.fill(end + p.length); err != nil {
 		return nil, err
 	}
-	p.body(m, r.buf[end:end+p.length], end)
+	p.body(m, bytes.Clone(r.buf[end:end+p.length]))
 	r.consume(end + p.length)
 	return p.result(m)
 }
@@ -107,6 +108,16 @@ func (r *Reader) awaitHead() (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// headEnd is where the body begins, -1 when the empty line is not there yet.
+// The first from bytes are known to hold none.
+func headEnd(b []byte, from int) int {
+	from = max(from-3, 0)
+	if i := bytes.Index(b[from:], []byte("\r\n\r\n")); i >= 0 {
+		return from + i + 4
+	}
+	return -1
 }
 
 // fill reads until the buffer holds n bytes of the message it has begun.

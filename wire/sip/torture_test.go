@@ -15,8 +15,8 @@ import (
 // gives, must pass Parse and Check and come out as it went in.
 const (
 	accepted = "accepted"
-	dropped  = "dropped" // no answer can be made
-	above    = "above: " // well-formed; somebody further up decides, and how
+	dropped  = "dropped"  // no answer can be made
+	above    = "above: "  // well-formed; somebody further up decides, and how
 	refused  = "refused " // with this status
 )
 

@@ -20,68 +20,62 @@ type URI struct {
 }
 
 // ParseURI reads an absolute URI.
-func ParseURI(s string) (URI, error) {
-	u, e := parseURI(s)
-	return u, asError(e)
+func ParseURI(s string) (u URI, err error) {
+	err = asError(u.parse(s))
+	return u, err
 }
 
-func parseURI(s string) (URI, *ParseError) {
+func (u *URI) parse(s string) *ParseError {
 	colon := strings.IndexByte(s, ':')
 	if colon <= 0 {
-		return URI{}, refuse("", 0, "URI without scheme")
+		return refuse("", 0, "URI without scheme")
 	}
 	rest := s[colon+1:]
-	var u URI
-	var e *ParseError
 	switch scheme := s[:colon]; {
 	case sameFold(scheme, "sip"):
-		u, e = parseSIP("sip", rest)
+		u.Scheme = "sip"
+		return u.parseSIP(rest).shift(colon + 1)
 	case sameFold(scheme, "sips"):
-		u, e = parseSIP("sips", rest)
+		u.Scheme = "sips"
+		return u.parseSIP(rest).shift(colon + 1)
 	case sameFold(scheme, "tel"):
-		u, e = parseTel(rest)
-	default:
-		u, e = parseOther(scheme, rest)
+		u.Scheme = "tel"
+		return u.parseTel(rest).shift(colon + 1)
 	}
-	if e != nil {
-		return URI{}, e.shift(colon + 1)
-	}
-	return u, nil
+	return u.parseOther(s[:colon], rest).shift(colon + 1)
 }
 
-func parseSIP(scheme, s string) (URI, *ParseError) {
-	u := URI{Scheme: scheme}
+func (u *URI) parseSIP(s string) *ParseError {
 	at := 0
 	if i := strings.IndexByte(s, '@'); i >= 0 {
 		user := s[:i]
 		switch n := clsUser.span(user); {
 		case i == 0:
-			return URI{}, refuse("", 0, "empty user part")
+			return refuse("", 0, "empty user part")
 		case n < i:
-			return URI{}, refuse("", n, "malformed user part")
+			return refuse("", n, "malformed user part")
 		}
 		u.User, u.Password, _ = strings.Cut(user, ":")
 		at = i + 1
 	}
 	host, n, msg := parseHost(s[at:])
 	if msg != "" {
-		return URI{}, refuse("", at, msg)
+		return refuse("", at, msg)
 	}
 	u.Host = host
 	at += n
 	if at < len(s) && s[at] == ':' {
 		port, n, msg := parsePort(s[at+1:])
 		if msg != "" {
-			return URI{}, refuse("", at+1, msg)
+			return refuse("", at+1, msg)
 		}
 		u.Port = port
 		at += 1 + n
 	}
-	e := u.parseTail(s[at:])
-	if e == nil {
-		e = checkEscapes(s).shift(-at)
+	if e := u.parseTail(s[at:]); e != nil {
+		return e.shift(at)
 	}
-	return u, e.shift(at)
+	return checkEscapes(s)
 }
 
 // parseTail reads ";params?headers".
@@ -113,36 +107,36 @@ func (u *URI) parseTail(s string) *ParseError {
 	return nil
 }
 
-func parseTel(s string) (URI, *ParseError) {
+func (u *URI) parseTel(s string) *ParseError {
 	number, _, _ := strings.Cut(s, ";")
 	n := 0
 	for n < len(number) && (clsHex.has(number[n]) || strings.IndexByte("+*#-.()", number[n]) >= 0) {
 		n++
 	}
 	if n == 0 || n < len(number) {
-		return URI{}, refuse("", n, "malformed telephone number")
+		return refuse("", n, "malformed telephone number")
 	}
-	u := URI{Scheme: "tel", User: number}
-	e := u.parseTail(s[n:])
-	if e == nil {
-		e = checkEscapes(s).shift(-n)
+	u.User = number
+	if e := u.parseTail(s[n:]); e != nil {
+		return e.shift(n)
 	}
-	return u, e.shift(n)
+	return checkEscapes(s)
 }
 
 // parseOther carries a URI we do not read: urn:service:sos, http://…
-func parseOther(scheme, s string) (URI, *ParseError) {
+func (u *URI) parseOther(scheme, s string) *ParseError {
 	first := lower(scheme[0])
 	if first < 'a' || 'z' < first || !clsToken.all(scheme) {
-		return URI{}, refuse("", -1-len(scheme), "malformed URI scheme")
+		return refuse("", -1-len(scheme), "malformed URI scheme")
 	}
 	switch n := span(s, inURI); {
 	case s == "":
-		return URI{}, refuse("", 0, "empty URI")
+		return refuse("", 0, "empty URI")
 	case n < len(s):
-		return URI{}, refuse("", n, "malformed URI")
+		return refuse("", n, "malformed URI")
 	}
-	return URI{Scheme: strings.ToLower(scheme), User: s}, nil
+	u.Scheme, u.User = strings.ToLower(scheme), s
+	return nil
 }
 
 // inURI tells what may stand in some URI: no blank, quote, angle bracket,

@@ -39,44 +39,39 @@ type Via struct {
 }
 
 // ParseVia reads one Via value.
-func ParseVia(s string) (Via, error) {
-	v, e := parseVia(s)
-	return v, asError(e)
+func ParseVia(s string) (v Via, err error) {
+	err = asError(v.parse(s))
+	return v, err
 }
 
-// parseVia allows blanks on either side of "/" and ":" (RFC 3261 25.1).
-func parseVia(s string) (Via, *ParseError) {
-	var v Via
+// parse allows blanks on either side of "/" and ":" (RFC 3261 25.1).
+func (v *Via) parse(s string) (e *ParseError) {
 	c := cursor{s: s}
 	if c.skip(); !sameFold(c.token(), "SIP") || !c.eat('/') || c.token() != "2.0" || !c.eat('/') {
-		return Via{}, refuse("Via", c.at, "protocol is not SIP/2.0")
+		return refuse("Via", c.at, "protocol is not SIP/2.0")
 	}
 	if v.Transport = c.token(); v.Transport == "" {
-		return Via{}, refuse("Via", c.at, "no transport")
+		return refuse("Via", c.at, "no transport")
 	}
 	if !c.skip() {
-		return Via{}, refuse("Via", c.at, "no blank after the transport")
+		return refuse("Via", c.at, "no blank after the transport")
 	}
 	host, n, msg := parseHost(s[c.at:])
 	if msg != "" {
-		return Via{}, refuse("Via", c.at, msg)
+		return refuse("Via", c.at, msg)
 	}
 	v.Host = host
 	c.at += n
 	if c.eat(':') {
 		port, n, msg := parsePort(s[c.at:])
 		if msg != "" {
-			return Via{}, refuse("Via", c.at, msg)
+			return refuse("Via", c.at, msg)
 		}
 		v.Port = port
 		c.at += n
 	}
-	params, e := parseParams(s[c.at:])
-	if e != nil {
-		return Via{}, e.shift(c.at)
-	}
-	v.Params = params
-	return v, nil
+	v.Params, e = parseParams(s[c.at:])
+	return e.shift(c.at)
 }
 
 // cursor walks over tokens and separators with blanks around them.
