@@ -131,8 +131,8 @@ func setReasons(m *sip.Message, list []sip.Reason) {
 	}
 }
 
-// Q850 is the cause for a final status (RFC 4497 8.4.4, and RFC 3398 8.2.6.1
-// where that is silent).
+// Q850 is the cause for a final status (RFC 4497 8.4.4, RFC 3398 8.2.6.1; for
+// codes younger than these, that of the nearest old one).
 func Q850(status int) int {
 	if c, ok := causes[status]; ok {
 		return c
@@ -148,14 +148,11 @@ func Q850(status int) int {
 	return 41
 }
 
-// Status is the status for a cause (RFC 4497 8.4.1, and RFC 3398 7.2.4.1
-// where that is silent).
+// Status is the status for a cause (RFC 4497 8.4.1, RFC 3398 7.2.4.1). Causes
+// without an entry there are errors of the server.
 func Status(cause int) int {
 	if s, ok := statuses[cause]; ok {
 		return s
-	}
-	if cause >= 1 && cause < 32 { // class "normal": the user's affair
-		return 480
 	}
 	return 500
 }
@@ -168,8 +165,9 @@ var causes = map[int]int{
 }
 
 var statuses = map[int]int{
-	1: 404, 2: 404, 3: 404, 16: 480, 17: 486, 18: 408, 19: 480, 20: 480, 21: 603, 22: 410, 23: 410,
-	25: 483, 26: 404, 27: 502, 28: 484, 29: 501, 31: 480,
-	34: 503, 38: 503, 41: 503, 42: 503, 44: 503, 47: 503,
-	55: 403, 57: 403, 58: 503, 63: 503, 65: 488, 69: 501, 70: 488, 79: 501, 87: 403, 88: 503, 102: 504, 111: 500, 127: 500,
+	1: 404, 2: 404, 3: 404, 16: 480, 17: 486, 18: 408, 19: 480, 20: 480,
+	21: 403, // 603 is for a user who rejects; where the rejection came from is not told
+	22: 410, 23: 410, 26: 404, 27: 502, 28: 484, 29: 501, 31: 480,
+	34: 503, 38: 503, 41: 503, 42: 503, 47: 503, 55: 403, 57: 403, 58: 503,
+	65: 488, 70: 488, 79: 501, 87: 403, 88: 503, 102: 504, 111: 500, 127: 500,
 }

@@ -399,12 +399,28 @@ func (e End) allow(codecs []Codec) []Codec {
 		}
 		twice := slices.ContainsFunc(kept, func(k Codec) bool { return k.PT == c.PT || same(k, c) })
 		if c.Name != "" && !twice {
+			c.Fmtp = parameters(c.Fmtp)
 			kept = append(kept, c)
 		}
 	}
 	return slices.DeleteFunc(kept, func(c Codec) bool {
 		return !c.voice() && !slices.ContainsFunc(kept, func(v Codec) bool { return v.voice() && v.Rate == c.Rate })
 	})
+}
+
+// parameters is fmtp text that may cross to the other side: names, numbers
+// and lists. There is no dot in it, so no address and no host name; text with
+// anything else says nothing about the codecs we carry and stays behind.
+func parameters(fmtp string) string {
+	for i := range len(fmtp) {
+		c := fmtp[i]
+		switch {
+		case c|0x20 >= 'a' && c|0x20 <= 'z', c >= '0' && c <= '9', strings.IndexByte("-_=,; ", c) >= 0:
+		default:
+			return ""
+		}
+	}
+	return fmtp
 }
 
 func (e End) allows(c Codec) bool {
