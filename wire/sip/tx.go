@@ -244,8 +244,9 @@ func (t *serverTable) remove(tx *ServerTx) {
 	delete(t.merges, tx.merge)
 }
 
-// forget lets the same request come again by another path: its sender was
-// told, or will conclude, to try elsewhere.
+// forget lets the same request come again by another path: a sender that was
+// refused (503) tries again so, and keep-alives exist that never change
+// their Call-ID and CSeq.
 func (t *serverTable) forget(merge uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

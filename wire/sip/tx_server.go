@@ -156,7 +156,7 @@ func (tx *ServerTx) localTag() string {
 func (tx *ServerTx) final(status int, raw []byte) {
 	now, t, udp := tx.s.now(), tx.t(), tx.back.l.Transport == UDP
 	tx.req, tx.cancel, tx.onCancel = nil, nil, nil
-	if status == 408 || status == 503 {
+	if !tx.invite() || status >= 300 {
 		tx.s.servers.forget(tx.merge)
 	}
 	switch {
