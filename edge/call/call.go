@@ -2,29 +2,41 @@
 // agent that anchors media.
 //
 // A Set takes new requests from the SIP stack and makes or finds the call.
-// Each call is one goroutine, run in run.go, which owns all of it; everybody
-// else posts an event into its mailbox. What a call does is decided by step
-// (step.go), a method of a plain struct without I/O, clock, goroutine or global
-// randomness: it takes an event and gives effects, which run carries out.
+// Each call is one goroutine (run.go) that owns all of it; everybody else posts
+// an event into its mailbox. What a call does is decided by state.step
+// (step.go): a method of a plain struct, without I/O, clock, goroutine or
+// global randomness. It takes an event and leaves effects, which the goroutine
+// carries out; their results come back as events.
 //
 // The two legs are the same code: caller is the one that came first, callee
 // the other one, whichever side of the gateway they are on. Every message that
-// leaves is built new, so nothing of one side can reach the other unless
-// interop put it there.
+// leaves is written anew by interop, every description by sdp, so nothing of
+// one side reaches the other unless a rule put it there.
 //
-// Start reading at state (state.go), then step, then invite.go.
+// Start reading at state (state.go) and step, then by topic: invite.go (a call
+// arrives), hunt.go (a target is found), early.go (it rings), answer.go (it is
+// answered), media.go (descriptions), reinvite.go (it changes), end.go (it
+// ends).
 package call
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/edge/relay"
+	"github.com/tandemgw/tandem/edge/trace"
 	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sip"
+	"github.com/tandemgw/tandem/wire/ua"
 )
 
 // Config is what a Set is made of.
@@ -32,69 +44,299 @@ type Config struct {
 	Node, Region string
 	Peers        *peer.Set
 	Relay        *relay.Relay
-	// Interfaces names the media interface of each side.
-	Interfaces map[record.Side]string
-	Snapshot   func() *snapshot.Snapshot
-	Records    Records
-	Limits     Limits
-	Log        *slog.Logger // nil: discarded
+	Interfaces   map[record.Side]string // media interface of each side
+	Snapshot     func() *snapshot.Snapshot
+	Records      Records
+	Traces       *trace.Ring // nil: nothing is remembered
+	Product      string      // what Server, User-Agent and X-MS-SBC say of us
+	Limits       Limits
+	Log          *slog.Logger // nil: discarded
 }
 
-// Records is where the records of calls go.
+// Records is where the records of calls go. done is called once, on a
+// goroutine of the recorder's, when the entry is durable or refused.
 type Records interface {
-	// Begin returns once the record is durable.
-	Begin(ctx context.Context, c record.Call) error
-	Answer(c record.Call)
-	End(c record.Call)
+	Begin(c record.Call, done func(error))
+	Answer(c record.Call, done func(error))
+	End(c record.Call, done func(error))
 }
 
 // Limits bound calls; zero fields mean the defaults beside them.
 type Limits struct {
 	Calls         int           // at once, emergency calls aside: 20000
-	FirstResponse time.Duration // to any response while there is another target: 4 s
-	Ringing       time.Duration // from the INVITE to the final response: 3 min (RFC 3261 timer C)
+	FirstResponse time.Duration // from a target, while there is another one to try: 4 s
+	Ringing       time.Duration // from the INVITE to its final response: 3 min (RFC 3261 timer C)
 	Duration      time.Duration // of an answered call: 0, unlimited
 }
 
+func (l Limits) withDefaults() Limits {
+	if l.Calls <= 0 {
+		l.Calls = 20_000
+	}
+	if l.FirstResponse <= 0 {
+		l.FirstResponse = 4 * time.Second
+	}
+	if l.Ringing <= 0 {
+		l.Ringing = 3*time.Minute + 10*time.Second
+	}
+	return l
+}
+
 // Set is the calls of a node.
-type Set struct{}
+type Set struct {
+	cfg     Config // RO
+	stack   atomic.Pointer[sip.Stack]
+	count   counts
+	running sync.WaitGroup // one per call
+
+	mu       sync.Mutex
+	draining bool              // mu
+	calls    map[string]*call  // mu; by ID
+	dialogs  map[dialogKey]end // mu; every leg that has a name
+	threads  map[string]end    // mu; by Call-ID, for traces and merged requests
+}
+
+// dialogKey finds a leg by what the far side must know to speak to it. The
+// remote tag is left to the call: forks differ in it.
+type dialogKey struct{ callID, localTag string }
+
+// end is one leg of a call.
+type end struct {
+	call *call
+	leg  relay.Side
+}
+
+type counts struct {
+	begun, answered, refused, failed, retried, panics, unmatched atomic.Uint64
+}
 
 // NewSet makes a Set. It answers 503 until Start.
-func NewSet(cfg Config) *Set { panic("todo") }
+func NewSet(cfg Config) *Set {
+	cfg.Limits = cfg.Limits.withDefaults()
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Set{cfg: cfg, calls: map[string]*call{}, dialogs: map[dialogKey]end{}, threads: map[string]end{}}
+}
 
 // Start gives the Set the stack that its Handle functions were given to.
-func (s *Set) Start(stack *sip.Stack) { panic("todo") }
+func (s *Set) Start(stack *sip.Stack) { s.stack.Store(stack) }
 
 // Handle takes a new request from the stack. It never blocks.
-func (s *Set) Handle(tx *sip.ServerTx) { panic("todo") }
+func (s *Set) Handle(tx *sip.ServerTx) {
+	req := tx.Request()
+	if id := ua.IDOf(req); id.LocalTag != "" {
+		s.inDialog(tx, req, id)
+		return
+	}
+	switch req.Method {
+	case "INVITE":
+		s.invite(tx, req)
+	case "OPTIONS":
+		s.cfg.Peers.Answer(tx)
+	default:
+		s.outside(tx, req)
+	}
+}
+
+// inDialog gives a request to the call whose leg it names.
+func (s *Set) inDialog(tx *sip.ServerTx, req *sip.Message, id ua.ID) {
+	if at, ok := s.leg(id); ok && at.call.serve(tx, req, at.leg) {
+		return
+	}
+	s.count.unmatched.Add(1)
+	s.refuse(tx, req, 481, nil)
+}
+
+// outside answers what is neither a call nor part of one: a method that needs
+// a dialog gets 481, one that we know and do not serve 405, the rest 501
+// (RFC 3261 8.2.1, 12.2.2).
+func (s *Set) outside(tx *sip.ServerTx, req *sip.Message) {
+	switch req.Method {
+	case "BYE", "PRACK", "UPDATE", "INFO":
+		s.count.unmatched.Add(1)
+		s.refuse(tx, req, 481, nil)
+	case "REGISTER", "REFER", "NOTIFY", "SUBSCRIBE", "PUBLISH", "MESSAGE":
+		s.refuse(tx, req, 405, s.allow(tx))
+	default:
+		s.refuse(tx, req, 501, s.allow(tx))
+	}
+}
+
+func (s *Set) allow(tx *sip.ServerTx) map[string]string {
+	known, _ := s.cfg.Peers.Of(tx.Source())
+	return map[string]string{"Allow": s.cfg.Peers.Leg(known).Profile.Allow}
+}
+
+// refuse answers a request that makes no call.
+func (s *Set) refuse(tx *sip.ServerTx, req *sip.Message, status int, headers map[string]string) {
+	resp := sip.NewResponse(req, status, "")
+	resp.TagTo(sip.NewTag())
+	for name, value := range headers {
+		resp.Set(name, value)
+	}
+	s.count.refused.Add(1)
+	_ = tx.Respond(resp) // nobody waits for it; the sender repeats its request
+}
+
+// invite begins a call.
+func (s *Set) invite(tx *sip.ServerTx, req *sip.Message) {
+	stack := s.stack.Load()
+	known, ok := s.cfg.Peers.Of(tx.Source())
+	switch {
+	case !ok:
+		return // the peer was removed a moment ago: a stranger gets nothing
+	case stack == nil:
+		s.refuse(tx, req, 503, map[string]string{"Retry-After": "30"})
+	case s.merged(req):
+		// RFC 3261 8.2.2.2: the same request came on another way, since a
+		// proxy forked it to us twice.
+		s.refuse(tx, req, 482, nil)
+	default:
+		s.begin(stack, tx, req, known)
+	}
+}
+
+// merged tells whether req is an INVITE we have already under another branch.
+func (s *Set) merged(req *sip.Message) bool {
+	callID, _ := req.CallID()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, ok := s.threads[callID]
+	return ok && at.leg == relay.Caller && at.call.origin == originOf(req)
+}
 
 // HandleAck takes an ACK to a 2xx from the stack.
-func (s *Set) HandleAck(m *sip.Message, src sip.Source) { panic("todo") }
+func (s *Set) HandleAck(m *sip.Message, _ sip.Source) {
+	if at, ok := s.leg(ua.IDOf(m)); ok {
+		at.call.post(acked{at.leg, m}, false)
+	}
+}
 
-// HandleStray takes a response that matches no transaction from the stack.
-func (s *Set) HandleStray(m *sip.Message, src sip.Source) { panic("todo") }
+// HandleStray takes a response that matches no transaction from the stack. A
+// 2xx to INVITE comes here when its transaction is forgotten, 64*T1 after the
+// first one: whoever still sends it has lost both ACK and BYE, and gives up by
+// itself (RFC 3261 13.3.1.4).
+func (s *Set) HandleStray(*sip.Message, sip.Source) {}
+
+// leg finds a leg by the dialog a message names.
+func (s *Set) leg(id ua.ID) (end, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, ok := s.dialogs[dialogKey{id.CallID, id.LocalTag}]
+	return at, ok
+}
+
+// all is the calls there are, oldest first: their IDs sort by time.
+func (s *Set) all() []*call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.calls), func(a, b *call) int { return cmp.Compare(a.id, b.id) })
+}
+
+// Tap remembers a message in the trace of its call.
+func (s *Set) Tap(t sip.Tap) {
+	if s.cfg.Traces == nil || t.Msg == nil {
+		return
+	}
+	callID, err := t.Msg.CallID()
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	at, ok := s.threads[callID]
+	s.mu.Unlock()
+	if ok {
+		s.trace(at, t)
+	}
+}
+
+func (s *Set) trace(at end, t sip.Tap) {
+	s.cfg.Traces.Add(at.call.id, trace.Packet{
+		At: t.Time, Out: !t.In, Peer: t.Peer.Name, Side: record.Side(t.Listener.Side), Leg: at.leg.String(),
+		Transport: t.Listener.Transport.String(), Local: t.Local, Remote: t.Remote, Raw: t.Raw,
+	})
+}
+
+// traceFirst remembers the INVITE that made a call: when the tap saw it, there
+// was no call yet.
+func (s *Set) traceFirst(c *call, req *sip.Message, at time.Time) {
+	if s.cfg.Traces == nil {
+		return
+	}
+	s.cfg.Traces.Add(c.id, trace.Packet{
+		At: at, Peer: c.source.Remote.Name, Side: record.Side(c.source.Listener.Side), Leg: relay.Caller.String(),
+		Transport: c.source.Listener.Transport.String(), Local: c.source.Listener.Bind, Remote: c.source.Addr,
+		Raw: req.Append(nil),
+	})
+}
 
 // Live is the calls there are now, oldest first.
-func (s *Set) Live() []record.LiveCall { panic("todo") }
+func (s *Set) Live() []record.LiveCall {
+	var live []record.LiveCall
+	for _, c := range s.all() {
+		if v, ok := c.ask(); ok {
+			live = append(live, v)
+		}
+	}
+	return live
+}
 
-// Hangup ends a call by command; false when there is no such call.
-func (s *Set) Hangup(id string) bool { panic("todo") }
+// Hangup ends a call by command. The error is a fault.NotFound when there is
+// no such call.
+func (s *Set) Hangup(id string) error {
+	s.mu.Lock()
+	c := s.calls[id]
+	s.mu.Unlock()
+	if c == nil || !c.post(hangup{commandCause}, true) {
+		return fault.New(fault.NotFound, "there is no live call "+id)
+	}
+	return nil
+}
 
 // Drain refuses new calls with 503 and Retry-After, lets the others go on
 // until ctx is done, ends what is left then and returns when none is left.
-func (s *Set) Drain(ctx context.Context) { panic("todo") }
+func (s *Set) Drain(ctx context.Context) {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	idle := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+		return
+	case <-ctx.Done():
+	}
+	for _, c := range s.all() {
+		c.post(hangup{drainCause}, true)
+	}
+	<-idle
+}
 
 // Counters are figures over all calls since the start.
 type Counters struct {
 	Live      int
 	Begun     uint64
 	Answered  uint64
-	Refused   uint64 // before a record was begun
+	Refused   uint64 // requests refused before a call was made of them
 	Failed    uint64 // begun, never answered
 	Retried   uint64 // attempts after the first
 	Panics    uint64
-	Unmatched uint64 // in-dialog requests answered 481
+	Unmatched uint64 // requests for a dialog we do not know
 }
 
 // Counters reads the figures.
-func (s *Set) Counters() Counters { panic("todo") }
+func (s *Set) Counters() Counters {
+	s.mu.Lock()
+	live := len(s.calls)
+	s.mu.Unlock()
+	return Counters{
+		Live:  live,
+		Begun: s.count.begun.Load(), Answered: s.count.answered.Load(), Refused: s.count.refused.Load(),
+		Failed: s.count.failed.Load(), Retried: s.count.retried.Load(), Panics: s.count.panics.Load(),
+		Unmatched: s.count.unmatched.Load(),
+	}
+}

@@ -34,7 +34,7 @@ import (
 
 // Config is what a Set is made of.
 type Config struct {
-	Region    string         // the service region of this node: peers without a priority for it are not used
+	Region    string         // the service region of this node
 	Listeners []sip.Listener // as given to the stack: a peer is reached from the one of its side and transport
 	Resolver  *sip.Resolver
 	Roots     *x509.CertPool // trust anchors of TLS peers; nil: the system's
@@ -165,11 +165,9 @@ func (k Known) hostPort() string {
 	return host + ":" + strconv.Itoa(int(k.Port))
 }
 
-// used tells whether calls of this node may go to the peer.
-func (s *Set) used(m *member) bool {
-	_, ok := m.Priority[s.cfg.Region]
-	return ok && m.listener != ""
-}
+// used tells whether calls of this node may go to the peer: one without any
+// priority only calls us.
+func (m *member) used() bool { return len(m.Priority) > 0 && m.listener != "" }
 
 // Start begins to send OPTIONS through stack, to the peers there are and to
 // those that Apply brings later.
@@ -335,7 +333,7 @@ func (s *Set) Health() []record.PeerHealth {
 		h := m.health(now)
 		h.Peer, h.Group, h.Side = m.Name, m.Group.Name, record.Side(m.Group.Side)
 		h.Transport, h.Target = m.Transport, m.hostPort()
-		if !s.used(m) && h.State == unknown {
+		if !m.used() && h.State == unknown {
 			h.Why = s.unused(m)
 		}
 		all = append(all, h)
@@ -347,5 +345,5 @@ func (s *Set) unused(m *member) string {
 	if m.listener == "" {
 		return fmt.Sprintf("no %s listener on the %s side: add one to sip.listeners", m.Transport, m.Group.Side)
 	}
-	return "not used from region " + s.cfg.Region + ": it has no priority there"
+	return "calls are never sent to it: it has no priority in any region"
 }

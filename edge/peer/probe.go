@@ -33,7 +33,7 @@ func (s *Set) watchAll(t *table) {
 	}
 	for _, m := range t.order {
 		m.mu.Lock()
-		if m.stop == nil && s.used(m) {
+		if m.stop == nil && m.used() {
 			ctx, stop := context.WithCancel(s.ctx)
 			m.stop = stop
 			s.watch.Go(func() { s.watchPeer(ctx, m.Name, m.standing) })
@@ -57,7 +57,7 @@ func (s *Set) watchPeer(ctx context.Context, name string, st *standing) {
 		if m == nil || m.standing != st {
 			return
 		}
-		if s.used(m) {
+		if m.used() {
 			s.probe(ctx, m)
 		}
 		timer.Reset(s.pause(m))
@@ -144,7 +144,7 @@ func (s *Set) options(m *member) *sip.Message {
 		To:        "<sip:" + hostOf(leg.Remote) + ">",
 		Tag:       sip.NewTag(),
 		CallID:    sip.NewCallID(),
-		Contact:   contact(leg),
+		Contact:   leg.Contact(),
 		Allow:     leg.Profile.Allow,
 		Accept:    "application/sdp",
 		Supported: leg.Profile.Supported,
@@ -162,10 +162,6 @@ func (s *Set) sign(m *sip.Message, leg interop.Leg, header string) {
 	if leg.Profile.SBC {
 		m.Set("X-MS-SBC", s.cfg.Product)
 	}
-}
-
-func contact(leg interop.Leg) string {
-	return "<sip:" + leg.Local + transportParam(leg.Transport) + ">"
 }
 
 // transportParam is the URI parameter; UDP is the default and goes unsaid.
@@ -205,7 +201,7 @@ func (s *Set) Answer(tx *sip.ServerTx) {
 		resp.Set("Retry-After", "60")
 	} else {
 		resp = ua.AnswerOptions(req, sip.NewTag(), ua.Options{
-			Contact:   contact(leg),
+			Contact:   leg.Contact(),
 			Allow:     leg.Profile.Allow,
 			Accept:    "application/sdp",
 			Supported: leg.Profile.Supported,

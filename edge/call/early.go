@@ -1,0 +1,75 @@
+package call
+
+import (
+	"slices"
+
+	"github.com/tandemgw/tandem/wire/sdp"
+	"github.com/tandemgw/tandem/wire/sip"
+	"github.com/tandemgw/tandem/wire/ua"
+)
+
+// maxForks is how many early dialogs of one INVITE are told apart. The cloud
+// rings a handful of clients; more is not a telephone.
+const maxForks = 16
+
+// fork is one early dialog of an attempt: the far side rings several phones,
+// each with its own tag, description and keys (RFC 3261 12.1.2, 13.2.2.4).
+type fork struct {
+	dialog   *ua.Dialog
+	received *sdp.Session // its answer, nil while there is none
+}
+
+// provisional is a 1xx to the attempt under way. Towards the caller all forks
+// are one early dialog, since many cores refuse a second tag: its tag is ours,
+// and once a description was sent it stays as it is until the 200
+// (RFC 3261 13.2.1).
+func (s *state) provisional(msg *sip.Message) {
+	if msg.Status == 100 || msg.Status == 199 { // 199 (RFC 6228): a fork is gone, the others ring on
+		return
+	}
+	s.ringing = true
+	heard := s.hearFork(msg)
+	resp := respondOn(s.caller(), s.invite, msg.Status)
+	if heard && s.caller().end.Sent != nil {
+		resp.SetBody("application/sdp", s.caller().end.Sent.Bytes())
+	}
+	s.do(respond{s.inviteTx, resp})
+}
+
+// hearFork opens the way for the early media of a fork. The last fork that
+// described itself is the one that is heard.
+func (s *state) hearFork(msg *sip.Message) bool {
+	f := s.fork(msg)
+	desc, no := describe(msg)
+	if f == nil || desc == nil || no != nil {
+		return false
+	}
+	if f.received == nil { // an answer is final: what differs later is no answer
+		f.received = desc
+	}
+	if err := s.join(f.received); err != nil {
+		s.notef("early media cannot be used: %v", err)
+		return false
+	}
+	return true
+}
+
+// fork finds or makes the early dialog of a response.
+func (s *state) fork(msg *sip.Message) *fork {
+	a := s.attempt
+	tag := ua.IDOf(msg).RemoteTag
+	i := slices.IndexFunc(a.forks, func(f *fork) bool { return f.dialog.ID().RemoteTag == tag })
+	if i >= 0 {
+		return a.forks[i]
+	}
+	if tag == "" || len(a.forks) == maxForks {
+		return nil
+	}
+	d, err := ua.ClientDialog(a.stub, msg)
+	if err != nil {
+		return nil // without Contact: it rings, but nothing can be sent there
+	}
+	f := &fork{dialog: d}
+	a.forks = append(a.forks, f)
+	return f
+}

@@ -1,0 +1,222 @@
+package call
+
+import (
+	"errors"
+	"time"
+
+	"github.com/tandemgw/tandem/edge/interop"
+	"github.com/tandemgw/tandem/edge/peer"
+	"github.com/tandemgw/tandem/edge/relay"
+	"github.com/tandemgw/tandem/edge/route"
+	"github.com/tandemgw/tandem/link/record"
+	"github.com/tandemgw/tandem/wire/sdp"
+	"github.com/tandemgw/tandem/wire/sip"
+	"github.com/tandemgw/tandem/wire/ua"
+)
+
+// maxHops is how many addresses of one peer are tried for a call: with more,
+// the caller's patience would end before the next peer's turn.
+const maxHops = 3
+
+// attempt is an INVITE of ours to one address.
+type attempt struct {
+	id       int          // of its request
+	stub     *sip.Message // what dialogs need of the INVITE
+	to       sip.Target
+	peer     string
+	row      int // in record.Attempts
+	heard    bool
+	forks    []*fork
+	claimed  bool           // one of them has answered the call
+	released map[ua.ID]bool // those that answered without being wanted
+}
+
+// hunt tries the next address, or the next target, or ends the call with what
+// the last one said.
+func (s *state) hunt() {
+	s.attempt = nil
+	switch {
+	case len(s.hops) > 0:
+		to := s.hops[0]
+		s.hops = s.hops[1:]
+		s.try(to)
+	case len(s.targets) > 0:
+		s.target = s.targets[0]
+		s.targets = s.targets[1:]
+		s.do(resolve{s.target.Peer.Name})
+	default:
+		s.finish(s.failure.cause())
+	}
+}
+
+// resolved has the addresses of a target.
+func (s *state) resolved(ev resolved) {
+	if s.phase != hunting || s.attempt != nil {
+		return
+	}
+	if ev.err != nil {
+		s.record.Attempts = append(s.record.Attempts, record.Attempt{
+			Peer: s.target.Peer.Name, Region: s.region, Why: s.target.Why, At: s.now, Error: ev.err.Error(),
+		})
+		s.failed(peer.Outcome{Err: ev.err})
+		return
+	}
+	s.callee().peer, s.callee().dress = ev.peer, ev.dress
+	s.hops = ev.hops[:min(len(ev.hops), maxHops)]
+	s.hunt()
+}
+
+// try sends the INVITE to one address. It is a new dialog each time: one
+// Call-ID on two ways would look like a merged request where they meet.
+func (s *state) try(to sip.Target) {
+	l := s.callee()
+	l.timers, l.tag = to.Remote.Timers, s.token(8)
+	s.equip(l)
+	offer, err := s.firstOffer()
+	if err != nil {
+		s.finish(gatewayCause(488, 88, err.Error()))
+		return
+	}
+	l.end.Sent = offer
+	callID := s.token(16)
+	msg := interop.Invite(s.invite, s.identity, l.dress, interop.Names{CallID: callID, Tag: l.tag})
+	msg.SetBody("application/sdp", offer.Bytes())
+
+	r := s.newRequest(inviting, relay.Callee)
+	s.attempt = &attempt{
+		id: r.id, stub: stub(msg), to: to, peer: l.peer.Name, row: len(s.record.Attempts),
+	}
+	r.attempt = s.attempt
+	s.record.Attempts = append(s.record.Attempts, record.Attempt{
+		Peer: l.peer.Name, Region: s.region, Why: s.target.Why, At: s.now,
+		Target: to.Transport.String() + " " + to.Addr.String(),
+	})
+	s.record.Callee = record.Leg{
+		Side: record.Side(l.peer.Group.Side), Peer: l.peer.Name,
+		Transport: to.Transport.String(), Address: to.Addr.String(), CallID: callID,
+	}
+	s.notef("trying %s at %s %s: %s", l.peer.Name, to.Transport, to.Addr, s.target.Why)
+	s.do(invite{r.id, msg, dialogKey{callID, l.tag}, to})
+	if s.more() {
+		s.do(arm{silence, s.limits.FirstResponse})
+	}
+	s.do(arm{ringingTooLong, s.limits.Ringing})
+}
+
+// more tells whether there is anything left to try.
+func (s *state) more() bool { return len(s.hops) > 0 || len(s.targets) > 0 }
+
+// stub is what a dialog needs of an INVITE, without its body.
+func stub(m *sip.Message) *sip.Message {
+	out := sip.NewRequest("INVITE", m.RequestURI)
+	for _, name := range []string{"From", "To", "Call-ID", "CSeq"} {
+		out.Set(name, m.Get(name))
+	}
+	return out
+}
+
+// firstOffer is the offer of the INVITE: the caller's, or, when it made none,
+// one of our own, since the cloud takes no INVITE without one (Microsoft Teams
+// docs, Direct Routing SIP protocol).
+func (s *state) firstOffer() (*sdp.Session, error) {
+	callee := s.callee()
+	if s.offer == nil {
+		callee.end.Codecs = common(callee.end.Codecs, s.caller().end.Codecs)
+		return sdp.Propose(callee.end)
+	}
+	offer, err := sdp.Offer(s.offer, callee.end)
+	if err != nil {
+		return nil, err
+	}
+	// Were all of it accepted, could the caller be answered? If not, no answer
+	// will do, and nobody's phone needs to ring first.
+	_, err = sdp.Answer(s.offer, offer, s.caller().end)
+	return offer, err
+}
+
+// inviteResponse is a response to the INVITE of an attempt.
+func (s *state) inviteResponse(r *request, msg *sip.Message) {
+	mine := s.attempt != nil && s.attempt.id == r.id
+	if mine && !s.attempt.heard {
+		s.attempt.heard = true
+		s.do(arm{silence, 0})
+	}
+	switch {
+	case msg.Status < 200:
+		if mine && s.phase == hunting {
+			s.provisional(msg)
+		}
+	case msg.Status < 300:
+		s.accept(r, msg, mine)
+	default:
+		s.forget(r)
+		if mine && s.phase == hunting {
+			s.refused(msg)
+		}
+	}
+}
+
+// refused is a final answer that is not a 2xx.
+func (s *state) refused(msg *sip.Message) {
+	s.row().Status = msg.Status
+	s.failure = failure{peer: s.attempt.peer, msg: msg, from: s.callee().dress}
+	s.do(report{s.attempt.peer, peer.Outcome{Status: msg.Status, RetryAfter: retryAfter(msg)}})
+	if !route.Retry(route.Outcome{Status: msg.Status}) {
+		s.finish(s.failure.cause())
+		return
+	}
+	s.notef("%s answered %d", s.attempt.peer, msg.Status)
+	s.hunt()
+}
+
+// attemptFailed: the transport failed, or no final response came in time.
+func (s *state) attemptFailed(r *request, err error) {
+	if s.attempt == nil || s.attempt.id != r.id || s.phase != hunting {
+		return
+	}
+	s.row().Error = err.Error()
+	s.failed(peer.Outcome{Err: err})
+}
+
+// failed goes on after an attempt that had no answer.
+func (s *state) failed(o peer.Outcome) {
+	name := s.target.Peer.Name
+	s.failure = failure{peer: name, err: o.Err}
+	s.do(report{name, o})
+	s.notef("%s failed: %v", name, o.Err)
+	if errors.Is(o.Err, sip.ErrClosed) {
+		s.finish(s.failure.cause())
+		return
+	}
+	s.hunt()
+}
+
+// errSilent is the error of an attempt that was left for the next one.
+type errSilent time.Duration
+
+func (e errSilent) Error() string { return "no response at all in " + time.Duration(e).String() }
+
+// silent leaves an attempt without any response for the next target. Its
+// INVITE is cancelled as soon as that is allowed, and should it still be
+// answered, released.
+func (s *state) silent() {
+	if s.phase != hunting || s.attempt == nil || !s.more() {
+		return
+	}
+	err := errSilent(s.limits.FirstResponse)
+	s.row().Error = err.Error()
+	s.do(cancel{s.attempt.id, ""})
+	s.failed(peer.Outcome{Err: err})
+}
+
+// rangTooLong ends a call that nobody answers (RFC 3261 16.6, timer C).
+func (s *state) rangTooLong() {
+	if s.phase != hunting || s.attempt == nil {
+		return
+	}
+	s.row().Error = "no final response in " + s.limits.Ringing.String()
+	s.finish(gatewayCause(480, 19, "nobody answered in "+s.limits.Ringing.String()))
+}
+
+// row is the record of the attempt under way.
+func (s *state) row() *record.Attempt { return &s.record.Attempts[s.attempt.row] }

@@ -1,0 +1,115 @@
+package call
+
+import (
+	"slices"
+
+	"github.com/tandemgw/tandem/edge/relay"
+	"github.com/tandemgw/tandem/wire/sdp"
+)
+
+// join puts the callee's answer in force: on its own leg at once, and on the
+// caller's unless that one was answered already. When the caller has made no
+// offer, it gets one from us later (accept).
+func (s *state) join(answer *sdp.Session) error {
+	caller, callee := s.caller(), s.callee()
+	side, err := sdp.Agree(callee.end.Sent, answer)
+	if err != nil {
+		return err
+	}
+	callee.end.Received, callee.media = answer, side
+	if s.offer == nil {
+		return nil
+	}
+	if caller.end.Sent == nil {
+		if err := s.answerTo(caller, s.offer, answer); err != nil {
+			return err
+		}
+	}
+	return s.bridge()
+}
+
+// answerTo answers a leg's offer out of what the other leg has accepted.
+func (s *state) answerTo(l *leg, offer, accepted *sdp.Session) error {
+	answer, err := sdp.Answer(offer, accepted, l.end)
+	if err != nil {
+		return err
+	}
+	side, err := sdp.Agree(answer, offer)
+	if err != nil {
+		return err
+	}
+	l.end.Sent, l.end.Received, l.media = answer, offer, side
+	l.holds = directionOf(offer)
+	return nil
+}
+
+// bridge lets media flow between the legs as they are now.
+func (s *state) bridge() error {
+	n, err := sdp.Bridge(s.caller().media, s.callee().media)
+	if err != nil {
+		return err
+	}
+	s.do(plug{relay.Caller, relay.Of(n.Near, n.NearToFar)})
+	s.do(plug{relay.Callee, relay.Of(n.Far, n.FarToNear)})
+	s.describeMedia()
+	return nil
+}
+
+// describeMedia writes codecs and suites into the record.
+func (s *state) describeMedia() {
+	r := [2]*string{&s.record.Caller.Codec, &s.record.Callee.Codec}
+	k := [2]*string{&s.record.Caller.SRTP, &s.record.Callee.SRTP}
+	for i := range s.legs {
+		m := s.legs[i].media
+		*r[i], *k[i] = "", ""
+		if len(m.Codecs) > 0 {
+			*r[i] = m.Codecs[0].Name
+		}
+		if m.Out != nil {
+			*k[i] = m.Out.Suite
+		}
+	}
+}
+
+// learnHold notes what a leg wants from its answer to an offer of ours. Only
+// to an offer of sendrecv it was free to say anything; else its answer echoes
+// ours.
+func learnHold(l *leg, ours, answer *sdp.Session) {
+	if directionOf(ours) == sdp.SendRecv {
+		l.holds = directionOf(answer)
+	}
+}
+
+// directionOf is the direction of the section that is carried, as its writer
+// sees it; 0.0.0.0 is the old form of hold (RFC 3264 8.4).
+func directionOf(d *sdp.Session) sdp.Direction {
+	i := carried(d)
+	if i < 0 {
+		return sdp.Inactive
+	}
+	m := &d.Media[i]
+	if !m.Conn.Null() {
+		return m.Direction
+	}
+	if m.Direction.Sends() {
+		return sdp.SendOnly
+	}
+	return sdp.Inactive
+}
+
+func carried(d *sdp.Session) int {
+	return slices.IndexFunc(d.Media, func(m sdp.Media) bool { return m.Kind == "audio" && m.Port != 0 })
+}
+
+// turned is d with another direction.
+func turned(d *sdp.Session, to sdp.Direction) *sdp.Session {
+	out := *d
+	out.Media = slices.Clone(d.Media)
+	if i := carried(d); i >= 0 {
+		out.Media[i].Direction = to
+		if out.Media[i].Conn.Null() { // only our own address is written
+			out.Media[i].Conn = sdp.ConnOf(loopback)
+		}
+	}
+	return &out
+}

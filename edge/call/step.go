@@ -1,0 +1,125 @@
+package call
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tandemgw/tandem/edge/relay"
+)
+
+// step is all call logic: what has happened, at what time, to what is to be
+// done. Events that come too early, too late or for nobody change nothing.
+func (s *state) step(at time.Time, ev event) []effect {
+	s.now, s.out = at, nil
+	switch ev := ev.(type) {
+	case invited:
+		s.arrive(ev)
+	case opened:
+		s.opened(ev)
+	case begun:
+		s.begun(ev)
+	case resolved:
+		s.resolved(ev)
+	case responded:
+		s.responded(ev)
+	case failed:
+		s.requestFailed(ev)
+	case requested:
+		s.requested(ev)
+	case acked:
+		s.acked(ev)
+	case cancelled:
+		s.cancelled(ev)
+	case unreachable:
+		s.unreachable(ev)
+	case unplugged:
+		s.finish(gatewayCause(500, 47, "the media relay refused: "+ev.err.Error()))
+	case expired:
+		s.expired(ev.timer)
+	case hangup:
+		s.finish(ev.cause)
+	}
+	s.settle()
+	return s.out
+}
+
+// responded gives a response to what sent the request.
+func (s *state) responded(ev responded) {
+	r := s.find(ev.id)
+	if r == nil {
+		return
+	}
+	final := ev.msg.Status >= 200
+	switch r.kind {
+	case inviting:
+		s.inviteResponse(r, ev.msg)
+	case reinviting:
+		s.reinviteResponse(r, ev.msg)
+	case releasing:
+		if final {
+			s.forget(r)
+		}
+	}
+}
+
+// requestFailed tells what sent a request that there is no answer.
+func (s *state) requestFailed(ev failed) {
+	r := s.find(ev.id)
+	if r == nil {
+		return
+	}
+	s.forget(r)
+	switch r.kind {
+	case inviting:
+		s.attemptFailed(r, ev.err)
+	case reinviting:
+		s.roundFailed(r, ev.err)
+	case releasing: // the far side will notice by itself
+	}
+}
+
+func (s *state) find(id int) *request {
+	i := slices.IndexFunc(s.requests, func(r *request) bool { return r.id == id })
+	if i < 0 {
+		return nil
+	}
+	return s.requests[i]
+}
+
+func (s *state) forget(r *request) {
+	s.requests = slices.DeleteFunc(s.requests, func(x *request) bool { return x == r })
+}
+
+func (s *state) expired(t timer) {
+	switch t {
+	case silence:
+		s.silent()
+	case ringingTooLong:
+		s.rangTooLong()
+	case repeatCaller:
+		s.repeat(relay.Caller)
+	case repeatCallee:
+		s.repeat(relay.Callee)
+	case roundTooLong:
+		s.roundTooLong()
+	case again:
+		s.renewStale()
+	case talkedEnough:
+		s.finish(gatewayCause(0, 31, "it reached the longest duration a call may have"))
+	case giveUp:
+		s.phase = over
+	}
+}
+
+// settle ends an ended call when nothing is under way any more.
+func (s *state) settle() {
+	if s.phase != ending || s.inviteTx != 0 {
+		return
+	}
+	if slices.ContainsFunc(s.requests, func(r *request) bool { return r.ack == nil }) {
+		return
+	}
+	if s.caller().accepted == nil && s.callee().accepted == nil {
+		s.phase = over
+	}
+}
