@@ -54,7 +54,7 @@ func Identify(invite *sip.Message, from Leg) (Identity, error) {
 	if err != nil {
 		return Identity{}, &sip.ParseError{Msg: "Request-URI cannot be read", Status: 400}
 	}
-	if target.Scheme != "sip" && target.Scheme != "sips" && target.Scheme != "tel" {
+	if !callable(target) {
 		return Identity{}, &sip.ParseError{Msg: "URI scheme not supported", Status: 416}
 	}
 	id.Called, id.CalledOK = from.Plan.number(target)
@@ -87,6 +87,9 @@ func (id *Identity) caller(invite *sip.Message, from Leg) error {
 // number reads the user of a URI as a number. What is no number keeps the
 // form it has on the wire, which is fit for another URI.
 func (p Plan) number(u sip.URI) (string, bool) {
+	if !callable(u) {
+		return "", false
+	}
 	// Parameters of a telephone number may stand in the user part
 	// (RFC 3261 19.1.6); they speak of the sender's network.
 	user, _, _ := strings.Cut(u.User, ";")
@@ -95,6 +98,11 @@ func (p Plan) number(u sip.URI) (string, bool) {
 		return strings.ReplaceAll(n, "#", "%23"), ok
 	}
 	return user, false
+}
+
+// callable reports whether a URI names somebody a call can be from or for.
+func callable(u sip.URI) bool {
+	return u.Scheme == "sip" || u.Scheme == "sips" || u.Scheme == "tel"
 }
 
 // asserted is the first number among the asserted identities; RFC 3325 allows
