@@ -12,7 +12,8 @@ import (
 type candidate struct {
 	group     *snapshot.Group
 	peer      *snapshot.Peer
-	turn      int // of the group
+	turn      int  // of the group
+	direct    bool // the emergency service itself
 	priority  int
 	away      bool   // has no priority from here: another region's
 	home      string // region whose peer it is, when away
@@ -65,7 +66,7 @@ func (r *router) candidates(list []candidate) []candidate {
 			if len(p.Priority) == 0 {
 				continue
 			}
-			c := candidate{group: g, peer: p, turn: turn}
+			c := candidate{group: g, peer: p, turn: turn, direct: g.Name == r.snap.Policy.EmergencyGroup}
 			c.suspended = r.health != nil && r.health(p.Name)
 			if priority, ok := p.Priority[r.Region]; ok {
 				c.priority = priority
@@ -94,8 +95,8 @@ func (c *candidate) why() string {
 	if c.away {
 		why = "other region " + c.home + ", after all local peers"
 	}
-	if c.turn > 0 {
-		why += "; after the emergency service's own peers"
+	if c.direct {
+		why = "the emergency service itself, " + why
 	}
 	if c.suspended {
 		why += "; last, since its circuit breaker is open"

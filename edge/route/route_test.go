@@ -238,10 +238,10 @@ for OperatorConnect
 · anonymous is not provisioned for peer group teams: taken for OperatorConnect
 · emergency: directly to peer group psap, then as other calls
 · calls of OperatorConnect go to fixed, the first peer group
-→ fixed/fixed-w1: local region, priority 0; after the emergency service's own peers
-→ fixed/fixed-w2: local region, priority 1; after the emergency service's own peers
-→ fixed/fixed-n1: other region northeurope, after all local peers; after the emergency service's own peers
-→ psap/psap-w: local region, priority 0; last, since its circuit breaker is open
+→ fixed/fixed-w1: local region, priority 0
+→ fixed/fixed-w2: local region, priority 1
+→ fixed/fixed-n1: other region northeurope, after all local peers
+→ psap/psap-w: the emergency service itself, local region, priority 0; last, since its circuit breaker is open
 `,
 		},
 		{
@@ -287,6 +287,32 @@ for OperatorConnect
 				t.Errorf("got\n%swant\n%s", got, x.want)
 			}
 		})
+	}
+}
+
+func TestTheEmergencyServiceItselfComesFirst(t *testing.T) {
+	s := world(t)
+	s.Policy.EmergencyGroup = "psap"
+	s.Groups[0], s.Groups[2] = s.Groups[2], s.Groups[0] // its group may stand anywhere
+	f := fromTeams("+441134960001", "911")
+	for f.Seed = range 100 {
+		if d := Route(f, s, nil); d.Targets[0].Peer.Name != "psap-w" || d.Targets[1].Group.Name != "mobile" {
+			t.Fatalf("with seed %d\n%s", f.Seed, text(d))
+		}
+	}
+	f.Dialled, f.Called = "+442079460000", "+442079460000"
+	if d := Route(f, s, nil); d.Targets[0].Group.Name == "psap" {
+		t.Errorf("an ordinary call goes to the emergency service:\n%s", text(d))
+	}
+}
+
+func TestThePeerOfSeveralOtherRegionsIsOfTheFirst(t *testing.T) {
+	s := world(t)
+	s.Groups[0].Peers = []snapshot.Peer{{Name: "a", Priority: map[string]int{"c": 3, "b": 3, "d": 3, "e": 9}}}
+	for range 50 { // the order of a map is by chance
+		if why := Route(fromTeams("", "1"), s, nil).Targets[0].Why; why != "other region b, after all local peers" {
+			t.Fatal(why)
+		}
 	}
 }
 
