@@ -103,7 +103,7 @@ func (s *Set) begin(stack *sip.Stack, tx *sip.ServerTx, req *sip.Message, known 
 	}
 	s.traceFirst(c, req, now)
 	c.post(invited{
-		tx: c.take(tx), msg: req, addr: c.source.Addr, remote: c.source.Remote,
+		tx: c.take(tx, req.Method), msg: req, addr: c.source.Addr, remote: c.source.Remote,
 		transport: c.source.Listener.Transport, peer: known, dress: s.cfg.Peers.Leg(known),
 		snapshot: s.cfg.Snapshot(), suspended: s.cfg.Peers.Suspended, full: s.full(),
 	}, true)
@@ -135,11 +135,11 @@ func (s *Set) full() bool {
 
 // take gives a server transaction a name and listens to it. Called by run, and
 // by begin before run is.
-func (c *call) take(tx *sip.ServerTx) txn {
+func (c *call) take(tx *sip.ServerTx, method string) txn {
 	c.lastTx++
 	name := c.lastTx
 	c.servers[name] = tx
-	if tx.Request().Method == "INVITE" {
+	if method == "INVITE" {
 		tx.OnCancel(func(m *sip.Message) { c.post(cancelled{name, m}, true) })
 		tx.OnEnd(func(err error) {
 			if te, ok := errors.AsType[*sip.TransportError](err); ok {
@@ -237,7 +237,7 @@ func (c *call) handle(ev event) {
 		c.located(v)
 		return
 	case incoming:
-		ev = requested{v.leg, c.take(v.tx), v.msg}
+		ev = requested{v.leg, c.take(v.tx, v.msg.Method), v.msg}
 	}
 	c.guarded(ev)
 	for len(c.todo) > 0 {
