@@ -1,0 +1,107 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestSnapshotSurvivesJSON(t *testing.T) {
+	numbers, err := NewNumbers(Number{"+441134960001", OperatorConnect, "contoso"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Snapshot{
+		Revision: 7, Gateway: "lab",
+		Regions:   []Region{{"westeurope", "1r1.example"}},
+		Emergency: []string{"911"},
+		Numbers:   numbers,
+		Groups: []Group{{
+			Name: "core", Side: Operator, Services: []Service{Zoom}, Profile: "core", Codecs: []string{"PCMA"},
+			Peers: []Peer{{
+				Name: "a", Transport: "TLS", SRTP: true, Host: "a.example", Port: 5061, Priority: map[string]int{"westeurope": 0},
+				Sources:      []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+				MediaSources: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")},
+				Names:        []string{"core.example"}, Options: time.Minute, CountryCode: "44", TrunkPrefix: "0",
+			}},
+		}},
+		Policy: Policy{map[string]Service{"core": OperatorConnect}, map[Service]string{OperatorConnect: "core"}, "psap"},
+	}
+	data, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Snapshot
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestIsEmergency(t *testing.T) {
+	s := &Snapshot{Emergency: []string{"911", "112", "+44999"}}
+	for dialled, want := range map[string]bool{
+		"911":                     true,
+		"+911":                    true, // older Teams clients
+		"9-1-1":                   true,
+		"911;phone-context=+1":    true,
+		"44999":                   true,
+		"+44999":                  true, // Zoom
+		"999":                     false,
+		"9111":                    false,
+		"91":                      false,
+		"":                        false,
+		"+":                       false,
+		";911":                    false,
+		"0911":                    false,
+		"+14255550911":            false,
+		"112 ":                    true,
+		"1.1.2;tgrp=x;trunk=9-11": true,
+	} {
+		if got := s.IsEmergency(dialled); got != want {
+			t.Errorf("%q: got %v", dialled, got)
+		}
+	}
+	if (&Snapshot{}).IsEmergency("911") {
+		t.Error("without dial strings nothing is an emergency")
+	}
+	if n := testing.AllocsPerRun(100, func() { s.IsEmergency("+44 113 496 0001") }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestPeersAndGroups(t *testing.T) {
+	lan, wan := netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.0/24")
+	s := &Snapshot{Groups: []Group{
+		{Name: "a", Side: Operator, Peers: []Peer{{Name: "a1", MediaSources: []netip.Prefix{lan}}, {Name: "a2", Sources: []netip.Prefix{wan}, MediaSources: []netip.Prefix{lan, wan}}}},
+		{Name: "b", Side: Cloud, Peers: []Peer{{Name: "b1", MediaSources: []netip.Prefix{wan}}}},
+	}}
+	var names []string
+	for g, p := range s.Peers() {
+		names = append(names, g.Name+"/"+p.Name)
+	}
+	if want := []string{"a/a1", "a/a2", "b/b1"}; !slices.Equal(names, want) {
+		t.Errorf("got %v", names)
+	}
+	if g := s.Group("b"); g != &s.Groups[1] || s.Group("c") != nil {
+		t.Errorf("got %v", g)
+	}
+	if got := s.MediaSources(Operator); !slices.Equal(got, []netip.Prefix{lan, wan}) {
+		t.Errorf("got %v", got)
+	}
+	p := &s.Groups[0].Peers[1]
+	for addr, want := range map[string]bool{"192.0.2.7": true, "::ffff:192.0.2.7": true, "192.0.3.1": false, "::1": false} {
+		if got := p.Admits(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s: %v", addr, got)
+		}
+	}
+	if p.Admits(netip.Addr{}) || !p.AdmitsMedia(netip.MustParseAddr("10.1.1.1")) {
+		t.Error("allow-lists mixed up")
+	}
+}
