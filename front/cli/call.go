@@ -59,6 +59,9 @@ doing: busy, declined, unanswered and cancelled calls are left out.` + exitHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l := lookOf(cmd.OutOrStdout())
+			if f.Limit < 1 {
+				return usagef("--limit %d: at least one call", f.Limit)
+			}
 			if err := l.parseTime(since, &f.Since); err != nil {
 				return err
 			}

@@ -146,6 +146,14 @@ func (l look) outcome(w io.Writer, c record.LiveCall) {
 	for _, line := range wrap(plain(c.Cause.Text), 78) {
 		fmt.Fprintln(w, l.paint(color, line))
 	}
+	if c.Answered == nil {
+		return
+	}
+	for _, g := range []record.Leg{c.Caller, c.Callee} {
+		if !g.Media.Received {
+			fmt.Fprintln(w, l.paint(bad, clip("Nothing was heard from "+plain(g.Peer)+": see its SDP's media address, and firewalls for UDP", 80)))
+		}
+	}
 }
 
 func (l look) times(w io.Writer, c record.Call) {
@@ -257,8 +265,14 @@ func (l look) attempts(w io.Writer, c record.Call) {
 			{plain(peer), ""},
 			{plain(a.Target), ""},
 			{plain(text), color},
-			{plain(a.Why), ""},
 		})
 	}
-	l.table(w, []string{"#", "AT", "TRIED", "TARGET", "RESULT", "WHY"}, rows)
+	lines := l.lines([]string{"#", "AT", "TRIED", "TARGET", "RESULT"}, rows)
+	fmt.Fprintln(w, lines[0])
+	for i, a := range c.Attempts {
+		fmt.Fprintln(w, lines[i+1])
+		for _, why := range wrap(plain(a.Why), 76) {
+			fmt.Fprintln(w, "   "+l.paint(notice, why))
+		}
+	}
 }

@@ -15,10 +15,10 @@ import (
 // ladder draws the messages of one call between three lifelines, caller,
 // tandem and callee, with the decisions of ours where they were taken:
 //
-//	          teams                tandem               core-a
-//	   0.000  │────── INVITE ──────>│                     │
-//	   0.001  │ · route: core-a first of group core       │
-//	   0.002  │                     │────── INVITE ──────>│
+//	       teams                tandem               core-a
+//	0.000  │────── INVITE ──────>│                     │
+//	0.001  │ · route: core-a first of group core       │
+//	0.002  │                     │────── INVITE ──────>│
 type ladder struct {
 	look
 	w      io.Writer
@@ -107,7 +107,7 @@ func (d *ladder) names(color, left, middle, right string) {
 func (d *ladder) packet(p *record.Packet) {
 	if p.Leg != "caller" && p.Peer != d.callee && p.Peer != "" {
 		d.callee = p.Peer
-		d.across("", strong, "callee is now "+plain(p.Peer)+", "+p.Transport+" "+p.Remote)
+		d.across("", strong, plain("callee is now "+p.Peer+", "+p.Transport+" "+p.Remote))
 	}
 	label, color := describe(p.Raw)
 	towardsTandem := !p.Out
@@ -116,7 +116,7 @@ func (d *ladder) packet(p *record.Packet) {
 	d.rung(d.clock(p.At), isCaller, arrow)
 	for _, name := range []string{"Reason", "Warning"} {
 		if v := field(p.Raw, name); v != "" {
-			for _, line := range wrap(plain(name+": "+v), d.gap-2) {
+			for _, line := range wrap(plain(name+": "+strings.ReplaceAll(v, ";", "; ")), d.gap-2) {
 				d.rung("", isCaller, " "+d.paint(quiet, pad(line, d.gap-1)))
 			}
 		}
@@ -223,9 +223,9 @@ func (l look) messages(w io.Writer, t record.Trace) {
 		if p.Out {
 			direction = "to"
 		}
-		fmt.Fprintln(w, l.paint(strong, fmt.Sprintf("%s  %s %s (%s), %s %s", l.clockOf(p.At), direction, plain(p.Peer), plain(p.Leg), p.Transport, p.Remote)))
+		fmt.Fprintln(w, l.paint(strong, fmt.Sprintf("%s  %s %s (%s), %s %s", l.clockOf(p.At), direction, plain(p.Peer), p.Leg, plain(p.Transport), plain(p.Remote))))
 		for line := range strings.SplitSeq(strings.TrimRight(p.Raw, "\r\n"), "\n") {
-			fmt.Fprintln(w, "  "+plain(strings.TrimSuffix(line, "\r")))
+			fmt.Fprintln(w, strings.TrimRight("  "+plain(strings.TrimSuffix(line, "\r")), " "))
 		}
 		fmt.Fprintln(w)
 	}

@@ -58,33 +58,47 @@ type cell struct{ text, color string }
 // table writes rows in columns as wide as they need; on a terminal the last
 // column is cut where the line ends.
 func (l look) table(w io.Writer, head []string, rows [][]cell) {
-	widths := make([]int, len(head))
-	for i, h := range head {
-		widths[i] = utf8.RuneCountInString(h)
-		for _, r := range rows {
-			widths[i] = max(widths[i], utf8.RuneCountInString(r[i].text))
-		}
+	for _, line := range l.lines(head, rows) {
+		fmt.Fprintln(w, line)
 	}
+}
+
+// lines are those of a table, the first one its head.
+func (l look) lines(head []string, rows [][]cell) []string {
+	widths := make([]int, len(head))
 	titles := make([]cell, len(head))
 	for i, h := range head {
 		titles[i] = cell{h, quiet}
 	}
-	for _, r := range append([][]cell{titles}, rows...) {
-		var line strings.Builder
-		used := 0
+	all := append([][]cell{titles}, rows...)
+	for _, r := range all {
 		for i, c := range r {
-			last := i == len(r)-1
-			if last && l.width > 0 {
-				c.text = clip(c.text, max(8, l.width-used))
-			}
-			line.WriteString(l.paint(c.color, c.text))
-			if !last {
-				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+2))
-				used += widths[i] + 2
-			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
 		}
-		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
 	}
+	var lines []string
+	for _, r := range all {
+		lines = append(lines, l.line(widths, r))
+	}
+	return lines
+}
+
+func (l look) line(widths []int, r []cell) string {
+	var line strings.Builder
+	used, blanks := 0, 0 // blanks are owed until something follows them
+	for i, c := range r {
+		if i == len(r)-1 && l.width > 0 {
+			c.text = clip(c.text, max(8, l.width-used))
+		}
+		if c.text != "" {
+			line.WriteString(strings.Repeat(" ", blanks))
+			line.WriteString(l.paint(c.color, c.text))
+			blanks = 0
+		}
+		blanks += widths[i] + 2 - utf8.RuneCountInString(c.text)
+		used += widths[i] + 2
+	}
+	return line.String()
 }
 
 // clip cuts s to n characters.
@@ -170,13 +184,16 @@ func lasting(d time.Duration) string {
 	return fmt.Sprintf("%dd", d/(24*time.Hour))
 }
 
-// when writes a time: only the hour today, the date as well before.
+// when writes a time as short as today allows.
 func (l look) when(t time.Time) string {
 	t, now := t.In(l.zone), l.now.In(l.zone)
 	if t.Year() == now.Year() && t.YearDay() == now.YearDay() {
 		return t.Format(time.TimeOnly)
 	}
-	return t.Format("2006-01-02 15:04")
+	if t.Year() == now.Year() {
+		return t.Format("Jan _2 15:04")
+	}
+	return t.Format(time.DateOnly)
 }
 
 // exactly writes a time to the millisecond, with its zone.

@@ -76,7 +76,7 @@ func (l look) peers(w io.Writer, peers []record.PeerHealth) {
 	l.table(w, []string{"PEER", "GROUP", "SIDE", "STATE", "SINCE", "RTT", "OPTIONS", "IN", "CALLS", "CERT"}, rows)
 	for _, p := range peers {
 		if p.Why != "" && p.State != "up" {
-			fmt.Fprintf(w, "\n%s (%s %s) is %s:\n", l.paint(strong, plain(p.Peer)), p.Transport, plain(p.Target), l.paint(peerColor(p.State), p.State))
+			fmt.Fprintf(w, "\n%s (%s %s) is %s:\n", l.paint(strong, plain(p.Peer)), plain(p.Transport), plain(p.Target), l.paint(peerColor(p.State), p.State))
 			for _, line := range wrap(plain(p.Why), 76) {
 				fmt.Fprintln(w, "  "+line)
 			}
