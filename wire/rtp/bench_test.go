@@ -1,11 +1,13 @@
 package rtp
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +63,6 @@ func benchRelay(b *testing.B, in, out string, rate int) {
 	generator, sink := benchSocket(b), benchSocket(b)
 	defer generator.Close()
 	defer sink.Close()
-	go drain(sink)
 
 	var targets [benchStreams]unix.SockaddrInet4
 	var packets [benchStreams]func() []byte
@@ -77,6 +78,8 @@ func benchRelay(b *testing.B, in, out string, rate int) {
 		packets[i] = benchSource(b, uint32(i+1), keys)
 	}
 	fd := benchFd(b, generator)
+	delays := make(chan []time.Duration)
+	go drain(sink, delays)
 
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -100,6 +103,12 @@ func benchRelay(b *testing.B, in, out string, rate int) {
 	b.ReportMetric(float64(threadTime(b, tid)-spent)/float64(sent), "cpu-ns/packet")
 	b.ReportMetric(float64(mem[1].Mallocs-mem[0].Mallocs)/float64(sent), "allocs/packet")
 	b.ReportMetric(100*(1-float64(sent)/float64(b.N)), "%lost")
+	_ = sink.Close()
+	if d := <-delays; out == "" && len(d) > 0 {
+		slices.Sort(d)
+		b.ReportMetric(float64(d[len(d)/2].Microseconds()), "µs-median-delay")
+		b.ReportMetric(float64(d[len(d)*99/100].Microseconds()), "µs-p99-delay")
+	}
 }
 
 func benchSocket(b *testing.B) *net.UDPConn {
@@ -119,11 +128,20 @@ func benchFd(b *testing.B, c *net.UDPConn) (fd int) {
 	return fd
 }
 
-func drain(c *net.UDPConn) {
+// drain reads what was relayed, and at the end tells how long each packet took
+// from its sender's hand to ours. Clear packets carry the time of sending.
+func drain(c *net.UDPConn, delays chan<- []time.Duration) {
+	var all []time.Duration
 	var buf [maxPacket]byte
 	for {
-		if _, _, err := c.ReadFromUDPAddrPort(buf[:]); err != nil {
+		n, _, err := c.ReadFromUDPAddrPort(buf[:])
+		if err != nil {
+			delays <- all
 			return
+		}
+		if n >= rtpHeader+8 {
+			sent := int64(binary.BigEndian.Uint64(buf[rtpHeader:]))
+			all = append(all, time.Duration(time.Now().UnixNano()-sent))
 		}
 	}
 }
@@ -141,6 +159,7 @@ func benchSource(b *testing.B, ssrc uint32, keys *Keys) func() []byte {
 	return func() []byte {
 		seq++
 		plain[2], plain[3] = byte(seq>>8), byte(seq)
+		binary.BigEndian.PutUint64(plain[rtpHeader:], uint64(time.Now().UnixNano()))
 		pkt := buf[:copy(buf, plain)]
 		if c == nil {
 			return pkt

@@ -11,7 +11,8 @@ type Plan struct {
 	Clock uint32     // RTP clock of the stream in Hz, for jitter; 0 = 8000
 	// Sink is given each accepted packet in the clear, RTP with its number
 	// mapped already. It runs on the loop that serves the port: it must not
-	// block, and must not keep pkt. It may call Send of any port.
+	// block, and must not keep pkt. It may call Send of any port. A packet that
+	// is on its way when another plan is set still reaches the old Sink.
 	Sink func(pkt []byte, rtcp bool)
 }
 

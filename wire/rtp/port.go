@@ -179,9 +179,6 @@ func (p *Port) accept(l *lane, kind int, pkt []byte, src netip.AddrPort) (*route
 	if p.closed {
 		return nil, nil, header{}, Late
 	}
-	if p.flooded(l.now) {
-		return nil, nil, header{}, Flood
-	}
 	h, cause := p.parse(kind, pkt)
 	if cause != passed {
 		return nil, nil, h, cause
@@ -195,6 +192,9 @@ func (p *Port) accept(l *lane, kind int, pkt []byte, src netip.AddrPort) (*route
 	}
 	if cause = p.admit(r, src, kind, h, l.now); cause != passed {
 		return nil, nil, h, cause
+	}
+	if p.flooded(l.now) {
+		return nil, nil, h, Flood
 	}
 	p.record(r, h, pkt, l.now)
 	if r == nil {
@@ -213,6 +213,8 @@ func (p *Port) accept(l *lane, kind int, pkt []byte, src netip.AddrPort) (*route
 	return r, pkt, h, passed
 }
 
+// flooded counts only packets that are the far side's: whoever forges others
+// must not use up its share.
 func (p *Port) flooded(now time.Time) bool {
 	if second := now.Unix(); second != p.second {
 		p.second, p.rate = second, 0

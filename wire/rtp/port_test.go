@@ -395,6 +395,75 @@ func TestCircleEnds(t *testing.T) {
 	})
 }
 
+func TestForgedFloodDoesNotSilenceTheFarSide(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.aKeys = w.keys(sdes)
+		w.replan()
+		for seq := range uint16(2 * maxRate) {
+			if err := w.alice.Send(packet(7, seq), nil); err != nil { // not authentic
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		w.send(w.alice, seal(t, oracle(t, w.aKeys), packet(7, 1)))
+		if s := w.a.Stats(); len(w.toBob) != 1 || s.Drops[AuthFailed] != 2*maxRate {
+			t.Errorf("%d arrived; %+v", len(w.toBob), s)
+		}
+	})
+}
+
+// FuzzReceive: whatever arrives, in whatever state a port is, it is either
+// passed on or counted.
+func FuzzReceive(f *testing.F) {
+	f.Add(packet(7, 1), false, uint8(0))
+	f.Add(packet(7, 1)[:11], false, uint8(1))
+	f.Add([]byte{0x80, 201, 0, 1, 0, 0, 0, 7}, true, uint8(3))
+	f.Add([]byte{}, true, uint8(7))
+	f.Fuzz(func(t *testing.T, pkt []byte, rtcp bool, state uint8) {
+		e, err := New(Config{Threads: 1, Network: NewNetwork(), Interfaces: []Interface{
+			{Name: "test", Bind: netip.MustParseAddr("192.0.2.1"), PortMin: 2000, PortMax: 2003},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		a, b := open(t, e), open(t, e)
+		far := netip.MustParseAddrPort("192.0.2.2:3000")
+		b.Remote(far, netip.AddrPort{})
+		a.Remote(far, netip.AddrPort{})
+		if state&1 != 0 {
+			a.Remote(far, far)
+		}
+		plan := &Plan{PT: PassPT(), To: b}
+		master := make([]byte, 30)
+		if state&2 != 0 {
+			plan.In = &Keys{Suite: sdes, Master: master}
+		}
+		if state&4 != 0 {
+			plan.Out = &Keys{Suite: sdes, Master: master}
+		}
+		if err := a.Receive(plan); err != nil {
+			t.Fatal(err)
+		}
+		l := &lane{now: time.Now()}
+		pkt = pkt[:min(len(pkt), maxPacket+1)]
+		if state&2 != 0 && state&8 != 0 && len(pkt) <= maxPacket { // authentic, whatever it says
+			if sealed, err := oracle(t, plan.In).EncryptRTP(nil, pkt, nil); err == nil && len(sealed) <= maxPacket {
+				pkt = sealed
+			}
+		}
+		s := a.sockets[media]
+		if rtcp {
+			s = a.sockets[control]
+		}
+		a.receive(l, s, copy(l.buf[:], pkt), far)
+		in, out := a.Stats(), b.Stats()
+		if n := out.Sent.Packets + out.SentRTCP.Packets + in.Dropped(); n != 1 {
+			t.Fatalf("one packet became %d: %+v %+v", n, in, out)
+		}
+	})
+}
+
 func TestLatePacketsDoNotReachTheNextCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := NewNetwork()

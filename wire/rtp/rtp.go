@@ -30,7 +30,10 @@ import (
 
 // Config is what New needs.
 type Config struct {
-	Threads    int           // loops; 0 = one per two processors, at least one
+	// Threads is the number of loops; 0 = one per two processors, at least one.
+	// Each comes back from its wait sooner when GOMAXPROCS has a processor to
+	// spare for it.
+	Threads    int
 	Quarantine time.Duration // how long a closed port stays bound and drops; 0 = not at all
 	Interfaces []Interface
 	Network    *Network // nil = the sockets of the operating system
