@@ -20,7 +20,7 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	err := root().ExecuteContext(ctx)
 	stop()
-	os.Exit(cli.ExitStatus(err))
+	os.Exit(cli.Report(os.Stderr, err))
 }
 
 func root() *cobra.Command {
