@@ -5,19 +5,25 @@
 // It finds the gateway by SRV and follows the redial rule: no answer, 408, 503
 // and 504 lead to the next peer of the near region, then to the other region;
 // nothing else does. It is written from the public rules and not from the
-// gateway's code. Start reading at Core.
+// gateway's code. Start reading at Core, then at targets in peers.go.
 package carrier
 
 import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/tandemgw/tandem/sandbox/dns"
 	"github.com/tandemgw/tandem/sandbox/phone"
+	"github.com/tandemgw/tandem/wire/sdp"
 	"github.com/tandemgw/tandem/wire/sip"
 )
 
@@ -34,9 +40,14 @@ type Config struct {
 	Media       netip.Addr    // media ends listen here
 	Ports       [2]uint16     // first and last media port
 	SRTP        bool          // offer and demand SRTP
-	National    string        // country code whose numbers are written in national format ("44"); empty writes +E.164
+	National    string        // country code whose callers are written in national format ("44"); empty writes +E.164
+	Hold        sdp.Direction // how subscribers hold: SendOnly unless set to Inactive
+	Response    time.Duration // an INVITE without any response for this long goes on to the next peer; 4 s when zero
 	Options     time.Duration // interval of OPTIONS to each peer, 60 s when zero
-	Log         *slog.Logger  // nil discards
+	// Hidden are texts that must never arrive here: names and addresses of
+	// the cloud side (topology hiding).
+	Hidden []string
+	Log    *slog.Logger // nil discards
 }
 
 // Site is one of the core's sites.
@@ -47,32 +58,213 @@ type Site struct {
 	Near      string // the region of Regions that it tries first
 }
 
-// PeerState is what a site thinks of one peer of the gateway.
-type PeerState struct {
-	Site, Region string
-	Addr         netip.AddrPort
-	Up           bool
-	LastAnswer   time.Time // newest final response to our OPTIONS
-	LastError    string
+// Core is the operator's core. Its numbers are its subscribers.
+type Core struct {
+	*phone.Exchange
+
+	cfg Config // RO
+
+	mu    sync.Mutex
+	peers map[peerKey]*PeerState // mu
 }
 
-// Core is the operator's core. Its numbers are its subscribers.
-type Core struct{ *phone.Exchange }
-
 // Start opens the sites and publishes their names.
-func Start(ctx context.Context, cfg Config) (*Core, error) { panic("todo") }
+func Start(_ context.Context, cfg Config) (*Core, error) {
+	if cfg.Options == 0 {
+		cfg.Options = time.Minute
+	}
+	if cfg.Response == 0 {
+		cfg.Response = 4 * time.Second
+	}
+	if cfg.Hold == sdp.SendRecv {
+		cfg.Hold = sdp.SendOnly
+	}
+	c := &Core{cfg: cfg, peers: map[peerKey]*PeerState{}}
+	var listeners []sip.Listener
+	for _, s := range cfg.Sites {
+		listeners = append(listeners, sip.Listener{Name: s.Name, Side: "gateway", Transport: s.Transport, Bind: s.Bind, Certificate: cfg.Certificate})
+	}
+	c.Exchange = phone.New(phone.Config{
+		Name: "core", Gates: listeners, DNS: cfg.DNS.Addr(), Media: cfg.Media, Ports: cfg.Ports, Log: cfg.Log,
+		Remote: &sip.Remote{
+			Name: "gateway", TLS: sip.TLSPolicy{Roots: cfg.Roots},
+			// A peer that does not answer OPTIONS is to be known as down
+			// before the second one leaves.
+			Timers: sip.Timers{NonInvite: max(2*time.Second, min(4*time.Second, cfg.Options))},
+		},
+		Manner: phone.Manner{
+			Dialect: c.dialect(), Allow: allow, OneDialog: true,
+			Finish: c.finish, Judge: c.judge, Options: c.options, Reason: reason, Leave: leave, Response: c.response, Dial: c.Dial,
+		},
+	})
+	if err := c.Open(); err != nil {
+		return nil, fmt.Errorf("start the core: %w", err)
+	}
+	for _, g := range c.Gates() {
+		name := g.Name + "." + cfg.Domain
+		cfg.DNS.SetHost(name, time.Minute, g.Addr().Addr())
+		cfg.DNS.SetSRV(service(g.Transport)+name, time.Minute, dns.SRV{Priority: 1, Weight: 1, Port: g.Addr().Port(), Target: name})
+		for _, region := range cfg.Regions {
+			c.Go(func(ctx context.Context) { c.watch(ctx, g, region) })
+		}
+	}
+	return c, nil
+}
 
-// Close ends all calls and closes the sites.
-func (c *Core) Close() error { panic("todo") }
+// service is the SRV prefix of a transport (RFC 3263 section 4.1).
+func service(t sip.Transport) string {
+	switch t {
+	case sip.UDP:
+		return "_sip._udp."
+	case sip.TCP:
+		return "_sip._tcp."
+	}
+	return "_sips._tcp."
+}
+
+// dialect is that of a plain G.711 softswitch.
+func (c *Core) dialect() phone.Dialect {
+	d := phone.Dialect{
+		Name: "-", HoldAs: c.cfg.Hold,
+		Formats: []phone.Format{
+			{PT: 8, Map: "PCMA/8000"},
+			{PT: 0, Map: "PCMU/8000"},
+			{PT: 13, Map: "CN/8000"},
+			{PT: 101, Map: "telephone-event/8000", Fmtp: "0-16"},
+		},
+	}
+	if c.cfg.SRTP {
+		d.Crypto = []phone.CryptoOffer{{Tag: "1", Suite: "AES_CM_128_HMAC_SHA1_80"}}
+	}
+	return d
+}
 
 // SiteAddr is the socket of a site.
-func (c *Core) SiteAddr(site string) netip.AddrPort { panic("todo") }
+func (c *Core) SiteAddr(site string) netip.AddrPort { return c.Gate(site).Addr() }
 
-// Dial places a call and returns when the first INVITE has been sent.
-func (c *Core) Dial(ctx context.Context, spec phone.CallSpec) (*phone.Call, error) { panic("todo") }
+// Dial places a call and returns when it is under way.
+func (c *Core) Dial(ctx context.Context, spec phone.CallSpec) (*phone.Call, error) {
+	targets, err := c.targets(ctx, spec)
+	if err != nil {
+		return nil, fmt.Errorf("place a call from the core: %w", err)
+	}
+	return c.Place(phone.Outgoing{Spec: spec, Targets: targets, Invite: c.invite, Response: c.cfg.Response, Trying: true})
+}
 
 // Call places a call, waits for its end, and returns it for its facts.
-func (c *Core) Call(ctx context.Context, spec phone.CallSpec) (*phone.Call, error) { panic("todo") }
+func (c *Core) Call(ctx context.Context, spec phone.CallSpec) (*phone.Call, error) {
+	call, err := c.Dial(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return call, call.Run(ctx)
+}
 
-// Peers tells the state of each peer of the gateway, by site.
-func (c *Core) Peers() []PeerState { panic("todo") }
+const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS"
+
+// invite writes the INVITE of a subscriber.
+func (c *Core) invite(call *phone.Call, t phone.Target) *sip.Message {
+	spec := call.Spec()
+	self := "sip:" + c.national(spec.From) + "@" + t.Gate.Name + "." + c.cfg.Domain + ";user=phone"
+	m := sip.NewRequest("INVITE", "sip:"+spec.To+"@"+t.Host+";user=phone")
+	m.Set("From", `"Subscriber" <`+self+">;tag="+call.Tag())
+	m.Set("To", "<sip:"+spec.To+"@"+t.Host+";user=phone>")
+	m.Set("Call-ID", sip.NewCallID())
+	m.Set("CSeq", "1 INVITE")
+	m.Set("P-Asserted-Identity", "<"+self+">")
+	return m
+}
+
+// national writes a number of our country as its people do.
+func (c *Core) national(number string) string {
+	if c.cfg.National == "" {
+		return number
+	}
+	if rest, ours := strings.CutPrefix(number, "+"+c.cfg.National); ours {
+		return "0" + rest
+	}
+	return number
+}
+
+// finish adds what every message of the core carries.
+func (c *Core) finish(call *phone.Call, g *phone.Gate, m *sip.Message) *sip.Message {
+	cseq, _ := m.CSeq()
+	m.Set("User-Agent", "Core/1")
+	switch {
+	case cseq.Method == "INVITE" && (m.IsRequest() || m.Status > 100 && m.Status < 300):
+		m.Set("Allow", allow)
+		m.Set("Contact", fmt.Sprintf("<sip:%s@%s;transport=%s>", call.Number(), g.Host(), strings.ToLower(g.Transport.String())))
+	case cseq.Method == "OPTIONS":
+		m.Set("Allow", allow)
+		m.Set("Contact", fmt.Sprintf("<sip:%s;transport=%s>", g.Host(), strings.ToLower(g.Transport.String())))
+	}
+	return m
+}
+
+func leave(g *phone.Gate) *phone.Gate { return g }
+
+func (c *Core) options(g *phone.Gate, tx *sip.ServerTx) {
+	resp := sip.NewResponse(tx.Request(), 200, "")
+	resp.TagTo(sip.NewTag())
+	_ = tx.Respond(c.finish(nil, g, resp)) // who is gone needs no answer
+}
+
+// judge notes what must not arrive at an operator's core. It refuses nothing
+// but methods it does not know.
+func (c *Core) judge(_ *phone.Gate, req *sip.Message, _ sip.Source) *phone.Refusal {
+	c.hide(req, req.Method+" "+req.RequestURI)
+	if !slices.Contains(strings.Split(allow, ", "), req.Method) {
+		id, _ := req.CallID()
+		c.Violate("method", id, "%s, which our Allow does not list", req.Method)
+		return &phone.Refusal{Status: 405}
+	}
+	c.clear(req)
+	return nil
+}
+
+// hide notes each text of the other side that shows.
+func (c *Core) hide(m *sip.Message, what string) {
+	id, _ := m.CallID()
+	text := strings.ToLower(string(m.Append(nil)))
+	for _, h := range c.cfg.Hidden {
+		if strings.Contains(text, strings.ToLower(h)) {
+			c.Violate("topology", id, "%s shows %q", what, h)
+		}
+	}
+}
+
+// clear notes keys in a description whose profile has no use for them (RFC
+// 4568 section 3).
+func (c *Core) clear(m *sip.Message) {
+	d, err := sdp.Parse(m.Body)
+	if len(m.Body) == 0 || err != nil {
+		return // who reads it will say so
+	}
+	id, _ := m.CallID()
+	for _, section := range d.Media {
+		if !section.Secure() && len(section.Crypto) > 0 {
+			c.Violate("crypto-in-clear", id, "a=crypto in a section %s", section.Proto)
+		}
+	}
+}
+
+// response notes what is wrong with the gateway's response.
+func (c *Core) response(_ *phone.Call, resp *sip.Message) *sip.Message {
+	c.hide(resp, fmt.Sprintf("%d %s", resp.Status, resp.Reason))
+	c.clear(resp)
+	id, _ := resp.CallID()
+	for _, r := range resp.Reasons() {
+		if resp.Status == 486 && r.Protocol == "Q.850" && r.Cause == 34 {
+			c.Violate("cause-34", id, "486 with Q.850 cause 34 makes a core dial again; RFC 4497 says 17")
+		}
+	}
+	return resp
+}
+
+func reason(_ int, err error) string {
+	switch {
+	case errors.Is(err, phone.ErrCrypto), errors.Is(err, phone.ErrNoCrypto), errors.Is(err, phone.ErrNoCodec):
+		return sip.Reason{Protocol: "Q.850", Cause: 88, Text: "Incompatible destination"}.String()
+	}
+	return ""
+}

@@ -151,6 +151,23 @@ func (c *Call) Wait(ctx context.Context) error {
 // Tag is our tag in the call's first dialog; it names the call on this side.
 func (c *Call) Tag() string { return c.tag }
 
+// Number is our number in the call, as the INVITE has it.
+func (c *Call) Number() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.facts.Outbound {
+		return c.facts.From
+	}
+	return c.facts.To
+}
+
+// Established reports whether the call was answered.
+func (c *Call) Established() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.facts.Answered.IsZero()
+}
+
 // Done is closed when the call has ended.
 func (c *Call) Done() <-chan struct{} { return c.done }
 

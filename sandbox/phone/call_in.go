@@ -134,6 +134,9 @@ func (c *Call) reply(f *fork, status int, body []byte) *sip.Message {
 	resp := sip.NewResponse(c.in.invite, status, "")
 	if status > 100 {
 		resp.TagTo(f.tag)
+		for r := range c.in.invite.Values("Record-Route") {
+			resp.Add("Record-Route", r) // RFC 3261 section 12.1.1
+		}
 	}
 	if body != nil {
 		resp.SetBody("application/sdp", body)

@@ -13,10 +13,12 @@ import (
 type Target struct {
 	Name string // for Facts
 	Gate *Gate
-	Hop  sip.Hop
 	Host string // host[:port] of the Request-URI
-	// Place counts, where Hop has several addresses, which one to take.
-	Place int
+	// Place is where to send it, or, when that is not known yet, Hop and
+	// which of its addresses to take.
+	Place sip.Endpoint
+	Hop   sip.Hop
+	Nth   int
 	// Again is only tried after a failure of the network or of TLS, for the
 	// same trunk from another place.
 	Again bool
@@ -116,7 +118,7 @@ func (c *Call) tryNext() {
 }
 
 func (c *Call) invite(a *attempt) error {
-	places, err := c.x.Resolve(c.x.closing, a.target.Hop)
+	to, err := c.x.place(a.target)
 	if err != nil {
 		return err
 	}
@@ -135,7 +137,7 @@ func (c *Call) invite(a *attempt) error {
 	}
 	c.x.register(c, id, c.tag)
 	c.note(func(f *Facts) { f.ID, f.Invite = id, string(a.invite.Append(nil)) })
-	a.tx, err = a.target.Gate.Request(a.invite.Clone(), places[a.target.Place%len(places)], func(ev sip.Event) {
+	a.tx, err = a.target.Gate.Request(a.invite.Clone(), to, func(ev sip.Event) {
 		c.post(func() { c.responded(a, ev) })
 	})
 	if err != nil {
@@ -150,6 +152,18 @@ func (c *Call) invite(a *attempt) error {
 		})
 	}
 	return nil
+}
+
+// place finds where a target is.
+func (x *Exchange) place(t Target) (sip.Endpoint, error) {
+	if t.Place.Addr.IsValid() {
+		return t.Place, nil
+	}
+	places, err := x.Resolve(x.closing, t.Hop)
+	if err != nil {
+		return sip.Endpoint{}, err
+	}
+	return places[t.Nth%len(places)], nil
 }
 
 // attemptFailed notes it and goes on to the next target when the rule allows.
@@ -234,8 +248,8 @@ func (c *Call) progress(a *attempt, m *sip.Message) {
 		return
 	}
 	a.heard = true
-	if to, err := m.To(); err == nil && to.Tag() != "" {
-		c.out.tags[to.Tag()] = true
+	if to, err := m.To(); err == nil {
+		c.seen(to.Tag())
 	}
 	c.note(func(f *Facts) {
 		if m.Status == 180 && f.Ringing.IsZero() {
@@ -268,12 +282,16 @@ func (c *Call) progress(a *attempt, m *sip.Message) {
 	c.media()
 }
 
-// Tags are the To tags seen in provisional responses; for Manner.Response.
-func (c *Call) Tags() int {
-	if c.out == nil {
-		return 0
+// seen notes a To tag; more than one means that the far side shows its forks.
+func (c *Call) seen(tag string) {
+	o := c.out
+	if tag == "" || o.tags[tag] {
+		return
 	}
-	return len(c.out.tags)
+	o.tags[tag] = true
+	if c.x.cfg.Manner.OneDialog && len(o.tags) == 2 {
+		c.violate("forks-shown", "a second To tag in the responses to one INVITE")
+	}
 }
 
 func (c *Call) success(a *attempt, m *sip.Message) {
@@ -300,6 +318,7 @@ func (c *Call) success(a *attempt, m *sip.Message) {
 		return
 	}
 	a.done = true
+	c.seen(tag)
 	c.dialog = d
 	c.note(func(f *Facts) { f.Attempts[len(f.Attempts)-1].Status = m.Status })
 	body := []byte(nil)

@@ -18,6 +18,9 @@ import (
 type Manner struct {
 	Dialect Dialect
 	Allow   string // methods answered, for Allow and for 405
+	// OneDialog says that this side cannot cope with forks: one To tag per
+	// INVITE.
+	OneDialog bool
 	// Finish makes a message of ours complete before it leaves by g: Contact
 	// and the side's own headers. What it returns is sent. c is nil outside
 	// of calls.
@@ -32,6 +35,8 @@ type Manner struct {
 	// Leave chooses the gate by which in-dialog requests of a call leave that
 	// came or went by g.
 	Leave func(g *Gate) *Gate
+	// Dial places a call as this side routes it.
+	Dial func(ctx context.Context, spec CallSpec) (*Call, error)
 	// Response sees the responses to our requests in calls, and gives what the
 	// call is to see of them.
 	Response func(c *Call, resp *sip.Message) *sip.Message
