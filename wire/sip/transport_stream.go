@@ -270,7 +270,7 @@ func (c *stream) run() {
 	r := NewReader(p, c.s.cfg.Limits)
 	r.Ping = func() {
 		p.boundary()
-		_ = c.send(crlf) // RFC 5626 section 4.4.1: the pong
+		_ = c.send(pong)
 	}
 	src := Source{Listener: c.l.Listener, Addr: c.addr, Remote: c.remote, conn: c}
 	for {
@@ -284,7 +284,8 @@ func (c *stream) run() {
 	}
 }
 
-var crlf = []byte("\r\n")
+// pong answers a double CRLF (RFC 5626 section 4.4.1).
+var pong = []byte("\r\n")
 
 // explain makes of a read error what those who wait should know.
 func (c *stream) explain(err error) error {
