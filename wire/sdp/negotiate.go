@@ -63,7 +63,7 @@ func Offer(from *Session, to End) (*Session, error) {
 	}
 	m := to.media(src, to.proto())
 	m.Codecs = to.number(codecs)
-	m.Direction = to.direction(src.held())
+	m.Direction = to.direction(src.Wants())
 	if to.Secret != nil {
 		m.Crypto = []Crypto{to.crypto("1")}
 	}
@@ -105,7 +105,7 @@ func Answer(offer, accepted *Session, to End) (*Session, error) {
 	if !hasVoice(m.Codecs) {
 		return nil, ErrNoCodec
 	}
-	m.Direction = to.direction(meet(a.held(), o.held().Reverse()))
+	m.Direction = to.direction(meet(a.Wants(), o.Wants().Reverse()))
 	switch {
 	case to.Secret == nil && o.Secure():
 		return nil, ErrCleartext
@@ -164,7 +164,7 @@ func Agree(sent, received *Session) (Side, error) {
 		return Side{}, ErrNoAudio
 	}
 	s := Side{
-		Direction: meet(theirs.held(), ours.held().Reverse()),
+		Direction: meet(theirs.Wants(), ours.Wants().Reverse()),
 		Mux:       ours.Mux && theirs.Mux,
 		Ptime:     theirs.Ptime,
 	}
@@ -285,15 +285,6 @@ func (s *Session) audio() int {
 	return slices.IndexFunc(s.Media, func(m Media) bool {
 		return m.Kind == "audio" && m.Port != 0 && m.RTP()
 	})
-}
-
-// held is the direction with the old form of hold folded in: who names
-// 0.0.0.0 cannot receive (RFC 3264 8.4).
-func (m *Media) held() Direction {
-	if m.Conn.Null() {
-		return direction(m.Direction.Sends(), false)
-	}
-	return m.Direction
 }
 
 // meet is what remains of a when only b is allowed, both seen from one writer.

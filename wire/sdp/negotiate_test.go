@@ -444,3 +444,25 @@ func BenchmarkOffer(b *testing.B) {
 		}
 	}
 }
+
+func TestWhereRTCPGoes(t *testing.T) {
+	for attr, want := range map[string]string{
+		"a=x":                            "10.99.99.99:20001",
+		"a=rtcp:20007":                   "10.99.99.99:20007",
+		"a=rtcp:20007 IN IP4 10.1.1.1":   "10.1.1.1:20007",
+		"a=rtcp:20007 IN IP4 rtcp.x":     "10.99.99.99:20007",
+		"a=rtcp:0":                       "10.99.99.99:20001",
+		"a=rtcp:20007 IN IP4":            "10.99.99.99:20001",
+		"a=rtcp:20007\na=rtcp:20009":     "10.99.99.99:20007",
+		"a=rtcp:20007 IN IP6 2001:db8::": "[2001:db8::]:20007",
+	} {
+		in := parse(t, strings.Replace(coreOffer, "a=ptime:20", attr, 1))
+		if side := must(Agree(must(Answer(in, in, core())), in)); side.RTCP.String() != want {
+			t.Errorf("%s: %v, want %s", attr, side.RTCP, want)
+		}
+	}
+	last := parse(t, strings.Replace(coreOffer, "m=audio 20000", "m=audio 65535", 1))
+	if side := must(Agree(must(Answer(last, last, core())), last)); side.RTCP.IsValid() {
+		t.Errorf("after the last port comes %v", side.RTCP)
+	}
+}

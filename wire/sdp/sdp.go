@@ -181,9 +181,9 @@ func direction(sends, receives bool) Direction {
 
 // Line is a line that no field stands for.
 type Line struct {
-	Type  byte // 'a', 'b', …
-	Value string
+	Type  byte  // 'a', 'b', …
 	field field // if set, the place where this known field stood; Value is empty
+	Value string
 }
 
 // field names what a placeholder among the Lines stands for.
@@ -204,6 +204,24 @@ const (
 	fieldDirection
 	fieldEnd
 )
+
+// Carried is the section a gateway carries: the first live one of audio over
+// RTP; nil when there is none.
+func (s *Session) Carried() *Media {
+	if i := s.audio(); i >= 0 {
+		return &s.Media[i]
+	}
+	return nil
+}
+
+// Wants is the direction with the old form of hold folded in: who names
+// 0.0.0.0 cannot receive (RFC 3264 8.4).
+func (m *Media) Wants() Direction {
+	if m.Conn.Null() {
+		return direction(m.Direction.Sends(), false)
+	}
+	return m.Direction
+}
 
 // RTP reports whether the section carries RTP in any of its profiles.
 func (m *Media) RTP() bool { return isRTP(m.Proto) }
