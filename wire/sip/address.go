@@ -35,8 +35,8 @@ func (a *Address) parse(s string) *ParseError {
 // address has neither.
 func (a *Address) parseDisplay(s string) (open int, e *ParseError) {
 	if s != "" && s[0] == '"' {
-		n := quotedEnd(s)
-		if !closed(s[:n]) {
+		n, closed := quotedEnd(s)
+		if !closed {
 			return 0, refuse("", 0, "quotes not closed")
 		}
 		a.Display = unquote(s[:n])

@@ -10,7 +10,7 @@ type CSeq struct {
 
 // ParseCSeq reads a CSeq value.
 func ParseCSeq(s string) (c CSeq, err error) {
-	err = asError(c.parse(s))
+	err = asError(c.parse(trim(s)))
 	return c, err
 }
 

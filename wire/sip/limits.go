@@ -48,7 +48,7 @@ func (m *Message) Oversize() string {
 		switch h.id {
 		case hdrSupported, hdrRequire, hdrProxyRequire:
 			if len(h.wire()) > publishedOptionList {
-				return h.name() + " above 256 bytes"
+				return headerNames[h.id] + " above 256 bytes"
 			}
 			for tag := range List(h.wire()) {
 				if len(tag) > publishedOptionTag {

@@ -32,7 +32,7 @@ func (p Params) cut() (first param, rest Params) {
 	s = trimLeft(s[i+1:])
 	i = 0
 	if s != "" && s[0] == '"' {
-		i = quotedEnd(s)
+		i, _ = quotedEnd(s)
 	}
 	for i < len(s) && s[i] != ';' {
 		i++
@@ -41,18 +41,18 @@ func (p Params) cut() (first param, rest Params) {
 	return first, Params(s[i:])
 }
 
-// quotedEnd is the length of the quoted string that s begins with, or of s
-// when it is not closed.
-func quotedEnd(s string) int {
+// quotedEnd is the length of the quoted string that s begins with; when it is
+// not closed, that of s.
+func quotedEnd(s string) (n int, closed bool) {
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
 		case '\\':
 			i++
 		case '"':
-			return i + 1
+			return i + 1, true
 		}
 	}
-	return len(s)
+	return len(s), false
 }
 
 // unquote gives the text of a quoted string; what is not quoted, as it stands.
@@ -171,7 +171,7 @@ func parseParams(s string) (Params, *ParseError) {
 			return "", refuse("", at, "malformed parameter name")
 		case p.value == "":
 		case p.value[0] == '"':
-			if n := quotedEnd(p.value); n != len(p.value) || !closed(p.value) {
+			if n, closed := quotedEnd(p.value); !closed || n < len(p.value) {
 				return "", refuse("", at, "malformed quoted parameter value")
 			}
 		case !clsValue.all(p.value):
@@ -179,19 +179,4 @@ func parseParams(s string) (Params, *ParseError) {
 		}
 	}
 	return Params(t), nil
-}
-
-// closed reports whether s, which begins with a quote, is one whole quoted
-// string.
-func closed(s string) bool {
-	n := quotedEnd(s)
-	if n < 2 || n != len(s) || s[n-1] != '"' {
-		return false
-	}
-	// The last quote may be an escaped one: "abc\"
-	escapes := 0
-	for i := n - 2; i > 0 && s[i] == '\\'; i-- {
-		escapes++
-	}
-	return escapes%2 == 0
 }

@@ -224,14 +224,13 @@ func (p *parser) header(m *Message, line string, from int, folded bool) {
 	}
 	for n++; n < end && line[n] <= ' '; n++ {
 	}
-	h := header{
+	m.headers = append(m.headers, header{
 		raw: line, value: uint32(n), valueEnd: uint32(end), off: uint32(p.base + from),
 		nameEnd: uint8(name), id: headerIDOf(line[:name]), folded: folded,
+	})
+	if h := &m.headers[len(m.headers)-1]; h.id == hdrContentLength {
+		p.contentLength(h, from)
 	}
-	if h.id == hdrContentLength {
-		p.contentLength(&h, from)
-	}
-	m.headers = append(m.headers, h)
 }
 
 // contentLength refuses what could make two elements cut a stream at two

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -50,7 +51,7 @@ func (u *URI) parseSIP(s string) *ParseError {
 	if i := strings.IndexByte(s, '@'); i >= 0 {
 		user := s[:i]
 		switch n := clsUser.span(user); {
-		case i == 0:
+		case i == 0 || s[0] == ':':
 			return refuse("", 0, "empty user part")
 		case n < i:
 			return refuse("", n, "malformed user part")
@@ -169,30 +170,22 @@ func checkEscapes(s string) *ParseError {
 
 // parseHost reads the host that s begins with and tells how long it is.
 func parseHost(s string) (host string, n int, msg string) {
-	if s != "" && s[0] == '[' {
-		end := strings.IndexByte(s, ']')
-		if end < 0 || !isIPv6(s[1:end]) {
-			return "", 0, "malformed IPv6 reference"
+	if s == "" || s[0] != '[' {
+		if n = clsHost.span(s); n == 0 {
+			return "", 0, "no host"
 		}
-		// RFC 5118 4.10: the grammar of RFC 3261 let a third colon pass.
-		return strings.Replace(s[1:end], ":::", "::", 1), end + 1, ""
+		return s[:n], n, ""
 	}
-	n = clsHost.span(s)
-	if n == 0 {
-		return "", 0, "no host"
+	end := strings.IndexByte(s, ']')
+	if end < 0 {
+		return "", 0, "malformed IPv6 reference"
 	}
-	return s[:n], n, ""
-}
-
-// isIPv6 checks the characters, not the address: whoever dials it will find
-// out.
-func isIPv6(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !clsHex.has(c) && c != ':' && c != '.' {
-			return false
-		}
+	// RFC 5118 4.10: the grammar of RFC 3261 let a third colon pass.
+	host = strings.Replace(s[1:end], ":::", "::", 1)
+	if a, err := netip.ParseAddr(host); err != nil || !a.Is6() || a.Zone() != "" {
+		return "", 0, "malformed IPv6 reference"
 	}
-	return len(s) < 48 && strings.Count(s, ":") >= 2
+	return host, end + 1, ""
 }
 
 // parsePort reads the port that s begins with and tells how long it is.
