@@ -25,7 +25,7 @@ import (
 type Weather struct {
 	Latency time.Duration       // one way
 	Loss    float64             // share of datagrams that vanish, 0 to 1
-	Drop    func(b []byte) bool // datagrams for which it says true vanish
+	Drop    func(b []byte) bool // datagrams for which it says true vanish; called one at a time
 	Hole    bool                // datagrams vanish, dials hang, streams stand still
 	Refuse  bool                // dials are refused, datagrams vanish
 }
@@ -112,15 +112,15 @@ func (n *Network) lookup(a, b netip.Addr) Weather {
 }
 
 func (n *Network) lost(w Weather, b []byte) bool {
-	if w.Hole || w.Refuse || w.Drop != nil && w.Drop(b) {
+	switch {
+	case w.Hole || w.Refuse:
 		return true
-	}
-	if w.Loss == 0 {
+	case w.Drop == nil && w.Loss == 0:
 		return false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.rand.Float64() < w.Loss
+	return w.Drop != nil && w.Drop(b) || n.rand.Float64() < w.Loss
 }
 
 // freePort gives an address with a port nobody has; the caller holds mu.
