@@ -143,10 +143,17 @@ func (c *dnsCache) ask(ctx context.Context, q dnsQuestion, old dnsAnswer) (a dns
 		return dnsAnswer{records: records, expires: now.Add(ttl), stale: now.Add(ttl + staleTime)}, true
 	case usable:
 		old.expires = now.Add(staleRetry)
-		return old, ctx.Err() == nil
+		return old, !over(ctx, now)
 	default:
-		return dnsAnswer{err: err, expires: now.Add(failureTTL)}, ctx.Err() == nil
+		return dnsAnswer{err: err, expires: now.Add(failureTTL)}, !over(ctx, now)
 	}
+}
+
+// over says whether ctx has ended. Its deadline counts by itself: it is also
+// that of the socket, which may have noticed first.
+func over(ctx context.Context, now time.Time) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !now.Before(deadline)
 }
 
 // makeRoom drops what is of no use any more, or, if there is nothing of that
@@ -263,9 +270,9 @@ func (c *dnsClient) try(ctx context.Context, server netip.AddrPort, q dnsQuestio
 	ask := new(dns.Msg)
 	ask.SetQuestion(dns.Fqdn(q.name), q.qtype)
 	ask.SetEdns0(dnsPayload, false)
-	m, err := c.over(ctx, "udp", server, ask)
+	m, err := c.via(ctx, "udp", server, ask)
 	if err == nil && m.Truncated {
-		m, err = c.over(ctx, "tcp", server, ask)
+		m, err = c.via(ctx, "tcp", server, ask)
 	}
 	switch {
 	case err != nil:
@@ -279,7 +286,7 @@ func (c *dnsClient) try(ctx context.Context, server netip.AddrPort, q dnsQuestio
 // dnsPayload is the UDP answer that no path fragments (DNS flag day 2020).
 const dnsPayload = 1232
 
-func (c *dnsClient) over(ctx context.Context, network string, server netip.AddrPort, ask *dns.Msg) (*dns.Msg, error) {
+func (c *dnsClient) via(ctx context.Context, network string, server netip.AddrPort, ask *dns.Msg) (*dns.Msg, error) {
 	conn, err := c.network.Dial(ctx, network, netip.Addr{}, server)
 	if err != nil {
 		return nil, err
