@@ -2,9 +2,11 @@ package interop
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
+	"strconv"
 	"strings"
 
 	"github.com/tandemgw/tandem/wire/sdp"
@@ -14,6 +16,8 @@ import (
 // maxParts bounds how many parts of a multipart body are looked at.
 const maxParts = 8
 
+var unsupported = &sip.ParseError{Header: "Content-Type", Msg: "unsupported media type", Status: 415}
+
 // Describe finds the session description in a message: the body itself, or
 // the application/sdp part of a multipart body, as an emergency call with a
 // location has (RFC 5621). nil without an error when there is none; an error
@@ -22,47 +26,91 @@ func Describe(m *sip.Message) (*sdp.Session, error) {
 	if len(m.Body) == 0 {
 		return nil, nil
 	}
-	if m.Get("Content-Type") == "application/sdp" { // nearly always; saves the reading of it
-		return sdp.Parse(m.Body)
-	}
-	kind, params, err := mime.ParseMediaType(m.Get("Content-Type"))
-	if err != nil {
-		return nil, unsupported
-	}
-	switch {
-	case kind == "application/sdp":
-		return sdp.Parse(m.Body)
-	case strings.HasPrefix(kind, "multipart/"):
-		body, err := part(m.Body, params["boundary"])
-		if err != nil || body == nil {
+	body := m.Body
+	if m.Get("Content-Type") != "application/sdp" { // nearly always it is that
+		var err error
+		if body, err = part(m, "application/sdp"); body == nil {
 			return nil, err
 		}
-		return sdp.Parse(body)
+	}
+	return sdp.Parse(body)
+}
+
+// SetOffer gives out the description, and beside it the location of the caller
+// when in has one and the side of out takes it: whoever answers an emergency
+// call reads it (RFC 6442). The document crosses unaltered; the names that tie
+// it to the message are ours.
+func SetOffer(out, in *sip.Message, desc []byte, to Leg) {
+	const kind = "application/pidf+xml"
+	out.SetBody("application/sdp", desc)
+	if !to.Profile.Location || !strings.Contains(in.Get("Content-Type"), "multipart/") {
+		return
+	}
+	location, err := part(in, kind)
+	if err != nil || location == nil {
+		return // the call matters more than what cannot be read
+	}
+	id := "location@" + hostOf(to.Local)
+	boundary := "tandem"
+	for n := 0; bytes.Contains(location, []byte("--"+boundary)); n++ {
+		boundary = "tandem" + strconv.Itoa(n)
+	}
+	var b bytes.Buffer
+	for _, p := range []struct {
+		head string
+		body []byte
+	}{
+		{"Content-Type: application/sdp", desc},
+		{"Content-Type: " + kind + "\r\nContent-ID: <" + id + ">", location},
+	} {
+		b.WriteString("--" + boundary + "\r\n" + p.head + "\r\n\r\n")
+		b.Write(p.body)
+		b.WriteString("\r\n")
+	}
+	b.WriteString("--" + boundary + "--\r\n")
+	out.SetBody("multipart/mixed;boundary="+boundary, b.Bytes())
+	out.Set("Geolocation", "<cid:"+id+">")
+	if v := in.Get("Geolocation-Routing"); token(v) {
+		out.Set("Geolocation-Routing", v)
+	}
+}
+
+// part finds the body of that type: the whole one or a part of it. nil without
+// an error when the message has none but may do without.
+func part(m *sip.Message, want string) ([]byte, error) {
+	kind, params, err := mime.ParseMediaType(m.Get("Content-Type"))
+	switch {
+	case err != nil:
+		return nil, unsupported
+	case kind == want:
+		return m.Body, nil
+	case strings.HasPrefix(kind, "multipart/"):
+		return split(m.Body, params["boundary"], want)
 	case strings.Contains(m.Get("Content-Disposition"), "handling=optional"):
-		return nil, nil // RFC 3261 20.11: may be ignored
+		return nil, nil // RFC 3261 20.11
 	}
 	return nil, unsupported
 }
 
-var unsupported = &sip.ParseError{Header: "Content-Type", Msg: "unsupported media type", Status: 415}
-
-// part finds the application/sdp part.
-func part(body []byte, boundary string) ([]byte, error) {
+func split(body []byte, boundary, want string) ([]byte, error) {
 	if boundary == "" {
 		return nil, unsupported
 	}
 	r := multipart.NewReader(bytes.NewReader(body), boundary)
 	for range maxParts {
 		p, err := r.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil, nil
 		}
 		if err != nil {
 			return nil, unsupported
 		}
-		kind, _, _ := mime.ParseMediaType(p.Header.Get("Content-Type"))
-		if kind == "application/sdp" {
-			return io.ReadAll(p)
+		if kind, _, _ := mime.ParseMediaType(p.Header.Get("Content-Type")); kind == want {
+			b, err := io.ReadAll(p)
+			if err != nil {
+				return nil, unsupported
+			}
+			return b, nil
 		}
 	}
 	return nil, nil

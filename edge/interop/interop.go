@@ -44,6 +44,8 @@ type Profile struct {
 	Declined34 bool
 	// Tenant: it is told the enterprise in X-MS-TenantID.
 	Tenant bool
+	// Location: it takes the location of an emergency caller (PIDF-LO).
+	Location bool
 	// Takes names the headers of the other side that cross to this one, as
 	// long as the value is one plain token.
 	Takes []string
@@ -64,11 +66,12 @@ var Teams = Profile{
 
 // Core is an operator's core that follows the RFCs.
 var Core = Profile{
-	Name:    "core",
-	Allow:   "INVITE, ACK, OPTIONS, CANCEL, BYE",
-	Trusted: true,
-	Tenant:  true,
-	Takes:   []string{"X-MS-FMC"},
+	Name:     "core",
+	Allow:    "INVITE, ACK, OPTIONS, CANCEL, BYE",
+	Trusted:  true,
+	Tenant:   true,
+	Location: true,
+	Takes:    []string{"X-MS-FMC"},
 }
 
 // Leg is one leg of a call as its messages need it: whose rules, our name and

@@ -427,6 +427,40 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
+func TestTheLocationOfAnEmergencyCallerCrosses(t *testing.T) {
+	const pidf = "<presence entity=\"pres:x\"><!-- --tandem --tandem0 --></presence>"
+	in := message(t, fromCloud)
+	in.SetBody("multipart/mixed;boundary=\"b1\"", []byte("--b1\r\nContent-Type: application/pidf+xml\r\nContent-ID: <teams@host.of.teams>\r\n\r\n"+pidf+"\r\n--b1\r\nContent-Type: application/sdp\r\n\r\n"+plainOffer+"\r\n--b1--\r\n"))
+	in.Set("Geolocation", "<cid:teams@host.of.teams>")
+	in.Set("Geolocation-Routing", "yes")
+	out := Invite(in, identify(t, in, cloudLeg()), coreLeg(), Names{"i", "t"})
+	SetOffer(out, in, []byte(plainOffer), coreLeg())
+	out.Prepend("Via", "SIP/2.0/TLS gw.example;branch=z9hG4bK1")
+	back, err := sip.Parse(out.Append(nil), sip.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := part(back, "application/pidf+xml"); err != nil || string(got) != pidf {
+		t.Errorf("%v: %q", err, got)
+	}
+	if s, err := Describe(back); err != nil || s == nil || len(s.Media) != 1 {
+		t.Errorf("%v: %+v", err, s)
+	}
+	if back.Get("Geolocation") != "<cid:location@r1.gw.example>" || back.Get("Geolocation-Routing") != "yes" || strings.Contains(wire(back), "teams@") {
+		t.Errorf("\n%s", wire(back))
+	}
+	// Without one, or to a side that takes none, the body is the description.
+	for _, tc := range []struct {
+		in *sip.Message
+		to Leg
+	}{{in, cloudLeg()}, {message(t, fromCloud), coreLeg()}} {
+		SetOffer(out, tc.in, []byte(plainOffer), tc.to)
+		if out.Get("Content-Type") != "application/sdp" || string(out.Body) != plainOffer {
+			t.Errorf("\n%s", wire(out))
+		}
+	}
+}
+
 func FuzzInvite(f *testing.F) {
 	for _, s := range []string{fromCore, fromCloud} {
 		f.Add([]byte(strings.ReplaceAll(strings.TrimLeft(s, "\n"), "\n", "\r\n") + "\r\n"))
@@ -449,6 +483,7 @@ func FuzzInvite(f *testing.F) {
 				continue
 			}
 			out := Invite(in, id, legs[1], Names{"id", "tag"})
+			SetOffer(out, in, []byte(plainOffer), legs[1])
 			out.Prepend("Via", "SIP/2.0/TLS gw.example;branch=z9hG4bK1")
 			back, err := sip.Parse(out.Append(nil), sip.Limits{})
 			if err != nil {
