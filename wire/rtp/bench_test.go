@@ -95,7 +95,7 @@ func benchRelay(b *testing.B, in, out string, rate int) {
 		s := i % benchStreams
 		_ = unix.Sendto(fd, packets[s](), 0, &targets[s])
 	}
-	time.Sleep(20 * time.Millisecond)
+	<-time.After(20 * time.Millisecond) // for the last ones
 	b.StopTimer()
 	runtime.ReadMemStats(&mem[1])
 	after := e.Counters()

@@ -2,10 +2,11 @@ package rtp
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
-	"syscall"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,7 +69,7 @@ func settles(t testing.TB, what string, done func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not after five seconds", what)
 		}
-		syscall.Select(0, nil, nil, nil, &syscall.Timeval{Usec: 1000})
+		<-time.After(time.Millisecond)
 	}
 }
 
@@ -185,6 +186,55 @@ func TestHostileDatagramsOverSockets(t *testing.T) {
 		}
 	}
 	settles(t, "media goes on", bobHears)
+}
+
+// Calls come, change and go while packets fly both ways over two loops.
+func TestCallsChangeUnderTraffic(t *testing.T) {
+	far := dial(t, "127.0.0.1")
+	e := sockets(t, "127.0.0.1")
+	keys := make([]*Keys, 4)
+	for i := range keys {
+		keys[i], _ = NewKeys(sdes)
+	}
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			for i := range 40 {
+				a, err := e.Open("test")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				b, err := e.Open("test")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				a.Remote(far.addr(), netip.AddrPort{})
+				b.Remote(a.Addr(), a.RTCPAddr()) // round and round
+				for n := range 20 {
+					out := keys[(i+n)%len(keys)]
+					if err := errors.Join(a.Receive(&Plan{PT: PassPT(), To: b, Out: out}), b.Receive(&Plan{PT: PassPT(), To: a})); err != nil {
+						t.Error(err)
+					}
+					_, _ = far.conn.WriteToUDPAddrPort(packet(uint32(worker), uint16(n)), a.Addr())
+					_ = b.Send(packet(9, uint16(n)), keys[0])
+					a.Stats()
+					e.Counters()
+				}
+				if i%2 == 0 {
+					b.Close()
+				}
+				a.Close()
+				b.Close()
+			}
+		})
+	}
+	wg.Wait()
+	settles(t, "all ports are closed", func() bool { c := e.Counters(); return c.Open+c.Quarantined == 0 })
+	if c := e.Counters(); c.Received.Packets == 0 || c.Sent.Packets == 0 {
+		t.Errorf("nothing flew: %+v", c)
+	}
 }
 
 func TestNothingLeaks(t *testing.T) {
