@@ -491,12 +491,12 @@ func (f *far) invite(to, body string, headers ...string) *sip.Message {
 	m.Add("Call-ID", "call-"+id)
 	m.Add("CSeq", "1 INVITE")
 	m.Add("Contact", "<sip:"+f.at.String()+">")
+	if body != "" {
+		m.SetBody("application/sdp", []byte(body))
+	}
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		m.Set(name, value)
-	}
-	if body != "" {
-		m.SetBody("application/sdp", []byte(body))
 	}
 	f.send(m)
 	return m
