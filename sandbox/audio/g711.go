@@ -1,12 +1,15 @@
 package audio
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
 
 // Law is one of the two companding laws of G.711.
 type Law struct {
-	name   string
-	expand [256]int16
-	levels []level // every code word by rising value
+	name    string
+	expand  [256]int16
+	nearest func() *[1 << 16]byte // code word of each sample, plus 1<<15
 }
 
 type level struct {
@@ -24,10 +27,29 @@ func newLaw(name string, expand func(byte) int16) *Law {
 	l := &Law{name: name}
 	for c := range 256 {
 		l.expand[c] = expand(byte(c))
-		l.levels = append(l.levels, level{expand(byte(c)), byte(c)})
 	}
-	slices.SortFunc(l.levels, func(a, b level) int { return int(a.value) - int(b.value) })
+	l.nearest = sync.OnceValue(l.search)
 	return l
+}
+
+// search finds the nearest code word of every sample, where others compute it,
+// so as not to repeat anybody's arithmetic.
+func (l *Law) search() *[1 << 16]byte {
+	levels := make([]level, 256)
+	for c := range levels {
+		levels[c] = level{l.expand[c], byte(c)}
+	}
+	slices.SortFunc(levels, func(a, b level) int { return int(a.value) - int(b.value) })
+	var table [1 << 16]byte
+	i := 0
+	for s := range table {
+		v := s - 1<<15
+		for i+1 < len(levels) && int(levels[i+1].value)-v < v-int(levels[i].value) {
+			i++
+		}
+		table[s] = levels[i].code
+	}
+	return &table
 }
 
 // expandA follows G.711 table 1: even bits inverted, sign, three bits of
@@ -65,15 +87,11 @@ func (l *Law) Decode(dst []int16, code []byte) []int16 {
 	return dst
 }
 
-// Encode appends the code words nearest to pcm to dst. It searches, where
-// others compute, so as not to repeat anybody's arithmetic.
+// Encode appends the code words nearest to pcm to dst.
 func (l *Law) Encode(dst []byte, pcm []int16) []byte {
+	nearest := l.nearest()
 	for _, v := range pcm {
-		i, exact := slices.BinarySearchFunc(l.levels, v, func(e level, v int16) int { return int(e.value) - int(v) })
-		if i == len(l.levels) || !exact && i > 0 && int(v)-int(l.levels[i-1].value) <= int(l.levels[i].value)-int(v) {
-			i--
-		}
-		dst = append(dst, l.levels[i].code)
+		dst = append(dst, nearest[int(v)+1<<15])
 	}
 	return dst
 }

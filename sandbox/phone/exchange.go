@@ -223,8 +223,7 @@ func (x *Exchange) SetFaults(gate string, f Faults) error {
 	if g == nil {
 		return fmt.Errorf("no proxy or site %q", gate)
 	}
-	g.faults.Store(&f)
-	g.net.refuse.Store(f.Refuse)
+	g.misbehave(f)
 	return nil
 }
 
@@ -325,7 +324,7 @@ func (x *Exchange) refuse(g *Gate, tx *sip.ServerTx, r Refusal) {
 
 // ack gives an ACK to its call.
 func (x *Exchange) ack(g *Gate, m *sip.Message, src sip.Source) {
-	if !g.isReady() || g.Faults().Silent {
+	if !g.isReady() {
 		return
 	}
 	to, err := m.To()

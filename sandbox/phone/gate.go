@@ -2,6 +2,7 @@ package phone
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -90,32 +91,52 @@ func (g *Gate) isReady() bool {
 	}
 }
 
-// handle delays or loses what faults say, and hands on the rest.
+// handle delays what faults say.
 func (g *Gate) handle(tx *sip.ServerTx) {
 	if !g.isReady() {
 		return
 	}
-	f := g.Faults()
-	switch {
-	case f.Silent:
-	case f.Slow > 0:
-		time.AfterFunc(f.Slow, func() { g.x.handle(g, tx) })
-	default:
-		g.x.handle(g, tx)
+	if slow := g.Faults().Slow; slow > 0 {
+		time.AfterFunc(slow, func() { g.x.handle(g, tx) })
+		return
+	}
+	g.x.handle(g, tx)
+}
+
+// Reply answers with m as it stands, where tx.Respond would repair it.
+func (g *Gate) Reply(tx *sip.ServerTx, m *sip.Message) error {
+	req, src := tx.Request(), tx.Source()
+	err := g.stack.Send(m, sip.Target{Listener: g.Name, Transport: g.Transport, Addr: src.Addr, Remote: src.Remote, Via: src})
+	// Ends a transaction other than INVITE without a word (RFC 4320).
+	return errors.Join(err, tx.Respond(sip.NewResponse(req, 408, "")))
+}
+
+// misbehave sets the faults. Whoever was silent has lost parts of its
+// connections, so they end with the silence.
+func (g *Gate) misbehave(f Faults) {
+	g.faults.Store(&f)
+	g.net.refuse.Store(f.Refuse)
+	if g.net.silent.Swap(f.Silent) && !f.Silent {
+		g.net.drop()
 	}
 }
 
 // switchboard is the operating system's network with a plug that can be
 // pulled.
 type switchboard struct {
-	refuse atomic.Bool
+	refuse atomic.Bool // connections are closed as soon as they are accepted
+	silent atomic.Bool // nothing is read or written, and nobody told
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{} // mu
 }
 
 func (s *switchboard) ListenPacket(addr netip.AddrPort) (sip.PacketConn, error) {
-	return sip.OS.ListenPacket(addr)
+	c, err := sip.OS.ListenPacket(addr)
+	if err != nil {
+		return nil, err
+	}
+	return &mute{c, s}, nil
 }
 
 func (s *switchboard) Listen(addr netip.AddrPort) (net.Listener, error) {
@@ -168,6 +189,45 @@ func (l *plugged) Accept() (net.Conn, error) {
 			return l.s.plug(c), nil
 		}
 	}
+}
+
+// Read swallows what comes while the gate is silent.
+func (c *cord) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if err != nil || !c.s.silent.Load() {
+			return n, err
+		}
+	}
+}
+
+func (c *cord) Write(b []byte) (int, error) {
+	if c.s.silent.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// mute is a datagram socket that can be silent.
+type mute struct {
+	sip.PacketConn
+	s *switchboard
+}
+
+func (m *mute) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	for {
+		n, from, err := m.PacketConn.ReadFromUDPAddrPort(b)
+		if err != nil || !m.s.silent.Load() {
+			return n, from, err
+		}
+	}
+}
+
+func (m *mute) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	if m.s.silent.Load() {
+		return len(b), nil
+	}
+	return m.PacketConn.WriteToUDPAddrPort(b, to)
 }
 
 type cord struct {

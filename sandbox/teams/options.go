@@ -16,7 +16,7 @@ const missing = 3
 // came on, and has ours sent to the name in its Contact.
 func (s *System) options(g *phone.Gate, tx *sip.ServerTx) {
 	req := tx.Request()
-	_ = tx.Respond(s.finish(nil, g, sip.NewResponse(req, 200, ""))) // who is gone needs no answer
+	_ = g.Reply(tx, s.finish(nil, g, sip.NewResponse(req, 200, ""))) // who is gone needs no answer
 	who, err := sbc(req)
 	if err != nil {
 		return // judge has seen to it
