@@ -39,6 +39,8 @@ func TestAddressesThatAreRefused(t *testing.T) {
 		{"the star of REGISTER", "*", 0},
 		{"quotes not closed", `"a <sip:h>`, 0},
 		{"quotes closed by an escaped one", `"a\"`, 0},
+		{"a control character in quotes", "\"\x00\" <sip:h>", 0},
+		{"a line break behind a backslash", "\"\\\n\" <sip:h>", 0},
 		{"a name and nothing", `"a"`, 3},
 		{"a name and no bracket", `"a" sip:h`, 4},
 		{"a comma in a bare name", "Bell, A <sip:h>", 4},

@@ -53,7 +53,7 @@ func unfold(s string) string {
 // newHeader makes a line of our own. The name keeps only what a token may
 // hold, the value loses its control characters: no caller can inject a line.
 func newHeader(name, value string) header {
-	name, value = cleanName(name), trim(clean(value))
+	name, value = cleanToken(name[:min(len(name), maxName)]), trim(clean(value))
 	h := header{raw: name + ": " + value + "\r\n", id: headerIDOf(name)}
 	h.nameEnd = uint8(len(name))
 	h.value = uint32(len(name)) + 2
@@ -61,12 +61,12 @@ func newHeader(name, value string) header {
 	return h
 }
 
-func cleanName(name string) string {
-	name = name[:min(len(name), maxName)]
+// cleanToken makes a token of s by hyphens in place of what none may hold.
+func cleanToken(s string) string {
 	switch {
-	case clsToken.all(name):
-		return name
-	case name == "":
+	case clsToken.all(s):
+		return s
+	case s == "":
 		return "-"
 	}
 	return strings.Map(func(r rune) rune {
@@ -74,7 +74,7 @@ func cleanName(name string) string {
 			return r
 		}
 		return '-'
-	}, name)
+	}, s)
 }
 
 // locate turns an offset into text() into one into the message.

@@ -42,14 +42,16 @@ func (p Params) cut() (first param, rest Params) {
 }
 
 // quotedEnd is the length of the quoted string that s begins with; when it is
-// not closed, that of s.
+// not closed or no quoted string of RFC 3261 25.1, that of s.
 func quotedEnd(s string) (n int, closed bool) {
 	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
+		switch c := s[i]; {
+		case c == '"':
 			return i + 1, true
+		case c == '\\' && i+1 < len(s) && s[i+1] != '\r' && s[i+1] != '\n':
+			i++
+		case isControl(c):
+			return len(s), false
 		}
 	}
 	return len(s), false

@@ -35,7 +35,7 @@ func ParseReason(s string) (Reason, error) {
 
 // String writes the value.
 func (r Reason) String() string {
-	s := cleanName(r.Protocol)
+	s := cleanToken(r.Protocol)
 	if r.Cause != 0 {
 		s += ";cause=" + strconv.Itoa(r.Cause)
 	}
