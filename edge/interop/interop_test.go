@@ -495,3 +495,16 @@ func FuzzInvite(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkInvite(b *testing.B) {
+	in := message(b, fromCloud)
+	from, to := cloudLeg(), coreLeg()
+	b.ReportAllocs()
+	for b.Loop() {
+		id, err := Identify(in, from)
+		if err != nil {
+			b.Fatal(err)
+		}
+		Invite(in, id, to, Names{"i", "t"})
+	}
+}

@@ -67,7 +67,7 @@ func (p *parser) run() string {
 		p.line = MaxLines
 		return "too many lines"
 	}
-	p.lines = make([]Line, 0, n)
+	p.lines = make([]Line, 0, min(n, 16)) // most lines become fields
 	sections := strings.Count(p.text, "\nm=")
 	if sections > MaxMedia {
 		return "too many media sections"
@@ -280,6 +280,9 @@ func (p *parser) mediaAttribute(name, v string) bool {
 	case "crypto":
 		c, ok := parseCrypto(v)
 		if ok {
+			if m.Crypto == nil {
+				m.Crypto = make([]Crypto, 0, 2)
+			}
 			m.Crypto = append(m.Crypto, c)
 		}
 		return ok && p.place(fieldCrypto)
