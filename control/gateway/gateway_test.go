@@ -266,6 +266,7 @@ func TestRules(t *testing.T) {
 				"\nproperties.callPolicy.peerGroupRoutings[0].routings[2]: Duplicate: a has a priority from westeurope already" +
 				"\nproperties.callPolicy.peerGroupRoutings[0].routings[2].priority: OutOfRange: ",
 		},
+		{grouped, func(g *Gateway) { g.Properties.Platforms = append(g.Properties.Platforms, "AiVoiceServices") }, "properties.platforms[2]: Unsupported: "},
 		{grouped, func(g *Gateway) { g.Properties.CallPolicy.PeerGroupRoutings[0].Routings = nil }, "properties.callPolicy.peerGroupRoutings[0].routings: Required: each peer of fixed"},
 		{grouped, func(g *Gateway) {
 			r := &g.Properties.CallPolicy.PeerGroupRoutings

@@ -47,7 +47,7 @@ func (t Teams) Default() Teams {
 
 // SplitProxy reads host:port of a cloud service; the port may be left out.
 func SplitProxy(s string) (host string, port uint16, err error) {
-	if strings.Count(s, ":") == 0 {
+	if s != "" && !strings.Contains(s, ":") {
 		return s, 5061, nil
 	}
 	host, digits, err := net.SplitHostPort(s)
