@@ -198,6 +198,36 @@ func TestReplayedAndForgedPackets(t *testing.T) {
 	})
 }
 
+func TestStreamThatBeginsAgainIsRenamed(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.bKeys = w.keys(sdes)
+		w.replan()
+		bob := oracle(t, w.bKeys)
+		names := make(map[uint32][]uint16)
+		for _, seq := range []uint16{1000, 1001, 1003, 1002, 5, 6, 7, 6} {
+			w.send(w.alice, packet(7, seq))
+			clear, err := bob.DecryptRTP(nil, w.toBob[len(w.toBob)-1], nil)
+			if err != nil {
+				if seq != 6 { // sent twice
+					t.Fatalf("packet %d: %v", seq, err)
+				}
+				continue
+			}
+			h, _ := parseRTP(clear)
+			names[h.ssrc] = append(names[h.ssrc], seq)
+		}
+		if len(names) != 2 || len(names[7]) != 4 {
+			t.Errorf("%v", names)
+		}
+		var report header
+		w.plan(w.bob, &Plan{In: w.bKeys, Sink: func(p []byte, _ bool) { report, _ = parseRTCP(p) }})
+		w.send(w.alice, []byte{0x80, 201, 0, 1, 0, 0, 0, 7})
+		if len(names[report.ssrc]) == 0 || report.ssrc == 7 {
+			t.Errorf("RTCP speaks of %d, RTP of %v", report.ssrc, names)
+		}
+	})
+}
+
 func TestSourcesOfOneKeyAreBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.bKeys = w.keys(sdes)
@@ -205,6 +235,17 @@ func TestSourcesOfOneKeyAreBounded(t *testing.T) {
 		for ssrc := range uint32(maxSources + 10) {
 			time.Sleep(20 * time.Millisecond)
 			w.send(w.alice, packet(ssrc, 1))
+		}
+		if s := w.a.Stats(); len(w.toBob) != maxSources || s.Drops[ManySources] != 10 {
+			t.Errorf("%d arrived; %+v", len(w.toBob), s)
+		}
+	})
+	bubble(t, func(t *testing.T, w *world) {
+		w.bKeys = w.keys(sdes)
+		w.replan()
+		for n := range uint16(maxSources + 10) { // one source that begins again and again
+			time.Sleep(20 * time.Millisecond)
+			w.send(w.alice, packet(7, 60000-200*n))
 		}
 		if s := w.a.Stats(); len(w.toBob) != maxSources || s.Drops[ManySources] != 10 {
 			t.Errorf("%d arrived; %+v", len(w.toBob), s)

@@ -3,8 +3,10 @@ package rtp
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	mrand "math/rand/v2"
 	"slices"
 
 	"github.com/pion/rtp"
@@ -99,7 +101,17 @@ type context struct {
 	keys    Keys
 	srtp    *srtp.Context
 	header  rtp.Header // reused, so that the library need not make one per packet
-	sources []uint32
+	streams []stream
+	latest  int // index of the stream last used
+	renamed int // SSRCs taken up by streams that began again
+}
+
+// stream is one SSRC under a key.
+type stream struct {
+	ssrc  uint32
+	alias uint32 // what it is called in what we send
+	max   uint16 // highest sequence number sent
+	began bool   // max is valid
 }
 
 // contexts are the keys a port half has seen, the latest first. They outlive
@@ -146,18 +158,29 @@ func newContext(keys *Keys) (*context, error) {
 	return &context{keys: own, srtp: c}, nil
 }
 
-// known finds an SSRC; room says whether a new one may be added.
-func (c *context) known(ssrc uint32) (known, room bool) {
-	if len(c.sources) > 0 && c.sources[len(c.sources)-1] == ssrc {
-		return true, true
+// find is the index of an SSRC; len(c.streams) when it is new, -1 when it is
+// one too many.
+func (c *context) find(ssrc uint32) int {
+	if c.latest < len(c.streams) && c.streams[c.latest].ssrc == ssrc {
+		return c.latest
 	}
-	return slices.Contains(c.sources, ssrc), len(c.sources) < maxSources
+	i := slices.IndexFunc(c.streams, func(s stream) bool { return s.ssrc == ssrc })
+	switch {
+	case i < 0 && c.full():
+		return -1
+	case i < 0:
+		return len(c.streams)
+	}
+	c.latest = i
+	return i
 }
+
+func (c *context) full() bool { return len(c.streams)+c.renamed >= maxSources }
 
 // unprotect decrypts in place.
 func (c *context) unprotect(pkt []byte, h header) ([]byte, Cause) {
-	known, room := c.known(h.ssrc)
-	if !known && !room {
+	i := c.find(h.ssrc)
+	if i < 0 {
 		return nil, ManySources
 	}
 	var clear []byte
@@ -171,32 +194,58 @@ func (c *context) unprotect(pkt []byte, h header) ([]byte, Cause) {
 		return nil, causeOf(err)
 	}
 	// Only an authentic packet may take up one of the places.
-	if !known {
-		c.sources = append(c.sources, h.ssrc)
+	if i == len(c.streams) {
+		c.streams = append(c.streams, stream{ssrc: h.ssrc})
 	}
 	return clear, passed
 }
 
 // protect encrypts in place; pkt has room for overhead octets more.
 func (c *context) protect(pkt []byte, h header) ([]byte, Cause) {
-	known, room := c.known(h.ssrc)
-	if !known && !room {
+	i := c.find(h.ssrc)
+	if i < 0 {
 		return nil, ManySources
 	}
-	if !known {
-		c.sources = append(c.sources, h.ssrc)
+	if i == len(c.streams) {
+		c.streams = append(c.streams, stream{ssrc: h.ssrc, alias: h.ssrc})
 	}
 	var sealed []byte
 	var err error
 	if h.rtcp {
+		binary.BigEndian.PutUint32(pkt[4:], c.streams[i].alias)
 		sealed, err = c.srtp.EncryptRTCP(pkt, pkt, nil)
 	} else {
+		if !c.advance(&c.streams[i], h.seq) {
+			return nil, ManySources
+		}
+		binary.BigEndian.PutUint32(pkt[8:], c.streams[i].alias)
 		sealed, err = c.srtp.EncryptRTP(pkt, pkt, &c.header)
 	}
 	if err != nil {
 		return nil, SendFailed // the key is used up (RFC 3711 §9.2)
 	}
 	return sealed, passed
+}
+
+// advance notes the next packet of a stream. One that begins again further
+// back, as announcement machines do under the SSRC they always have, would
+// take up packet indices that were used: the receiver refuses those as replayed,
+// and the key stream must not be used twice (RFC 3711 §9.1). It goes on under a
+// new SSRC, while there is one.
+func (c *context) advance(s *stream, seq uint16) bool {
+	ahead := int16(seq - s.max)
+	if s.began && -maxMisorder < ahead && ahead <= 0 {
+		return true // late, or twice
+	}
+	if s.began && ahead < 0 {
+		if c.full() {
+			return false
+		}
+		s.alias = mrand.Uint32()
+		c.renamed++
+	}
+	s.max, s.began = seq, true
+	return true
 }
 
 func causeOf(err error) Cause {
