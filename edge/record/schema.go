@@ -34,6 +34,9 @@ var steps = []string{
 		body        BLOB NOT NULL -- the call as JSON
 	);
 	CREATE INDEX calls_began ON calls(began);
+	CREATE INDEX calls_caller ON calls(caller, began);
+	CREATE INDEX calls_callee ON calls(callee, began);
+	CREATE INDEX calls_failed ON calls(began) WHERE failed = 1;
 	CREATE INDEX calls_open ON calls(run) WHERE stage < 2;`,
 }
 

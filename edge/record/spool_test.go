@@ -219,6 +219,7 @@ func TestCallsLeftOpenAreClosedAtTheNextStart(t *testing.T) {
 	durable(t, s.End, endedCall(sample(3), link.ByCaller, 487))
 	before := time.Now()
 	s.Close()
+	closed := time.Now()
 
 	var logged strings.Builder
 	again, err := Open(Config{Dir: dir, Node: "n1", Log: slog.New(slog.NewTextHandler(&logged, nil))})
@@ -230,8 +231,8 @@ func TestCallsLeftOpenAreClosedAtTheNextStart(t *testing.T) {
 	if c.Ended == nil || c.Cause.By != link.ByNodeLost || !c.Failed() {
 		t.Fatalf("the call is not closed: %+v", c)
 	}
-	if d := c.Ended.Sub(before); d < -time.Second || d > time.Second {
-		t.Errorf("ended %v from the last sign of life", d)
+	if c.Ended.Before(before.Truncate(time.Microsecond)) || c.Ended.After(closed) {
+		t.Errorf("ended %v, the last sign of life was between %v and %v", c.Ended, before, closed)
 	}
 	if c := get(t, again, late.ID); !c.Ended.Equal(*late.Answered) {
 		t.Errorf("ended %v, before the answer %v", c.Ended, late.Answered)
@@ -316,7 +317,7 @@ func TestOneCommitServesManyCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if c := s.Counters(); c.Written != calls || c.Commits > 20 {
+	if c := s.Counters(); c.Written != calls || c.Commits > calls/10 {
 		t.Errorf("%d entries took %d commits", c.Written, c.Commits)
 	}
 }
@@ -347,7 +348,7 @@ func TestAFullQueueRefusesNewCallsAndKeepsEnds(t *testing.T) {
 			t.Errorf("an end was refused: %v", err)
 		}
 	}
-	if n := refused.Load(); n < 10 || uint64(n) != s.Counters().Refused {
+	if n := refused.Load(); n == 0 || uint64(n) != s.Counters().Refused {
 		t.Errorf("%d of 20 refused, counted %d", n, s.Counters().Refused)
 	}
 }
@@ -361,7 +362,7 @@ func TestTheMemoryForEndsIsBounded(t *testing.T) {
 	for i := range 50 {
 		s.End(endedCall(sample(i), link.ByCaller, 487), nil)
 	}
-	if c := s.Counters(); c.Dropped < 30 || c.Waiting > backlogFactor {
+	if c := s.Counters(); c.Dropped == 0 || c.Waiting > backlogFactor {
 		t.Errorf("counters = %+v", c)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -31,6 +32,9 @@ type Client struct {
 // Dial makes a client of the node behind a unix socket. Nothing is connected
 // yet: a node that is not there shows as ErrNoNode at the first question.
 func Dial(socket string) *Client {
+	if abs, err := filepath.Abs(socket); err == nil {
+		socket = abs // in an error, "data/control.sock" does not say where
+	}
 	t := &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) },
 		DisableKeepAlives: true, // a local connection costs nothing, and none is left behind
