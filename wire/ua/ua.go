@@ -6,14 +6,14 @@
 // per To tag when the far side forks. Transactions, retransmission, CANCEL and
 // the ACK to failures live in wire/sip; when to send what is the call's affair.
 //
-// Start reading at ClientDialog and Dialog.NewRequest; Exchange guards that
-// one offer is open at a time.
+// Start reading at ClientDialog and Dialog.NewRequest.
 package ua
 
 import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tandemgw/tandem/wire/sip"
 )
@@ -210,6 +210,17 @@ func (d *Dialog) Refresh(m *sip.Message) {
 		d.Early = false
 	}
 	_ = d.retarget(m) // an unreadable Contact leaves the old target in force
+}
+
+// Glare is how long to wait after a 491 before the re-INVITE is tried again
+// (RFC 3261 14.1): 2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the
+// other, in steps of 10 ms. random gives a number in [0, n).
+func (d *Dialog) Glare(random func(n int) int) time.Duration {
+	const step = 10 * time.Millisecond
+	if d.Client {
+		return 2100*time.Millisecond + step*time.Duration(random(191))
+	}
+	return step * time.Duration(random(201))
 }
 
 // NextHop is where the next request goes: the first route, else the target.

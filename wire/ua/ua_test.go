@@ -340,21 +340,6 @@ func TestGlare_14_1(t *testing.T) {
 	}
 }
 
-func TestOneExchangeAtATime_14_2(t *testing.T) {
-	var e Exchange
-	if !e.Offer() || e.Offer() || e.Receive() != 491 || !e.Open() {
-		t.Error("while ours is open nothing else is")
-	}
-	e.Close()
-	if e.Receive() != 0 || e.Receive() != 500 || e.Offer() {
-		t.Error("while theirs is open nothing else is")
-	}
-	e.Close()
-	if e.Open() || !e.Offer() {
-		t.Error("a closed exchange leaves room")
-	}
-}
-
 func TestOptions_11(t *testing.T) {
 	o := Options{
 		URI: "sip:sip.example:5061;transport=tls", From: "<sip:r1.gw.example>", To: "<sip:sip.example>", Tag: "o1", CallID: "opt-1",
