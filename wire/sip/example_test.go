@@ -50,7 +50,7 @@ func ExampleParseError() {
 	fmt.Println(e)
 	fmt.Println(e.Status, e.Reason())
 	// Output:
-	// sip: CSeq: sequence number above 2147483647 at byte 134 (400)
+	// sip: CSeq: sequence number above 2147483647 at byte 130 (400)
 	// 400 Bad CSeq: sequence number above 2147483647
 }
 

@@ -71,11 +71,10 @@ func TestURIsThatAreRefused(t *testing.T) {
 }
 
 func TestAURIsHeadersAreUnescapedOnlyWhenAskedFor(t *testing.T) {
-	u, err := ParseURI("sip:a@h?Replaces=1%40b%3Bto-tag%3D2&subj%65ct=x%2")
-	if err == nil {
+	if _, err := ParseURI("sip:a@h?subj%65ct=x%2"); err == nil {
 		t.Error("an escape cut off went through")
 	}
-	u, err = ParseURI("sip:a@h?Replaces=1%40b%3Bto-tag%3D2&subj%65ct=x%252")
+	u, err := ParseURI("sip:a@h?Replaces=1%40b%3Bto-tag%3D2&subj%65ct=x%252")
 	if err != nil {
 		t.Fatal(err)
 	}
