@@ -83,7 +83,9 @@ func benchRelay(b *testing.B, in, out string, rate int) {
 
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	tid := e.tier.(*epoll).loops[0].thread.Load()
+	relaying := e.tier.(*epoll).loops[0]
+	settles(b, "the loop runs", func() bool { return relaying.thread.Load() != 0 })
+	tid := relaying.thread.Load()
 	before, spent := e.Counters(), threadTime(b, tid)
 	var mem [2]runtime.MemStats
 	runtime.ReadMemStats(&mem[0])
