@@ -9,9 +9,10 @@ import (
 	"github.com/tandemgw/tandem/wire/sip"
 )
 
-// roundMax is how long a re-INVITE may go without a final response: well under
-// the minute in which a session timer or a user gives up.
-const roundMax = 32 * time.Second
+// roundMax is how long a re-INVITE may go without a final response when it has
+// had provisional ones: longer than the transaction waits when it has had none
+// (timer B, 32 s), and well under the minute in which a user gives up.
+const roundMax = 40 * time.Second
 
 // round is a re-INVITE under way: the offer of one leg, put to the other one.
 // The old session stands until both have agreed.
@@ -117,7 +118,7 @@ func (s *state) startRound(r *round) {
 	s.finishRequest(req, r.msg, l)
 	req.SetBody("application/sdp", r.offer.Bytes())
 	own := s.newRequest(reinviting, r.to)
-	own.stub, r.id = stub(req), own.id
+	own.stub, own.offer, r.id = stub(req), r.offer, own.id
 	s.round = r
 	s.do(send{r.id, r.to, req})
 	s.do(arm{roundTooLong, roundMax})
@@ -134,6 +135,8 @@ func (s *state) reinviteResponse(r *request, msg *sip.Message) {
 		s.acknowledge(r, msg)
 		if mine {
 			s.agreed(msg)
+		} else {
+			s.agreedLate(r, msg)
 		}
 	default:
 		s.forget(r)
@@ -188,6 +191,19 @@ func (s *state) agreed(msg *sip.Message) {
 	s.passOn(r, desc)
 }
 
+// agreedLate is a 2xx that crossed our CANCEL: the leg has changed alone, and
+// is brought back to what the other one last agreed to.
+func (s *state) agreedLate(r *request, msg *sip.Message) {
+	l := &s.legs[r.leg]
+	desc, no := describe(msg)
+	if s.phase != talking || no != nil || desc == nil {
+		return
+	}
+	l.end.Sent, l.end.Received = r.offer, desc
+	s.stale[r.leg] = true
+	s.renewStale()
+}
+
 // passOn answers who asked for the round.
 func (s *state) passOn(r *round, accepted *sdp.Session) {
 	asker := r.to.Other()
@@ -202,7 +218,8 @@ func (s *state) passOn(r *round, accepted *sdp.Session) {
 	offer, _ := describe(r.msg) // it was read before
 	if err := s.answerTo(&s.legs[asker], offer, accepted); err != nil {
 		s.refuse(asker, r.tx, r.msg, &refusal{status: 488, text: err.Error()})
-		s.undo(r.to)
+		s.stale[r.to] = true // it has changed alone
+		s.renewStale()
 		return
 	}
 	if err := s.bridge(); err != nil {
@@ -210,12 +227,6 @@ func (s *state) passOn(r *round, accepted *sdp.Session) {
 		return
 	}
 	s.acceptRound(asker, r.tx, r.msg, nil)
-}
-
-// undo makes a leg go back to what the other one last agreed to.
-func (s *state) undo(side relay.Side) {
-	s.stale[side] = true
-	s.renewStale()
 }
 
 // disagreed is a final response other than 2xx: the old session stands
@@ -246,11 +257,14 @@ func (s *state) disagreed(msg *sip.Message) {
 	s.renewStale()
 }
 
-// roundFailed: there is no answer, so there is no far side.
+// roundFailed: there is no answer, not even to a CANCEL, so there is no far
+// side.
 func (s *state) roundFailed(r *request, err error) {
 	if s.round != nil && s.round.id == r.id {
 		s.lost(nil, err)
+		return
 	}
+	s.finish(gatewayCause(0, 41, "the "+r.leg.String()+" does not answer a re-INVITE: "+err.Error()))
 }
 
 // lost ends a call whose far side does not know the dialog any more, or is
@@ -271,7 +285,7 @@ func (s *state) lost(msg *sip.Message, err error) {
 }
 
 // roundTooLong gives up a re-INVITE that has had only provisional responses.
-// Its sender is told; should a 2xx still come, the leg is brought back.
+// Its sender is told.
 func (s *state) roundTooLong() {
 	if s.round == nil {
 		return
@@ -281,7 +295,6 @@ func (s *state) roundTooLong() {
 	if r.tx != 0 {
 		s.refuse(r.to.Other(), r.tx, r.msg, &refusal{status: 500, text: "the other side did not answer in time"})
 	}
-	s.stale[r.to] = true
 }
 
 // closeRound forgets the round.
@@ -297,8 +310,6 @@ func (s *state) roundCancelled() {
 	r := s.closeRound()
 	s.refuse(r.to.Other(), r.tx, r.msg, &refusal{status: 487})
 	s.do(cancel{r.id, ""})
-	// Should the 2xx have crossed the CANCEL, the leg has changed alone.
-	s.stale[r.to] = true
 }
 
 // renewStale tells a leg of a change it has missed, when nothing is under way.

@@ -98,6 +98,7 @@ type request struct {
 	ack     *sip.Message // of its 2xx, for each repetition of it
 	attempt *attempt     // inviting
 	stub    *sip.Message // reinviting: what its ACK needs
+	offer   *sdp.Session // reinviting
 }
 
 type requestKind uint8

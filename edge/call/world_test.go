@@ -1,6 +1,7 @@
 package call
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,7 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/tandemgw/tandem/edge/peer"
@@ -63,7 +65,7 @@ type world struct {
 	core, core2, teams, teams2 *far
 
 	mu     sync.Mutex
-	ladder []string // mu
+	ladder []rung // mu
 }
 
 // ledger keeps records in memory.
@@ -203,6 +205,7 @@ func newWorld(t *testing.T, change func(*world)) *world {
 	w.set.Start(w.stack)
 	w.peers.Start(w.stack)
 	synctest.Wait() // OPTIONS have been answered
+	w.start = time.Now()
 	return w
 }
 
@@ -273,21 +276,51 @@ func (w *world) tap(tap sip.Tap) {
 	if r := tap.Msg.Get("Reason"); r != "" {
 		what += " [" + r + "]"
 	}
-	arrow := "->"
-	if tap.In {
-		arrow = "<-"
-	}
-	side := "    "
-	line := fmt.Sprintf("%8.3f  %s %s %s", time.Since(w.start).Seconds(), side, "", "")
-	if strings.HasPrefix(name, "core") {
-		back := map[string]string{"->": "<-", "<-": "->"}[arrow]
-		line = fmt.Sprintf("%8.3f  %-6s %s gw              %s", time.Since(w.start).Seconds(), name, back, what)
+	at := time.Since(w.start)
+	step := rung{at: at, core: strings.HasPrefix(name, "core")}
+	if step.core {
+		step.text = fmt.Sprintf("%9.3f  %-6s %s gw           %s", at.Seconds(), name, arrow(tap.In), what)
 	} else {
-		line = fmt.Sprintf("%8.3f            gw %s %-6s %s", time.Since(w.start).Seconds(), arrow, name, what)
+		step.text = fmt.Sprintf("%9.3f            gw %s %-6s %s", at.Seconds(), arrow(!tap.In), name, what)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ladder = append(w.ladder, line)
+	w.ladder = append(w.ladder, step)
+}
+
+func arrow(right bool) string {
+	if right {
+		return "->"
+	}
+	return "<-"
+}
+
+// rung is one message of the ladder.
+type rung struct {
+	at   time.Duration
+	core bool
+	text string
+}
+
+// drawn is the ladder. What happens at one moment on the two sides happens in
+// no order: the core's side is written first.
+func (w *world) drawn() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	slices.SortStableFunc(w.ladder, func(a, b rung) int {
+		if c := cmp.Compare(a.at, b.at); c != 0 || a.core == b.core {
+			return c
+		}
+		if a.core {
+			return -1
+		}
+		return 1
+	})
+	var out strings.Builder
+	for _, r := range w.ladder {
+		out.WriteString(r.text + "\n")
+	}
+	return out.String()
 }
 
 func (w *world) isProbe(m *sip.Message) bool {
@@ -320,9 +353,7 @@ func describeShort(m *sip.Message) string {
 func (w *world) golden(name string) {
 	w.t.Helper()
 	synctest.Wait()
-	w.mu.Lock()
-	got := strings.Join(w.ladder, "\n") + "\n"
-	w.mu.Unlock()
+	got := w.drawn()
 	path := filepath.Join("testdata", "ladders", name+".txt")
 	if *update {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -337,7 +368,7 @@ func (w *world) golden(name string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
+	if diff := gocmp.Diff(string(want), got); diff != "" {
 		w.t.Errorf("ladder differs from %s (-want +got):\n%s", path, diff)
 	}
 }
@@ -413,6 +444,7 @@ func (f *far) expect(what string) *sip.Message {
 	f.w.t.Helper()
 	select {
 	case m := <-f.in:
+		synctest.Wait() // the ladder has it too
 		got := m.Method
 		if !m.IsRequest() {
 			got = strconv.Itoa(m.Status)
