@@ -286,32 +286,26 @@ func (w *world) failover(ctx context.Context, s *show, f *Failover) error {
 
 // recover places calls both ways until one of each is answered, and tells how
 // long after the kill both had been.
-func (w *world) recover(ctx context.Context, killed time.Time, f *Failover) []CallReport {
+func (w *world) recover(ctx context.Context, killed time.Time, f *Failover) []Try {
 	var (
 		mu    sync.Mutex // both directions add to the same list
-		tries []CallReport
-		last  time.Time
-		won   int
+		tries []Try
 		both  sync.WaitGroup
 	)
-	for _, teams := range []bool{true, false} {
+	for _, from := range []string{"Teams", "core"} {
 		both.Go(func() {
 			for time.Since(killed) < 4*w.options && ctx.Err() == nil {
 				// As a caller would: to the region that was killed first.
-				r := CallReport{Name: "after the kill", Region: w.r1.name}
-				_, err := w.dial(ctx, trial{region: w.r1, teams: teams, voice: 8, length: time.Second}, &r)
-				answered := time.Now()
-				if r.OK = err == nil; !r.OK {
-					r.Problem = err.Error()
+				r := CallReport{}
+				_, err := w.dial(ctx, trial{region: w.r1, teams: from == "Teams", voice: 8, length: time.Second}, &r)
+				try := Try{From: from, OK: err == nil, AfterMS: ms(time.Since(killed))}
+				if err != nil {
+					try.Problem = err.Error()
 				}
 				mu.Lock()
-				tries = append(tries, r)
-				if r.OK {
-					won++
-					last = answered
-				}
+				tries = append(tries, try)
 				mu.Unlock()
-				if r.OK {
+				if try.OK {
 					<-r.call.Done()
 					return
 				}
@@ -319,8 +313,14 @@ func (w *world) recover(ctx context.Context, killed time.Time, f *Failover) []Ca
 		})
 	}
 	both.Wait()
-	if won == 2 {
-		f.RecoveredMS = ms(last.Sub(killed))
+	won := map[string]float64{}
+	for _, t := range tries {
+		if t.OK {
+			won[t.From] = t.AfterMS
+		}
+	}
+	if len(won) == 2 {
+		f.RecoveredMS = max(won["Teams"], won["core"])
 	}
 	return tries
 }

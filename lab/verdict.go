@@ -52,14 +52,22 @@ type EarReport struct {
 
 // Failover is what happened when a region was killed.
 type Failover struct {
-	Killed       string       `json:"killed"`
-	CallsCut     int          `json:"callsCut"` // calls in progress through it
-	Tries        []CallReport `json:"tries"`    // calls placed right after, until they succeeded
-	RecoveredMS  float64      `json:"recoveredMs"`
-	LimitMS      float64      `json:"limitMs"` // the interval of OPTIONS
-	RestartedMS  float64      `json:"restartedMs"`
-	OrphanClosed int          `json:"orphansClosed"` // records of cut calls, closed as "node lost"
-	BackInUse    CallReport   `json:"backInUse"`     // a call through the restarted region
+	Killed       string     `json:"killed"`
+	CallsCut     int        `json:"callsCut"`    // calls in progress through it
+	Tries        []Try      `json:"tries"`       // calls placed right after, until one each way succeeded
+	RecoveredMS  float64    `json:"recoveredMs"` // from the kill until both ways had
+	LimitMS      float64    `json:"limitMs"`     // the interval of OPTIONS
+	RestartedMS  float64    `json:"restartedMs"`
+	OrphanClosed int        `json:"orphansClosed"` // records of cut calls, closed as "node lost"
+	BackInUse    CallReport `json:"backInUse"`     // a call through the restarted region
+}
+
+// Try is one call placed after a region was killed.
+type Try struct {
+	From    string  `json:"from"` // "Teams" or "core"
+	OK      bool    `json:"ok"`
+	AfterMS float64 `json:"afterMs"` // from the kill to its answer or failure
+	Problem string  `json:"problem,omitempty"`
 }
 
 // What an ear must hear for a call to be good. G.711 alone leaves some 38 dB

@@ -52,6 +52,11 @@ const (
 	firstMedia, lastMedia   = 20000, 20999
 )
 
+// coreResponse is how long the core waits for any answer to an INVITE before
+// it redials through the next peer; on a network of milliseconds a second is
+// silence.
+const coreResponse = time.Second
+
 // region is one service region with its node and its names.
 type region struct {
 	name      string // "r1", as the gateway's service location
@@ -204,7 +209,7 @@ func (w *world) startCore(ctx context.Context) error {
 		},
 		Regions: []string{w.r1.coreName, w.r2.coreName},
 		Media:   w.addr(hostCoreMedia), Ports: [2]uint16{firstMedia, lastMedia},
-		Options: w.options, Log: w.log,
+		Options: w.options, Response: coreResponse, Log: w.log,
 	})
 	if err != nil {
 		return fmt.Errorf("start the operator's core: %w", err)
