@@ -3,10 +3,12 @@ package app
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,7 +66,7 @@ type ListenerConfig struct {
 	Side        snapshot.Side      `yaml:"side"`
 	Transport   string             `yaml:"transport"` // "tls", "tcp", "udp"
 	Bind        netip.AddrPort     `yaml:"bind"`
-	Advertise   string             `yaml:"advertise"`   // host[:port] in Via and Contact; empty: bind
+	Advertise   string             `yaml:"advertise"`   // host[:port] in Via and Contact; empty: sip.domain towards the cloud, else bind
 	Certificate *CertificateConfig `yaml:"certificate"` // TLS only
 }
 
@@ -121,6 +123,7 @@ func Check(path string) (*Config, Problems) {
 	}
 	k.read(data, c)
 	c.locate(filepath.Dir(path))
+	c.advertise()
 	k.all()
 	problems := k.problems.in(path)
 	c.Warnings = problems.warnings()
@@ -149,6 +152,16 @@ func (c *Config) locate(dir string) {
 	for _, f := range files {
 		if *f != "" && !filepath.IsAbs(*f) {
 			*f = filepath.Join(dir, *f)
+		}
+	}
+}
+
+// advertise gives cloud listeners the name of the node, for the cloud refuses
+// an address in Contact.
+func (c *Config) advertise() {
+	for i := range c.SIP.Listeners {
+		if l := &c.SIP.Listeners[i]; l.Side == snapshot.Cloud && l.Advertise == "" && c.SIP.Domain != "" {
+			l.Advertise = net.JoinHostPort(c.SIP.Domain, strconv.Itoa(int(l.Bind.Port())))
 		}
 	}
 }

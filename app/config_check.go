@@ -176,10 +176,15 @@ func (k *configCheck) bind(path string, l ListenerConfig) {
 		}
 		return
 	}
-	if host, ok := advertised(l.Advertise); !ok {
+	host, ok := advertised(l.Advertise)
+	switch {
+	case !k.has(path + ".advertise"): // made of sip.domain, and judged there
+	case !ok:
 		k.bad(path+".advertise", "%q: write a host name or an IP address, and a port where it differs from bind", l.Advertise)
-	} else if l.Side == snapshot.Cloud && !hostName.MatchString(host) {
+	case l.Side == snapshot.Cloud && !hostName.MatchString(host):
 		k.bad(path+".advertise", "%q: write a host name; the cloud refuses an address in Contact", l.Advertise)
+	case l.Side == snapshot.Cloud && host != k.SIP.Domain && k.SIP.Domain != "":
+		k.unwise(path+".advertise", "the cloud will know this listener as %s, and the node as sip.domain %s: write the same name", host, k.SIP.Domain)
 	}
 }
 
@@ -402,12 +407,23 @@ func (k *configCheck) groupSources() {
 	for i, g := range k.Gateway.Properties.PeerGroups {
 		path := fmt.Sprintf("gateway.properties.peerGroups[%d]", i)
 		for j, p := range g.Peers {
+			if !k.routed(g.PeerGroupName, p.PeerName) {
+				k.unwise(fmt.Sprintf("%s.peers[%d].peerName", path, j), "%s may call but is never called: add it to callPolicy.peerGroupRoutings if that is not meant", p.PeerName)
+			}
 			k.sources(fmt.Sprintf("%s.peers[%d]", path, j), p.AllowedSignalingSourceAddressPrefixes, p.AllowedMediaSourceAddressPrefixes)
 		}
 		if g.MediaProtocol == "SRTP" && g.SignalingProtocol != "TLS" && g.SignalingProtocol != "" {
 			k.unwise(path+".mediaProtocol", "over %s the keys of SRTP can be read by whoever can read the signalling: use TLS", g.SignalingProtocol)
 		}
 	}
+}
+
+// routed tells whether a peer has a priority from anywhere.
+func (k *configCheck) routed(group, peer string) bool {
+	policy := k.Gateway.Properties.CallPolicy
+	return policy == nil || slices.ContainsFunc(policy.PeerGroupRoutings, func(r gateway.PeerGroupRouting) bool {
+		return r.PeerGroupName == group && slices.ContainsFunc(r.Routings, func(x gateway.Routing) bool { return x.PeerName == peer })
+	})
 }
 
 // sources: the resource API lets these lists be empty, and then nothing of

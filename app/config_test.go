@@ -272,6 +272,7 @@ func TestWarningsDoNotStopANode(t *testing.T) {
 		{"chain: good.pem, key: good.key", "chain: exposed.pem, key: exposed.key", "sip.listeners[1].certificate.key", "chmod 600"},
 		{"chain: good.pem, key: good.key", "chain: ending.pem, key: ending.key", "sip.listeners[1].certificate.chain", "renew it soon"},
 		{"chain: good.pem, key: good.key", "chain: orphan.pem, key: orphan.key", "sip.listeners[1].certificate.chain", "append the intermediates"},
+		{`advertise: "1r1.lab.example:5063"`, `advertise: "r1.lab.example:5063"`, "sip.listeners[0].advertise", "write the same name"},
 		{"metrics: 127.0.0.1:9464", "metrics: 0.0.0.0:9464", "node.metrics", "asks for no password"},
 		{"bind: 127.0.1.2:5061", "bind: 127.0.1.2:0", "sip.listeners[1].bind", "no far side can know"},
 		{"ports: 20000-24999", "ports: 20000-20009", "media.interfaces[0].ports", "carry 5 calls"},
@@ -329,6 +330,35 @@ gateway:
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestCloudListenersAdvertiseTheNameOfTheNode(t *testing.T) {
+	dir := room(t)
+	text := strings.Replace(good, `bind: "127.0.1.1:5063", advertise: "1r1.lab.example:5063"`, `bind: "0.0.0.0:5063"`, 1)
+	c, err := LoadConfig(write(t, dir, "tandem.yaml", text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.SIP.Listeners[0].Advertise; got != "1r1.lab.example:5063" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestSRVRecordsNeedNames(t *testing.T) {
+	dir := room(t)
+	text := strings.Replace(good, "operator:\n", "operator:\n  srv: true\n  port: 5061\n", 1)
+	text = strings.Replace(text, "operatorAddresses: [127.0.3.1]", "operatorAddresses: [core.lab.example]", 1)
+	path := write(t, dir, "tandem.yaml", text)
+	if _, err := LoadConfig(path); err == nil || err.Error() != path+":26:9: operator.port: SRV records tell the port: remove port or srv" {
+		t.Errorf("got %v", err)
+	}
+	c, err := LoadConfig(write(t, dir, "tandem.yaml", strings.Replace(text, "  port: 5061\n", "", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := c.Snapshot(1); err != nil || s.Groups[0].Peers[0].Port != 0 {
+		t.Errorf("got %+v, %v", s, err)
 	}
 }
 
@@ -478,7 +508,9 @@ func TestCheckKnowsPeerGroups(t *testing.T) {
       - peerGroupName: fixed
         signalingProtocol: UDP
         mediaProtocol: SRTP
-        peers: [{peerName: a, peerType: IP, ipsAndPorts: [{ipAddress: 127.0.3.1, port: 5060}]}]
+        peers:
+          - {peerName: a, peerType: IP, ipsAndPorts: [{ipAddress: 127.0.3.1, port: 5060}]}
+          - {peerName: b, peerType: IP, ipsAndPorts: [{ipAddress: 127.0.3.2, port: 5060}]}
     callPolicy:
       defaultMappings: {serviceToPeerGroup: [{service: OperatorConnect, defaultPeerGroup: fixd}]}
       peerGroupRoutings: [{peerGroupName: fixed, routings: [{peerName: a, serviceLocation: westeurope, priority: 0}]}]
@@ -487,6 +519,7 @@ func TestCheckKnowsPeerGroups(t *testing.T) {
 	_, problems := Check(write(t, dir, "tandem.yaml", text))
 	for _, want := range []string{
 		"operator.transport: the peer groups of the gateway say this themselves",
+		"warning: gateway.properties.peerGroups[0].peers[1].peerName: b may call but is never called",
 		"operator.srv: the peer groups of the gateway say this themselves",
 		"defaultPeerGroup: \"fixd\" is not a peer group: did you mean fixed?",
 		"peerGroups[0].peers[0].allowedSignalingSourceAddressPrefixes: missing: nobody could call",
