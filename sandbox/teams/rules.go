@@ -78,6 +78,9 @@ func (s *System) named(req *sip.Message, cert *x509.Certificate) []broken {
 	default:
 		return nil
 	}
+	if strings.Contains(req.Get("Contact"), ":@") {
+		return []broken{{"contact-user", "an @ in Contact with no user before it", &phone.Refusal{Status: 400}}}
+	}
 	who, err := sbc(req)
 	if err != nil {
 		return []broken{{"contact-missing", err.Error(), &phone.Refusal{Status: 403, Reason: quoted(63, err.Error())}}}
@@ -93,9 +96,6 @@ func (s *System) named(req *sip.Message, cert *x509.Certificate) []broken {
 	if who.Scheme != "sip" {
 		all = append(all, broken{"sips", "scheme " + who.Scheme + " in Contact", wrong})
 	}
-	if contact, err := req.Contact(); err == nil && contact.URI.User == "" && strings.Contains(contact.Raw, "@") {
-		all = append(all, broken{"contact-user", "an @ in Contact with no user before it", &phone.Refusal{Status: 400}})
-	}
 	if s.tenant(who.Host) == "" && s.trunks[who.Host] == nil {
 		all = append(all, broken{"tenant", "no tenant has registered " + who.Host, wrong})
 	}
@@ -109,7 +109,7 @@ func sbc(req *sip.Message) (sip.URI, error) {
 	}
 	contact, err := req.Contact()
 	if err != nil || contact.URI.Host == "" {
-		return sip.URI{}, errors.New("Contact and Record-Route are both missing")
+		return sip.URI{}, errors.New("no Contact and no Record-Route")
 	}
 	contact.URI.Host = strings.ToLower(contact.URI.Host)
 	return contact.URI, nil
