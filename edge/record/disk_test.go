@@ -102,6 +102,11 @@ func TestAFullDatabaseRefusesWithoutRoot(t *testing.T) {
 	if c := s.Counters(); !c.Degraded || c.Waiting != 1 {
 		t.Errorf("counters = %+v", c)
 	}
+	refusal = nil
+	s.Begin(sample(3), func(err error) { refusal = err })
+	if fault.Of(refusal) != fault.Unavailable {
+		t.Errorf("a new call is not refused at once: %v", refusal)
+	}
 	s.conn.ExecContext(t.Context(), "PRAGMA max_page_count = 1000000")
 	s.flush(false)
 	if c := s.Counters(); c.Degraded || c.Waiting != 0 {

@@ -240,6 +240,9 @@ func TestCallsLeftOpenAreClosedAtTheNextStart(t *testing.T) {
 	if c := get(t, again, sample(3).ID); c.Cause.By != link.ByCaller {
 		t.Errorf("a finished call was touched: %+v", c.Cause)
 	}
+	if failed, err := again.List(t.Context(), link.Filter{Failed: true}); len(failed) != 2 || err != nil {
+		t.Errorf("%d lost calls are among the failed ones, %v", len(failed), err)
+	}
 	if !strings.Contains(logged.String(), "count=2") {
 		t.Errorf("the number is not logged: %s", logged.String())
 	}
@@ -457,6 +460,10 @@ func (s *Spool) stopWriter() {
 	s.mu.Unlock()
 	close(s.quit)
 	<-s.ended
+	select {
+	case <-s.wake:
+	default:
+	}
 }
 
 func TestAFileOfANewerTandemIsLeftAlone(t *testing.T) {
@@ -472,6 +479,21 @@ func TestAFileOfANewerTandemIsLeftAlone(t *testing.T) {
 	if fault.Of(err) != fault.Conflict || !strings.Contains(err.Error(), "newer tandem") {
 		t.Errorf("error = %v", err)
 	}
+}
+
+// A power cut cannot be played here; that SQLite waits for the disk can be seen.
+func TestACommitWaitsForTheDisk(t *testing.T) {
+	s := openAt(t, t.TempDir())
+	s.stopWriter()
+	var mode string
+	var sync int
+	if err := s.conn.QueryRowContext(t.Context(), "PRAGMA journal_mode").Scan(&mode); err != nil || mode != "wal" {
+		t.Error(mode, err)
+	}
+	if err := s.conn.QueryRowContext(t.Context(), "PRAGMA synchronous").Scan(&sync); err != nil || sync < 2 {
+		t.Errorf("synchronous = %d, %v; want 2 (FULL)", sync, err)
+	}
+	s.closeFiles()
 }
 
 func TestTheFileIsForItsOwnerOnly(t *testing.T) {
