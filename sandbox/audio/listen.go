@@ -188,7 +188,8 @@ func align(sent, heard []int16) int {
 	}
 	transform(product)
 	best, lag := 0.0, 0
-	for l := -maxLag; l <= maxLag; l++ {
+	// Beyond these lags the signals do not meet, and the circle wraps around.
+	for l := max(-maxLag, 1-len(sent)); l <= min(maxLag, len(heard)-1); l++ {
 		if v := real(product[(l+n)%n]); v > best {
 			best, lag = v, l
 		}

@@ -82,7 +82,11 @@ func Start(_ context.Context, cfg Config) (*Core, error) {
 	c := &Core{cfg: cfg, peers: map[peerKey]*PeerState{}}
 	var listeners []sip.Listener
 	for _, s := range cfg.Sites {
-		listeners = append(listeners, sip.Listener{Name: s.Name, Side: "gateway", Transport: s.Transport, Bind: s.Bind, Certificate: cfg.Certificate})
+		l := sip.Listener{Name: s.Name, Side: "gateway", Transport: s.Transport, Bind: s.Bind, Certificate: cfg.Certificate}
+		if s.Transport == sip.TLS {
+			l.Advertise = s.Name + "." + cfg.Domain // what the certificate is for
+		}
+		listeners = append(listeners, l)
 	}
 	c.Exchange = phone.New(phone.Config{
 		Name: "core", Gates: listeners, DNS: cfg.DNS.Addr(), Media: cfg.Media, Ports: cfg.Ports, Log: cfg.Log,

@@ -258,6 +258,9 @@ func (x *Exchange) Violate(rule, callID, format string, a ...any) {
 // handle gives a request to whom it is for.
 func (x *Exchange) handle(g *Gate, tx *sip.ServerTx) {
 	req := tx.Request()
+	if req == nil {
+		return // it ended while we were slow
+	}
 	if r := x.cfg.Manner.Judge(g, req, tx.Source()); r != nil {
 		if r.Status != 0 {
 			x.refuse(g, tx, *r)
