@@ -306,6 +306,8 @@ func (s *Stack) check(to Target) (*listener, error) {
 		return nil, fmt.Errorf("target %v names no remote", to.Addr)
 	case !to.Addr.IsValid() || to.Addr.Port() == 0:
 		return nil, fmt.Errorf("target of %s has no address", to.Remote.Name)
+	case to.Addr.Addr().Unmap().Is4() != l.local.Addr().Is4() && !l.local.Addr().IsUnspecified():
+		return nil, fmt.Errorf("target %v of %s is of another address family than listener %q at %v", to.Addr, to.Remote.Name, to.Listener, l.local)
 	}
 	return l, nil
 }

@@ -27,6 +27,8 @@ var (
 	errSlowReader  = errors.New("peer does not read: more is waiting for it than the queue holds")
 	errSlowSender  = errors.New("peer did not finish a message in time")
 	errIdle        = errors.New("connection was idle")
+	errSilent      = errors.New("connection is dead: nothing came on it for as long as a request waited")
+	errRetired     = errors.New("connection is replaced by a new one")
 	errPeerClosed  = errors.New("peer closed the connection")
 	errPerSource   = errors.New("too many connections from this address")
 	errHandshakes  = errors.New("too many TLS handshakes under way")
@@ -56,7 +58,7 @@ type stream struct {
 	kick    chan struct{} // wakes the writer
 	done    chan struct{} // closed with closed
 
-	wrote atomic.Int64 // Stack.now of the last write
+	wrote, heard atomic.Int64 // Stack.now of the last write and read
 }
 
 type connKey struct {
@@ -316,6 +318,45 @@ func (c *stream) end() {
 	c.s.clients.each(func(tx *ClientTx) { tx.flowLost(c, err) })
 }
 
+// suspect closes a connection on which a request has had no answer, if
+// nothing at all came since it was sent: a firewall that lost its state keeps
+// both ends waiting, and the next request shall not join them.
+func (c *stream) suspect(since time.Duration) {
+	if time.Duration(c.heard.Load()) < since {
+		c.close(&TransportError{"read", c.addr, c.remote.Name, errSilent}, true)
+	}
+}
+
+// retireAfter is how long a connection lives on when it is replaced: for what
+// is under way on it.
+const retireAfter = 32 * time.Second
+
+// Reconnect replaces all connections of a listener: new requests take fresh
+// ones at once, the old ones are closed half a minute later, politely. Peers
+// go on seeing a certificate that was renewed until its connections are gone.
+func (s *Stack) Reconnect(listener string) {
+	for _, c := range s.conns.retire(s.listeners[listener]) {
+		time.AfterFunc(retireAfter, func() {
+			c.close(&TransportError{"read", c.addr, c.remote.Name, errRetired}, false)
+		})
+	}
+}
+
+// retire takes the connections of l out of the pool and gives them, with those
+// that peers have opened.
+func (t *connTable) retire(l *listener) []*stream {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var old []*stream
+	for c := range t.all {
+		if c.l == l {
+			old = append(old, c)
+			delete(t.pool, c.key)
+		}
+	}
+	return old
+}
+
 func (c *stream) alive() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -333,8 +374,9 @@ func (c *stream) send(b []byte) error {
 	case len(c.queue)+len(b) > c.s.cfg.Conns.Queue:
 		c.mu.Unlock()
 		c.s.count.drop(dropSlowReader)
-		c.close(errSlowReader, true)
-		return errSlowReader
+		err := &TransportError{"write", c.addr, c.remote.Name, errSlowReader}
+		c.close(err, true)
+		return err
 	}
 	c.queue = append(c.queue, b...)
 	c.mu.Unlock()
@@ -428,6 +470,9 @@ func (p *pacer) Read(b []byte) (int, error) {
 			return 0, net.ErrClosed
 		}
 		n, err := p.c.conn.Read(b)
+		if n > 0 {
+			p.c.heard.Store(int64(p.c.s.now()))
+		}
 		if p.until.IsZero() && !isKeepAlive(b[:n]) {
 			p.until = time.Now().Add(conns.Message)
 		}

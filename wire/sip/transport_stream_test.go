@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -392,6 +394,109 @@ func TestClosingTheStackEndsEveryTransactionAndConnection(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAConnectionThatIsDeadIsNotUsedForTheNextRequest(t *testing.T) {
+	inBubble(t, sip.TCP, nil, func(b *bubble) {
+		b.begin("OPTIONS")
+		b.answer("OPTIONS", 200)
+		b.want("0s > OPTIONS", "0s event 200 OPTIONS")
+		// A firewall forgets the connection: bytes vanish, nobody is told.
+		lost := b.accepted[0]
+		after(time.Second)
+		b.net.Set(ourAddr.Addr(), peerAddr.Addr(), memnet.Weather{Hole: true})
+		b.begin("OPTIONS")
+		after(33 * time.Second)
+		b.want("33s event error: no final response in time")
+		b.net.Set(ourAddr.Addr(), peerAddr.Addr(), memnet.Weather{})
+		lost.Close()
+		b.begin("INFO")
+		b.answer("INFO", 200)
+		b.want("34s > INFO", "34s event 200 INFO")
+	})
+}
+
+func TestAPeerThatOnlyIgnoresOneRequestKeepsItsConnection(t *testing.T) {
+	inBubble(t, sip.TCP, nil, func(b *bubble) {
+		b.begin("INFO")
+		after(10 * time.Second)
+		b.begin("OPTIONS")
+		b.answer("OPTIONS", 200)
+		after(time.Minute)
+		if n := b.stack.Counters().Connections; n != 1 || len(b.accepted) != 1 {
+			t.Errorf("%d connections, %d opened", n, len(b.accepted))
+		}
+	})
+}
+
+func TestReconnectReplacesConnectionsWithoutLosingWhatIsUnderWay(t *testing.T) {
+	inBubble(t, sip.TCP, nil, func(b *bubble) {
+		b.begin("INVITE")
+		b.want("0s > INVITE")
+		b.stack.Reconnect("core")
+		after(10 * time.Second)
+		b.say(string(sip.NewResponse(b.last("INVITE"), 180, "").Append(nil)))
+		b.begin("OPTIONS")
+		b.want("10s event 180 INVITE", "10s > OPTIONS")
+		b.answer("OPTIONS", 200)
+		if len(b.accepted) != 2 {
+			t.Errorf("%d connections opened, want a second one", len(b.accepted))
+		}
+		after(30 * time.Second)
+		if n := b.stack.Counters().Connections; n != 1 {
+			t.Errorf("%d connections are left, want the new one", n)
+		}
+		b.answer("INVITE", 486)
+	})
+}
+
+func TestATargetOfAnotherFamilyIsRefusedAtOnce(t *testing.T) {
+	inBubble(t, sip.UDP, nil, func(b *bubble) {
+		to := b.target()
+		to.Addr = netip.MustParseAddrPort("[2001:db8::1]:5060")
+		if _, err := b.stack.Request(ours("OPTIONS"), to, func(sip.Event) {}); err == nil {
+			t.Error("taken")
+		}
+	})
+}
+
+// lines counts log lines by their message.
+type lines struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (l *lines) Enabled(context.Context, slog.Level) bool { return true }
+func (l *lines) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l *lines) WithGroup(string) slog.Handler            { return l }
+
+func (l *lines) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.n[r.Message]++
+	return nil
+}
+
+func TestAPeerCannotFillTheLog(t *testing.T) {
+	log := &lines{n: map[string]int{}}
+	inBubble(t, sip.UDP, func(cfg *sip.StackConfig, b *bubble) {
+		echo(cfg, b)
+		cfg.Log = slog.New(log)
+	}, func(b *bubble) {
+		big := string(b.request("OPTIONS", "z9hG4bKbig", "X-Long", strings.Repeat("x", 11_000)).Append(nil))
+		for range 100 {
+			b.say("noise")
+			b.say(big)
+			after(time.Second)
+		}
+		const oversize = "messages of this peer exceed a size published by Microsoft; they are carried"
+		if log.n["malformed message"] != 2 || log.n[oversize] != 1 || len(log.n) != 2 {
+			t.Errorf("in 100 s: %v", log.n)
+		}
+		if m := b.last("OPTIONS"); m.Status != 200 {
+			t.Errorf("an oversize request is answered %d", m.Status)
+		}
+	})
 }
 
 func TestAClosingStackStillWritesWhatWaits(t *testing.T) {

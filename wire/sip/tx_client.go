@@ -21,6 +21,14 @@ func (tx *ClientTx) key() txKey   { return txKey{branch: tx.branch, method: tx.m
 func (tx *ClientTx) invite() bool { return tx.method == "INVITE" }
 func (tx *ClientTx) t() Timers    { return tx.flow.remote.Timers.withDefaults() }
 
+// patience is timer B or F.
+func (tx *ClientTx) patience() time.Duration {
+	if tx.invite() {
+		return tx.t().Invite
+	}
+	return tx.t().NonInvite
+}
+
 func (s *Stack) startClient(req *Message, branch string, f flow, h func(Event)) *ClientTx {
 	tx := &ClientTx{flow: f, branch: branch, method: internMethod(req.Method), req: req, h: h}
 	tx.s = s
@@ -35,10 +43,7 @@ func (s *Stack) startClient(req *Message, branch string, f flow, h func(Event)) 
 	}
 	raw := req.Append(nil)
 	now, t := s.now(), tx.t()
-	tx.deadline = now + t.NonInvite
-	if tx.invite() {
-		tx.deadline = now + t.Invite
-	}
+	tx.deadline = now + tx.patience()
 	if tx.flow.l.Transport == UDP {
 		tx.interval, tx.resend = t.T1, now+t.T1 // timers A, E
 		tx.raw = raw
@@ -200,6 +205,9 @@ func (tx *ClientTx) fire() {
 	case tx.expired(now):
 		if tx.state <= txProceeding {
 			tx.tell(Event{Err: ErrTimeout}) // timers B, F, and 64*T1 after CANCEL
+		}
+		if tx.state == txTrying && tx.flow.conn != nil {
+			tx.flow.conn.suspect(tx.deadline - tx.patience())
 		}
 		tx.terminate() // timers D, K, M
 	case tx.due(now):
