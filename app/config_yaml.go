@@ -32,11 +32,9 @@ type reader struct {
 
 type place struct{ line, column int }
 
-const (
-	deepest = 32
-	// maxAliased bounds what aliases of aliases can multiply a file to.
-	maxAliased = 10_000
-)
+// maxAliased bounds what aliases of aliases can multiply a file to. How deep
+// it nests is bounded by the types, none of which holds itself.
+const maxAliased = 10_000
 
 func newReader() *reader {
 	return &reader{places: map[string]place{}, broken: map[string]bool{}}
@@ -59,7 +57,7 @@ func (r *reader) read(data []byte, v any) {
 	} else if err != io.EOF {
 		r.syntax(err)
 	}
-	r.value("", doc.Content[0], reflect.ValueOf(v).Elem(), 0)
+	r.value("", doc.Content[0], reflect.ValueOf(v).Elem())
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
@@ -107,7 +105,7 @@ func parent(path string) string { return path[:max(0, strings.LastIndexAny(path,
 
 func (r *reader) has(path string) bool { _, ok := r.places[path]; return ok }
 
-func (r *reader) value(path string, n *yaml.Node, v reflect.Value, depth int) {
+func (r *reader) value(path string, n *yaml.Node, v reflect.Value) {
 	here := place{n.Line, n.Column}
 	if _, known := r.places[path]; !known {
 		r.places[path] = here
@@ -121,21 +119,22 @@ func (r *reader) value(path string, n *yaml.Node, v reflect.Value, depth int) {
 		r.aliased++
 	}
 	switch {
-	case depth > deepest || r.aliased > maxAliased:
-		r.complain(here, path, "nested too deeply")
+	case r.aliased == maxAliased+1: // said once
+		r.complain(here, path, "aliases multiply the file beyond reason: write out what is meant")
+	case r.aliased > maxAliased:
 	case n.ShortTag() == "!!null":
 		r.null(here, path, v)
 	case v.Kind() == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		r.value(path, n, v.Elem(), depth+1)
+		r.value(path, n, v.Elem())
 	case scalars[v.Type()].parse != nil:
 		r.scalar(path, n, v)
 	case v.Kind() == reflect.Struct:
-		r.mapping(path, n, v, depth)
+		r.mapping(path, n, v)
 	case v.Kind() == reflect.Map:
 		r.words(path, n, v)
 	case v.Kind() == reflect.Slice:
-		r.list(path, n, v, depth)
+		r.list(path, n, v)
 	default:
 		r.plain(path, n, v)
 	}
@@ -154,7 +153,7 @@ func (r *reader) null(here place, path string, v reflect.Value) {
 	}
 }
 
-func (r *reader) mapping(path string, n *yaml.Node, v reflect.Value, depth int) {
+func (r *reader) mapping(path string, n *yaml.Node, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
 		r.complain(place{n.Line, n.Column}, path, "is "+kindOf(n)+": write keys and values here")
 		return
@@ -181,7 +180,7 @@ func (r *reader) mapping(path string, n *yaml.Node, v reflect.Value, depth int) 
 		if n.Content[i+1].Kind != yaml.ScalarNode || n.Content[i+1].ShortTag() == "!!null" {
 			r.places[sub] = here
 		}
-		r.value(sub, n.Content[i+1], field, depth+1)
+		r.value(sub, n.Content[i+1], field)
 	}
 }
 
@@ -192,14 +191,14 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-func (r *reader) list(path string, n *yaml.Node, v reflect.Value, depth int) {
+func (r *reader) list(path string, n *yaml.Node, v reflect.Value) {
 	if n.Kind != yaml.SequenceNode {
 		r.complain(place{n.Line, n.Column}, path, "is "+kindOf(n)+": write a list, [a, b] or lines that begin with \"- \"")
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, x := range n.Content {
-		r.value(fmt.Sprintf("%s[%d]", path, i), x, v.Index(i), depth+1)
+		r.value(fmt.Sprintf("%s[%d]", path, i), x, v.Index(i))
 	}
 }
 
@@ -212,7 +211,7 @@ func (r *reader) words(path string, n *yaml.Node, v reflect.Value) {
 	v.Set(reflect.MakeMap(v.Type()))
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		word := reflect.New(v.Type().Elem()).Elem()
-		r.value(join(path, n.Content[i].Value), n.Content[i+1], word, deepest)
+		r.value(join(path, n.Content[i].Value), n.Content[i+1], word)
 		v.SetMapIndex(reflect.ValueOf(n.Content[i].Value), word)
 	}
 }
