@@ -38,8 +38,11 @@ func (s *state) reject(r *request, msg *sip.Message) {
 		s.forget(r) // no Contact, no dialog: it gives up after 64*T1
 		return
 	}
-	r.ack = d.NewAck(a.stub)
-	s.do(sendDirect{0, r.id, r.ack.Clone()})
+	first := d.NewAck(a.stub)
+	s.do(sendDirect{0, r.id, first.Clone()})
+	if r.ack == nil {
+		r.ack = first // the INVITE has its final response
+	}
 	if a.released == nil {
 		a.released = map[ua.ID]bool{}
 	}
@@ -62,6 +65,7 @@ func (s *state) answer(r *request, msg *sip.Message) {
 	s.do(arm{ringingTooLong, 0})
 	d, err := ua.ClientDialog(a.stub, msg)
 	if err != nil {
+		s.forget(r)
 		s.finish(gatewayCause(502, 127, a.peer+" answered without a usable Contact: "+err.Error()))
 		return
 	}

@@ -129,6 +129,9 @@ func (s *state) finish(c cause) {
 	s.phase = ending
 	at := s.now
 	s.record.Ended, s.record.Cause = &at, c.Cause
+	if s.record.Answered != nil {
+		s.record.Cause.Status = 0 // the caller got its 200
+	}
 	for _, t := range []timer{silence, ringingTooLong, roundTooLong, again, talkedEnough} {
 		s.do(arm{t, 0})
 	}

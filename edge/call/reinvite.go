@@ -169,12 +169,10 @@ func keepLastAck(all []*request, r *request) []*request {
 	return kept
 }
 
-// agreed has the other leg's answer.
+// agreed has the other leg's answer. The round stays open until its asker has
+// been answered, so that whatever ends the call meanwhile answers it too.
 func (s *state) agreed(msg *sip.Message) {
-	r := s.closeRound()
-	if s.phase != talking {
-		return
-	}
+	r := s.round
 	l := &s.legs[r.to]
 	desc, no := describe(msg)
 	if no != nil || desc == nil {
@@ -207,26 +205,25 @@ func (s *state) agreedLate(r *request, msg *sip.Message) {
 // passOn answers who asked for the round.
 func (s *state) passOn(r *round, accepted *sdp.Session) {
 	asker := r.to.Other()
-	if r.tx == 0 {
-		if err := s.bridge(); err != nil {
-			s.finish(gatewayCause(0, 88, err.Error()))
+	if r.tx != 0 {
+		offer, _ := describe(r.msg) // it was read before
+		if err := s.answerTo(&s.legs[asker], offer, accepted); err != nil {
+			s.closeRound()
+			s.refuse(asker, r.tx, r.msg, &refusal{status: 488, text: err.Error()})
+			s.stale[r.to] = true // it has changed alone
+			s.renewStale()
 			return
 		}
-		s.renewStale()
-		return
-	}
-	offer, _ := describe(r.msg) // it was read before
-	if err := s.answerTo(&s.legs[asker], offer, accepted); err != nil {
-		s.refuse(asker, r.tx, r.msg, &refusal{status: 488, text: err.Error()})
-		s.stale[r.to] = true // it has changed alone
-		s.renewStale()
-		return
 	}
 	if err := s.bridge(); err != nil {
 		s.finish(gatewayCause(0, 88, err.Error()))
 		return
 	}
-	s.acceptRound(asker, r.tx, r.msg, nil)
+	s.closeRound()
+	if r.tx != 0 {
+		s.acceptRound(asker, r.tx, r.msg, nil)
+	}
+	s.renewStale()
 }
 
 // disagreed is a final response other than 2xx: the old session stands
@@ -238,9 +235,6 @@ func (s *state) disagreed(msg *sip.Message) {
 		return
 	}
 	r := s.closeRound()
-	if s.phase != talking {
-		return
-	}
 	switch {
 	case r.tx != 0:
 		// 491 goes back as well: the two far sides are the ones that met, and

@@ -95,7 +95,7 @@ type request struct {
 	id      int
 	kind    requestKind
 	leg     relay.Side
-	ack     *sip.Message // of its 2xx, for each repetition of it
+	ack     *sip.Message // of its first 2xx, for each repetition of it; nil while there is none
 	attempt *attempt     // inviting
 	stub    *sip.Message // reinviting: what its ACK needs
 	offer   *sdp.Session // reinviting

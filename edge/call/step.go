@@ -107,7 +107,9 @@ func (s *state) expired(t timer) {
 	case talkedEnough:
 		s.finish(gatewayCause(0, 31, "it reached the longest duration a call may have"))
 	case giveUp:
-		s.phase = over
+		if s.phase == ending {
+			s.phase = over
+		}
 	}
 }
 

@@ -1,0 +1,446 @@
+package call
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/tandemgw/tandem/edge/interop"
+	"github.com/tandemgw/tandem/edge/peer"
+	"github.com/tandemgw/tandem/edge/relay"
+	"github.com/tandemgw/tandem/link/record"
+	"github.com/tandemgw/tandem/wire/sip"
+	"github.com/tandemgw/tandem/wire/ua"
+)
+
+// machine runs step on its own: it carries effects out in its head, keeps
+// account of what was taken and given back, and lets the fuzzer choose what
+// happens next.
+type machine struct {
+	t     *testing.T
+	s     *state
+	now   time.Time
+	bytes []byte // of the fuzzer
+
+	script  []event             // results of effects, to be delivered in any order
+	servers map[txn]*serverSide // every request it was given
+	last    txn
+	clients map[int]*sip.Message // requests that have no final response yet
+	invites map[int]*sip.Message // INVITEs of attempts, for ever
+	acked   map[string]int       // 2xx to acknowledge, by dialog
+	due     [timers]time.Time
+
+	begun, ended, plugs   int
+	opened, closed, sent  bool
+	caller, callee        *ua.Dialog // as the far sides see them
+	inviteOut, reinviteIn *sip.Message
+}
+
+type serverSide struct {
+	msg   *sip.Message
+	final int // status, 0 when none yet
+}
+
+func newMachine(t *testing.T, data []byte) *machine {
+	m := &machine{
+		t: t, now: time.Unix(1e9, 0), bytes: data,
+		servers: map[txn]*serverSide{}, clients: map[int]*sip.Message{}, invites: map[int]*sip.Message{}, acked: map[string]int{},
+	}
+	m.s = &state{
+		limits: Limits{Duration: time.Hour}.withDefaults(), region: "r1", random: rand.NewChaCha8([32]byte{7}),
+		record: record.Call{ID: "fuzz"},
+	}
+	return m
+}
+
+// next is a number in [0, n), of the fuzzer's choice.
+func (m *machine) next(n int) int {
+	if len(m.bytes) == 0 {
+		return 0
+	}
+	b := m.bytes[0]
+	m.bytes = m.bytes[1:]
+	return int(b) % n
+}
+
+func (m *machine) known(side relay.Side) peer.Known {
+	snap := snapOf()
+	g := snap.Groups[side]
+	return peer.Known{Peer: g.Peers[0], Group: g}
+}
+
+func (m *machine) dress(side relay.Side) interop.Leg {
+	l := interop.Leg{Profile: &interop.Core, Local: "r1.gw.example:5060", Remote: coreAt, Transport: sip.UDP}
+	if side == relay.Callee {
+		l.Profile, l.Local, l.Remote = &interop.Teams, "1r1.gw.example:5063", teamsAt
+	}
+	return l
+}
+
+// feed runs one event and does in its head what is to be done.
+func (m *machine) feed(ev event) {
+	m.now = m.now.Add(time.Millisecond)
+	for _, e := range m.s.step(m.now, ev) {
+		m.do(e)
+	}
+}
+
+func (m *machine) do(e effect) {
+	switch e := e.(type) {
+	case respond:
+		m.respond(e)
+	case open:
+		m.opened = true
+		ev := opened{}
+		for i := range ev.rtp {
+			ev.rtp[i] = netip.AddrPortFrom(netip.MustParseAddr("10.0.1.1"), uint16(20000+10*i))
+			ev.rtcp[i] = netip.AddrPortFrom(netip.MustParseAddr("10.0.1.1"), uint16(20001+10*i))
+		}
+		if m.next(16) == 1 {
+			ev = opened{err: errors.New("no ports")}
+		}
+		m.script = append(m.script, ev)
+	case begin:
+		m.begun++
+		ev := begun{}
+		if m.next(16) == 1 {
+			ev.err = errors.New("disk full")
+		}
+		m.script = append(m.script, ev)
+	case ended:
+		m.ended++
+	case resolve:
+		ev := resolved{peer: m.known(relay.Callee), dress: m.dress(relay.Callee), hops: []sip.Target{{
+			Transport: sip.UDP, Addr: netip.MustParseAddrPort(teamsAt), Remote: &sip.Remote{Name: "teams-1"},
+		}}}
+		if m.next(8) == 1 {
+			ev = resolved{err: errors.New("no such name")}
+		}
+		m.script = append(m.script, ev)
+	case invite:
+		if m.begun == 0 {
+			m.t.Fatal("an INVITE left before the record was begun")
+		}
+		m.inviteOut = e.msg
+		m.clients[e.id], m.invites[e.id] = e.msg, e.msg
+	case send:
+		m.send(e.id, e.msg)
+	case sendDirect:
+		if e.id == 0 {
+			m.acknowledge(e.msg)
+		} else {
+			m.send(e.id, e.msg)
+		}
+	case ack:
+		m.acknowledge(e.msg)
+	case plug:
+		if m.closed || !m.opened {
+			m.t.Fatal("the relay was set after its ports were given back")
+		}
+		m.plugs++
+	case unplug:
+		m.closed = true
+	case arm:
+		m.due[e.timer] = time.Time{}
+		if e.after > 0 {
+			m.due[e.timer] = m.now.Add(e.after)
+		} else if e.after < 0 {
+			m.t.Fatalf("timer %d is armed for the past", e.timer)
+		}
+	}
+}
+
+func (m *machine) send(id int, msg *sip.Message) {
+	if m.s.phase == over {
+		m.t.Fatalf("%s was sent when the call was over", msg.Method)
+	}
+	if err := checkRequest(msg); err != nil {
+		m.t.Fatalf("%v:\n%s", err, msg)
+	}
+	m.clients[id] = msg
+}
+
+func checkRequest(msg *sip.Message) error {
+	c := msg.Clone()
+	c.Prepend("Via", "SIP/2.0/UDP h;branch=z9hG4bKx")
+	return c.Check()
+}
+
+func (m *machine) acknowledge(msg *sip.Message) {
+	m.acked[dialogOf(msg)] = 0
+}
+
+// dialogOf names the transaction of a 2xx or its ACK.
+func dialogOf(msg *sip.Message) string {
+	cseq, _ := msg.CSeq()
+	id := ua.IDOf(msg)
+	if msg.IsRequest() {
+		id.LocalTag, id.RemoteTag = id.RemoteTag, id.LocalTag
+	}
+	return fmt.Sprint(id, cseq.Seq)
+}
+
+func (m *machine) respond(e respond) {
+	sv := m.servers[e.tx]
+	if sv == nil {
+		m.t.Fatalf("a request nobody sent is answered %d", e.msg.Status)
+	}
+	again := sv.final != 0
+	if again && (sv.msg.Method != "INVITE" || sv.final/100 != 2 || e.msg.Status != sv.final) {
+		m.t.Fatalf("%s was answered %d and then %d", sv.msg.Method, sv.final, e.msg.Status)
+	}
+	if e.msg.Status >= 200 {
+		sv.final = e.msg.Status
+		if err := e.msg.Check(); err != nil {
+			m.t.Fatalf("%v:\n%s", err, e.msg)
+		}
+	}
+	if e.tx == 1 && e.msg.Status > 100 && e.msg.Status < 300 && m.caller == nil {
+		m.caller, _ = ua.ClientDialog(sv.msg, e.msg)
+	}
+}
+
+// request gives the call a request inside a leg's dialog.
+func (m *machine) request(leg relay.Side, method, body string) {
+	d := m.caller
+	if leg == relay.Callee {
+		d = m.callee
+	}
+	if d == nil || m.s.phase == over {
+		return
+	}
+	msg := d.NewRequest(method)
+	msg.Add("Via", "SIP/2.0/UDP h;branch="+sip.NewBranch())
+	msg.Set("Contact", "<sip:10.1.0.1>")
+	if body != "" {
+		msg.SetBody("application/sdp", []byte(body))
+	}
+	m.last++
+	m.servers[m.last] = &serverSide{msg: msg}
+	if method == "INVITE" {
+		m.reinviteIn = msg
+	}
+	m.feed(requested{leg, m.last, msg})
+}
+
+// answer gives the call a response to one of its requests.
+func (m *machine) answer(which, status int, tag, body string) {
+	ids := make([]int, 0, len(m.clients))
+	for id := range m.clients {
+		ids = append(ids, id)
+	}
+	if len(ids) == 0 {
+		return
+	}
+	id := ids[0]
+	for _, x := range ids { // maps have no order, the fuzzer needs one
+		if (x+which)%len(ids) < (id+which)%len(ids) {
+			id = x
+		}
+	}
+	req := m.clients[id]
+	resp := sip.NewResponse(req, status, "")
+	resp.TagTo(tag)
+	if m.next(8) != 1 {
+		resp.Set("Contact", "<sip:api.example:443;x=1>")
+	}
+	if body != "" {
+		resp.SetBody("application/sdp", []byte(body))
+	}
+	if status >= 200 && !(status < 300 && req.Method == "INVITE") {
+		delete(m.clients, id)
+	}
+	if status/100 == 2 && req.Method == "INVITE" {
+		delete(m.clients, id)
+		if m.next(2) == 1 {
+			m.clients[id] = req // another fork, or a repetition, may follow
+		}
+		m.acked[dialogOf(resp)]++
+		if m.invites[id] != nil && m.callee == nil && m.s.attempt != nil && m.s.attempt.id == id && m.s.phase == hunting {
+			stub := req.Clone()
+			m.callee, _ = ua.ServerDialog(stub, tag)
+		}
+	}
+	m.feed(responded{id, resp})
+}
+
+var bodies = []string{"", coreSDP, teamsSDP, teamsOffer, coreAnswer, "junk", turn(coreSDP, "sendonly", 9), turn(teamsSDP, "inactive", 3)}
+
+// act lets one thing happen.
+func (m *machine) act() {
+	side := relay.Side(m.next(2))
+	body := bodies[m.next(len(bodies))]
+	switch m.next(14) {
+	case 0, 1:
+		if len(m.script) > 0 {
+			i := m.next(len(m.script))
+			ev := m.script[i]
+			m.script = append(m.script[:i:i], m.script[i+1:]...)
+			m.feed(ev)
+		}
+	case 2:
+		m.answer(m.next(8), []int{100, 180, 183, 199}[m.next(4)], []string{"a", "b", "c"}[m.next(3)], body)
+	case 3, 4:
+		m.answer(m.next(8), 200, []string{"a", "b", "c"}[m.next(3)], body)
+	case 5:
+		m.answer(m.next(8), []int{302, 408, 481, 486, 487, 488, 491, 500, 503, 603}[m.next(10)], "a", "")
+	case 6:
+		for id, msg := range m.clients {
+			delete(m.clients, id)
+			_ = msg
+			m.feed(failed{id, []error{sip.ErrTimeout, sip.ErrClosed, &sip.TransportError{Op: "dial", Err: errors.New("refused")}}[m.next(3)]})
+			break
+		}
+	case 7:
+		m.request(side, "INVITE", body)
+	case 8:
+		m.request(side, []string{"BYE", "OPTIONS", "INFO", "UPDATE"}[m.next(4)], body)
+	case 9:
+		m.feed(acked{side, m.ackOf(side, body)})
+	case 10:
+		m.feed(cancelled{tx: txn(m.next(int(m.last) + 1)), msg: sip.NewRequest("CANCEL", "sip:x")})
+	case 11:
+		m.feed(expired{timer(m.next(int(timers)))})
+	case 12:
+		m.feed(unreachable{txn(m.next(int(m.last) + 1)), errors.New("reset")})
+	case 13:
+		if m.next(8) == 1 {
+			m.feed(hangup{commandCause})
+		}
+	}
+}
+
+func (m *machine) ackOf(side relay.Side, body string) *sip.Message {
+	d := m.caller
+	if side == relay.Callee {
+		d = m.callee
+	}
+	msg := sip.NewRequest("ACK", "sip:x")
+	if d != nil {
+		invite := m.reinviteIn
+		if invite == nil {
+			invite = m.servers[1].msg
+		}
+		msg = d.NewAck(invite)
+	}
+	if body != "" {
+		msg.SetBody("application/sdp", []byte(body))
+	}
+	return msg
+}
+
+// windUp lets everything that is still expected happen in the dullest way,
+// and checks that the call ends and owes nothing.
+func (m *machine) windUp() {
+	for range 200 {
+		if m.s.phase == over {
+			break
+		}
+		switch {
+		case len(m.script) > 0:
+			ev := m.script[0]
+			m.script = m.script[1:]
+			m.feed(ev)
+		case len(m.clients) > 0:
+			for id := range m.clients {
+				delete(m.clients, id)
+				m.feed(failed{id, sip.ErrTimeout})
+				break
+			}
+		default:
+			if !m.expireFirst() {
+				m.feed(hangup{drainCause})
+			}
+		}
+	}
+	m.check()
+}
+
+// expireFirst lets the clock run to the first timer.
+func (m *machine) expireFirst() bool {
+	first := -1
+	for i, at := range m.due {
+		if !at.IsZero() && (first < 0 || at.Before(m.due[first])) {
+			first = i
+		}
+	}
+	if first < 0 {
+		return false
+	}
+	m.now, m.due[first] = m.due[first], time.Time{}
+	m.feed(expired{timer(first)})
+	return true
+}
+
+func (m *machine) check() {
+	m.t.Helper()
+	if m.s.phase != over {
+		m.t.Fatalf("the call does not end: phase %d, %d requests, accepted %v %v", m.s.phase, len(m.s.requests), m.s.caller().accepted, m.s.callee().accepted)
+	}
+	for tx, sv := range m.servers {
+		if sv.final == 0 {
+			m.t.Fatalf("%s (%d) was never answered", sv.msg.Method, tx)
+		}
+	}
+	if m.opened && !m.closed {
+		m.t.Fatal("the ports were not given back")
+	}
+	if m.ended > 1 || m.begun > 1 {
+		m.t.Fatalf("the record was begun %d times and ended %d times", m.begun, m.ended)
+	}
+	for d, n := range m.acked {
+		if n > 0 {
+			m.t.Fatalf("a 2xx in dialog %s was not acknowledged", d)
+		}
+	}
+}
+
+func (m *machine) run() {
+	in := sip.NewRequest("INVITE", "sip:+442079460123@gw.example")
+	in.Add("Via", "SIP/2.0/UDP h;branch=z9hG4bKin")
+	in.Add("From", "<sip:+441632960001@10.1.0.1>;tag=f")
+	in.Add("To", "<sip:+442079460123@gw.example>")
+	in.Add("Call-ID", "in")
+	in.Add("CSeq", "1 INVITE")
+	in.Add("Contact", "<sip:10.1.0.1>")
+	if body := bodies[m.next(3)]; body != "" {
+		in.SetBody("application/sdp", []byte(body))
+	}
+	m.last = 1
+	m.servers[1] = &serverSide{msg: in}
+	m.feed(invited{
+		tx: 1, msg: in, addr: netip.MustParseAddrPort(coreAt), remote: &sip.Remote{Name: "core-1"}, transport: sip.UDP,
+		peer: m.known(relay.Caller), dress: m.dress(relay.Caller), snapshot: snapOf(),
+	})
+	for len(m.bytes) > 0 {
+		m.act()
+		if m.s.phase == over {
+			break
+		}
+	}
+	m.windUp()
+}
+
+// FuzzStep: whatever happens in whatever order, the call ends, answers every
+// request once, acknowledges every 2xx, and gives back what it took.
+func FuzzStep(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 64 {
+		b := make([]byte, 40+r.IntN(400))
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 4096 {
+			return
+		}
+		newMachine(t, data).run()
+	})
+}
