@@ -69,6 +69,8 @@ type member struct {
 	Known
 	listener  string // name of the listener it is reached from, "" when there is none
 	transport sip.Transport
+	literal   netip.Addr // its host, where that is an address
+	local     bool       // has a priority from this node's region
 	*standing // shared with the tables before and after
 }
 
@@ -124,6 +126,8 @@ func (s *Set) Apply(snap *snapshot.Snapshot) {
 func (s *Set) member(k Known, old *member) *member {
 	m := &member{Known: k}
 	m.transport, _ = sip.ParseTransport(k.Transport)
+	m.literal, _ = netip.ParseAddr(k.Host) // a name has none
+	_, m.local = k.Priority[s.cfg.Region]
 	for _, l := range s.cfg.Listeners {
 		if l.Side == string(k.Group.Side) && l.Transport == m.transport {
 			m.listener = l.Name
@@ -194,14 +198,28 @@ func (s *Set) Drain() { s.draining.Store(true) }
 // transport it is configured with, so that the allow-list of a TLS peer opens
 // no way around its certificate; UDP and TCP are one kind, since RFC 3261
 // 18.1.1 moves large requests from one to the other.
+//
+// Peers often share their ranges, and without certificates the first one
+// counts: so the peer whose own address it is comes first, then those of this
+// region.
 func (s *Set) Admit(l *sip.Listener, src netip.Addr) []*sip.Remote {
 	src = src.Unmap()
 	var found []*sip.Remote
+	exact, near := 0, 0 // how many of the best are in front
 	for _, m := range s.table.Load().order {
 		if string(m.Group.Side) != l.Side || (m.transport == sip.TLS) != (l.Transport == sip.TLS) {
 			continue
 		}
-		if m.allows(src) {
+		switch {
+		case !m.allows(src):
+		case m.literal == src:
+			found = slices.Insert(found, exact, m.remote)
+			exact++
+			near++
+		case m.local:
+			found = slices.Insert(found, near, m.remote)
+			near++
+		default:
 			found = append(found, m.remote)
 		}
 	}

@@ -1,0 +1,55 @@
+package peer
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tandemgw/tandem/link/snapshot"
+	"github.com/tandemgw/tandem/wire/sip"
+)
+
+func TestAdmitPutsTheLikeliestPeerFirst(t *testing.T) {
+	shared := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	snap := &snapshot.Snapshot{Groups: []snapshot.Group{
+		{Name: "core", Side: snapshot.Operator, Peers: []snapshot.Peer{
+			{Name: "west-1", Transport: "UDP", Host: "10.1.0.1", Priority: map[string]int{"west": 0}, Sources: shared},
+			{Name: "north-1", Transport: "UDP", Host: "10.2.0.1", Priority: map[string]int{"north": 0}, Sources: shared},
+			{Name: "north-2", Transport: "TCP", Host: "core.example", Priority: map[string]int{"north": 0}, Sources: shared},
+			{Name: "north-3", Transport: "TLS", Host: "10.2.0.1", Priority: map[string]int{"north": 0}, Sources: shared},
+		}},
+		{Name: "teams", Side: snapshot.Cloud, Peers: []snapshot.Peer{
+			{Name: "sip", Transport: "TLS", Host: "10.9.0.1", Sources: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}},
+		}},
+	}}
+	s := NewSet(Config{Region: "north"})
+	defer s.Close()
+	s.Apply(snap)
+	for _, x := range []struct {
+		side      snapshot.Side
+		transport sip.Transport
+		src, want string
+	}{
+		{snapshot.Operator, sip.UDP, "10.1.0.1", "west-1 north-1 north-2"}, // its own address
+		{snapshot.Operator, sip.UDP, "10.2.0.1", "north-1 north-2 west-1"},
+		{snapshot.Operator, sip.UDP, "10.3.0.1", "north-1 north-2 west-1"}, // those of this region
+		{snapshot.Operator, sip.UDP, "::ffff:10.1.0.1", "west-1 north-1 north-2"},
+		{snapshot.Operator, sip.TLS, "10.3.0.1", "north-3"},
+		{snapshot.Operator, sip.UDP, "192.0.2.1", ""},
+		{snapshot.Cloud, sip.TLS, "10.9.0.7", "sip"},
+		{snapshot.Cloud, sip.UDP, "10.9.0.7", ""}, // no way around the certificate
+		{snapshot.Cloud, sip.TLS, "10.1.0.1", ""},
+	} {
+		var names []string
+		for _, r := range s.Admit(&sip.Listener{Side: string(x.side), Transport: x.transport}, netip.MustParseAddr(x.src)) {
+			names = append(names, r.Name)
+		}
+		if want := strings.Fields(x.want); !slices.Equal(names, want) {
+			t.Errorf("%s %v from %s: got %v, want %v", x.side, x.transport, x.src, names, want)
+		}
+	}
+	if got := s.Strangers(); got != 3 {
+		t.Errorf("%d strangers", got)
+	}
+}
