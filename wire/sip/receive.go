@@ -16,7 +16,7 @@ func (s *Stack) received(m *Message, raw []byte, err error, src Source) {
 	if m != nil && raw == nil && s.cfg.Tap != nil {
 		raw = m.Append(nil)
 	}
-	s.tap(tapped{s.listeners[src.Listener.Name], src.Addr, src.Remote, true}, m, raw)
+	s.tap(tapped{s.listeners[src.Listener.Name], src.Addr, src.Remote, true, time.Now()}, m, raw)
 	if err == nil {
 		s.count.got(m)
 		err = m.Check()
@@ -209,6 +209,7 @@ type tapped struct {
 	addr   netip.AddrPort
 	remote *Remote
 	in     bool
+	at     time.Time // taken before a write: the answer must not look older than the question
 }
 
 func (s *Stack) tap(t tapped, m *Message, raw []byte) {
@@ -218,5 +219,5 @@ func (s *Stack) tap(t tapped, m *Message, raw []byte) {
 	if m == nil && !t.in {
 		m, _ = Parse(raw, s.cfg.Limits) // sent again: what it was made of is gone
 	}
-	s.cfg.Tap(Tap{time.Now(), t.in, t.l.Listener, t.l.local, t.addr, t.remote, m, raw})
+	s.cfg.Tap(Tap{t.at, t.in, t.l.Listener, t.l.local, t.addr, t.remote, m, raw})
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // listener is a Listener at work.
@@ -179,7 +180,7 @@ func dnsName(host string) string {
 // send brings raw, the wire form of m, on its way. m may be nil when it is
 // sent again; it is only shown to the tap.
 func (f *flow) send(m *Message, raw []byte) error {
-	s, addr := f.l.s, f.addr
+	s, addr, at := f.l.s, f.addr, time.Now()
 	var err error
 	if f.conn != nil {
 		if !f.conn.alive() {
@@ -199,7 +200,7 @@ func (f *flow) send(m *Message, raw []byte) error {
 		return err
 	}
 	s.count.sent(raw)
-	s.tap(tapped{f.l, addr, f.remote, false}, m, raw)
+	s.tap(tapped{f.l, addr, f.remote, false, at}, m, raw)
 	return nil
 }
 
