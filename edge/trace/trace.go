@@ -151,7 +151,11 @@ func (r *Ring) snapshot(callID string) ([]Packet, link.Trace, bool) {
 		return nil, link.Trace{}, false
 	}
 	t := link.Trace{Call: link.Call{ID: callID}, Notes: slices.Clone(c.notes), Missing: c.missing}
-	return slices.Clone(c.packets), t, true
+	packets := slices.Clone(c.packets)
+	// An answer read by one goroutine may be added before the question that
+	// another one has just written.
+	slices.SortStableFunc(packets, func(a, b Packet) int { return a.At.Compare(b.At) })
+	return packets, t, true
 }
 
 func address(a netip.AddrPort) string {

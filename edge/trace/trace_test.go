@@ -53,6 +53,17 @@ func TestWhatWasAddedIsShownInOrder(t *testing.T) {
 	}
 }
 
+func TestAnAnswerAddedBeforeItsQuestionIsShownAfterIt(t *testing.T) {
+	r := New(Config{})
+	answer := packet("SIP/2.0 100 Trying")
+	answer.At = answer.At.Add(time.Microsecond)
+	r.Add("a", answer)
+	r.Add("a", packet("INVITE"))
+	if got, _ := r.Get("a"); got.Packets[0].Raw != "INVITE" {
+		t.Errorf("first is %s", got.Packets[0].Raw)
+	}
+}
+
 func TestALongCallKeepsItsBeginningAndItsNewest(t *testing.T) {
 	r := New(Config{Messages: 40})
 	for i := range 100 {

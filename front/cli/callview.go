@@ -146,7 +146,7 @@ func (l look) outcome(w io.Writer, c record.LiveCall) {
 	for _, line := range wrap(plain(c.Cause.Text), 78) {
 		fmt.Fprintln(w, l.paint(color, line))
 	}
-	if c.Answered == nil {
+	if c.Answered == nil || c.Cause.By == record.ByNodeLost { // a lost node took its counts along
 		return
 	}
 	for _, g := range []record.Leg{c.Caller, c.Callee} {
