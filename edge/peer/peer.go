@@ -71,7 +71,7 @@ type member struct {
 	transport sip.Transport
 	literal   netip.Addr // its host, where that is an address
 	local     bool       // has a priority from this node's region
-	*standing // shared with the tables before and after
+	*standing            // shared with the tables before and after
 }
 
 // Known is a peer with its group, as the snapshot has them.
