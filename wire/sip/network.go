@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"syscall"
 )
 
 // Network is the seam to the outside: the operating system's sockets, or the
@@ -40,7 +39,7 @@ type osNetwork struct{}
 const socketBuffer = 4 << 20
 
 func (osNetwork) ListenPacket(addr netip.AddrPort) (PacketConn, error) {
-	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+	c, err := net.ListenUDP(family("udp", addr.Addr()), net.UDPAddrFromAddrPort(addr))
 	if err != nil {
 		return nil, err
 	}
@@ -50,8 +49,7 @@ func (osNetwork) ListenPacket(addr netip.AddrPort) (PacketConn, error) {
 }
 
 func (osNetwork) Listen(addr netip.AddrPort) (net.Listener, error) {
-	lc := net.ListenConfig{Control: v6Only(addr.Addr())}
-	return lc.Listen(context.Background(), "tcp", addr.String())
+	return net.ListenTCP(family("tcp", addr.Addr()), net.TCPAddrFromAddrPort(addr))
 }
 
 func (osNetwork) Dial(ctx context.Context, network string, local netip.Addr, remote netip.AddrPort) (net.Conn, error) {
@@ -67,20 +65,12 @@ func (osNetwork) Dial(ctx context.Context, network string, local netip.Addr, rem
 	return d.DialContext(ctx, network, remote.String())
 }
 
-// v6Only keeps an IPv6 listener from taking IPv4 in as well: the two families
-// are two listeners, each with its own advertised address.
-func v6Only(a netip.Addr) func(network, address string, c syscall.RawConn) error {
-	if !a.Is6() {
-		return nil
+// family is the network of addr's kind alone, "udp4" or "tcp6": the two
+// families are two listeners, each with its own advertised address, and the
+// plain name would take both in when all addresses are bound.
+func family(network string, addr netip.Addr) string {
+	if addr.Is4() {
+		return network + "4"
 	}
-	return func(_, _ string, c syscall.RawConn) error {
-		var opt error
-		err := c.Control(func(fd uintptr) {
-			opt = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IPV6, syscall.IPV6_V6ONLY, 1)
-		})
-		if err != nil {
-			return err
-		}
-		return opt
-	}
+	return network + "6"
 }

@@ -86,7 +86,7 @@ type StackConfig struct {
 	// handled inside. Like all callbacks it must not block: it runs on the
 	// goroutine that reads the socket.
 	Handle func(*ServerTx)
-	// HandleAck gets each ACK to a 2xx.
+	// HandleAck gets each ACK to a 2xx, and those that fit no transaction.
 	HandleAck func(*Message, Source)
 	// HandleStray gets each response that matches no transaction: the 2xx of
 	// a late fork, or of a call we no longer know.
@@ -306,7 +306,7 @@ func (s *Stack) check(to Target) (*listener, error) {
 		return nil, fmt.Errorf("target %v names no remote", to.Addr)
 	case !to.Addr.IsValid() || to.Addr.Port() == 0:
 		return nil, fmt.Errorf("target of %s has no address", to.Remote.Name)
-	case to.Addr.Addr().Unmap().Is4() != l.local.Addr().Is4() && !l.local.Addr().IsUnspecified():
+	case to.Addr.Addr().Unmap().Is4() != l.local.Addr().Is4():
 		return nil, fmt.Errorf("target %v of %s is of another address family than listener %q at %v", to.Addr, to.Remote.Name, to.Listener, l.local)
 	}
 	return l, nil

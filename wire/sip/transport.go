@@ -119,7 +119,7 @@ func (f *flow) key() connKey { return connKey{f.l, f.addr, f.host, f.remote} }
 // flowTo finds the way to a target; a connection that does not stand yet is
 // begun, and what is sent meanwhile waits in it.
 func (s *Stack) flowTo(l *listener, to Target) flow {
-	f := flow{l: l, addr: to.Addr, host: to.Host, remote: to.Remote}
+	f := flow{l: l, addr: unmapped(to.Addr), host: to.Host, remote: to.Remote}
 	if l.Transport == UDP {
 		return f
 	}

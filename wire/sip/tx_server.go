@@ -88,7 +88,8 @@ func (tx *ServerTx) Source() Source { return tx.back.src }
 // through for 64*T1, since its retransmission is the user's work (RFC 6026);
 // everything else that comes too late is ErrState. A 408 to a request other
 // than INVITE ends the transaction in silence, and only 100 is provisional to
-// it (RFC 4320).
+// it (RFC 4320). A *TransportError says that the response did not leave; the
+// machine has moved on all the same.
 func (tx *ServerTx) Respond(m *Message) error {
 	tx.mu.Lock()
 	defer tx.unlock()
