@@ -23,6 +23,9 @@ func TestAddresses(t *testing.T) {
 		if err != nil || a.Display != c.display || a.URI.String() != c.uri || string(a.Params) != c.params {
 			t.Errorf("%s: %q %q %q, %v", c.sentence, a.Display, a.URI, a.Params, err)
 		}
+		if a.Raw != trim(c.in) {
+			t.Errorf("%s: raw %q", c.sentence, a.Raw)
+		}
 		again, err := ParseAddress(a.String())
 		if again.Raw = a.Raw; err != nil || again != a {
 			t.Errorf("%s: written %s, read %#v, %v", c.sentence, a, again, err)
@@ -41,6 +44,7 @@ func TestAddressesThatAreRefused(t *testing.T) {
 		{"quotes closed by an escaped one", `"a\"`, 0},
 		{"a control character in quotes", "\"\x00\" <sip:h>", 0},
 		{"a line break behind a backslash", "\"\\\n\" <sip:h>", 0},
+		{"quotes closed by nothing", `"a\`, 0},
 		{"a name and nothing", `"a"`, 3},
 		{"a name and no bracket", `"a" sip:h`, 4},
 		{"a comma in a bare name", "Bell, A <sip:h>", 4},

@@ -70,6 +70,7 @@ func TestValuesAreLinesAndListsAreItems(t *testing.T) {
 		{"a list in one line", slices.Collect(m.List("Via")), []string{"SIP/2.0/TCP a.example;branch=z9hG4bK1", "SIP / 2.0 / UDP b.example"}},
 		{"no header", slices.Collect(m.List("Route")), nil},
 		{"commas in quotes", slices.Collect(List(`"a,\",b" <sip:x>, c`)), []string{`"a,\",b" <sip:x>`, "c"}},
+		{"empty items", slices.Collect(List(",a,")), []string{"", "a", ""}},
 		{"quotes not closed", slices.Collect(List(`"a, b`)), []string{`"a, b`}},
 	} {
 		if !slices.Equal(c.got, c.want) {
@@ -100,6 +101,7 @@ func TestEditingHeaders(t *testing.T) {
 		{"SetFirst leaves the items after it", func(m *Message) { m.SetFirst("Via", "SIP/2.0/UDP a;received=192.0.2.1") }, "Via: SIP/2.0/UDP a;received=192.0.2.1, SIP/2.0/UDP b|Route: <sip:p1;lr>,\r\n <sip:p2;lr>|X: 1|x: 2|Y: 3"},
 		{"SetFirst adds what is absent", func(m *Message) { m.SetFirst("Z", "9") }, "Z: 9|Via: SIP/2.0/UDP a, SIP/2.0/UDP b|Route: <sip:p1;lr>,\r\n <sip:p2;lr>|X: 1|x: 2|Y: 3"},
 		{"DelFirst takes one item", func(m *Message) { m.DelFirst("Route") }, "Via: SIP/2.0/UDP a, SIP/2.0/UDP b|Route: <sip:p2;lr>|X: 1|x: 2|Y: 3"},
+		{"DelFirst on the first line", func(m *Message) { m.DelFirst("Via") }, "Via: SIP/2.0/UDP b|Route: <sip:p1;lr>,\r\n <sip:p2;lr>|X: 1|x: 2|Y: 3"},
 		{"DelFirst takes the line with its last item", func(m *Message) { m.DelFirst("X"); m.DelFirst("none") }, "Via: SIP/2.0/UDP a, SIP/2.0/UDP b|Route: <sip:p1;lr>,\r\n <sip:p2;lr>|x: 2|Y: 3"},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {

@@ -150,9 +150,11 @@ func TestViewsOfATeamsInvite(t *testing.T) {
 	if _, err := m.Address("Diversion"); err == nil || err.(*ParseError).Header != "Diversion" {
 		t.Errorf("a missing header: %v", err)
 	}
-	m.Add("Route", "<sip:a>,,<sip:b>")
-	if _, err := m.Addresses("Route"); err == nil {
-		t.Error("an empty item of a list went through")
+	for _, list := range []string{"<sip:a>,,<sip:b>", "<sip:a>,", ",<sip:a>", ""} {
+		m.Set("Route", list)
+		if _, err := m.Addresses("Route"); err == nil {
+			t.Errorf("an empty item of a list went through: %q", list)
+		}
 	}
 }
 

@@ -167,7 +167,7 @@ func (p *parser) startLine(m *Message, line string) bool {
 	first := strings.IndexByte(line, ' ')
 	trimmed := trimRight(line)
 	last := strings.LastIndexByte(trimmed, ' ')
-	if first < 0 || last <= first || !clsToken.all(line[:first]) || !p.version(trimmed[last+1:], last+1) {
+	if last <= first || !clsToken.all(line[:first]) || !p.version(trimmed[last+1:], last+1) {
 		return false
 	}
 	m.Method, m.RequestURI = line[:first], line[first+1:last]

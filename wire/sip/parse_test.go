@@ -2,6 +2,7 @@ package sip
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,6 +20,8 @@ func TestWhatADatagramMustBe(t *testing.T) {
 		{"a shorter body is refused", options + "Content-Length: 5\n\nrest", 400, "Content-Length", ""},
 		{"two lengths that agree pass", options + "l: 4\nContent-Length: 04\n\nrest", -1, "", "rest"},
 		{"two that differ do not", options + "l: 4\nContent-Length: 3\n\nrest", 400, "Content-Length", ""},
+		{"nor when the first is 0", options + "l: 0\nContent-Length: 4\n\nrest", 400, "Content-Length", ""},
+		{"a body of one byte", options + "Content-Length: 1\n\nr", -1, "", "r"},
 		{"a list of lengths is none", options + "Content-Length: 4, 4\n\nrest", 400, "Content-Length", ""},
 		{"a sign is not a digit", options + "Content-Length: +4\n\nrest", 400, "Content-Length", ""},
 		{"an empty length is none", options + "Content-Length:\n\nrest", 400, "Content-Length", ""},
@@ -35,6 +38,8 @@ func TestWhatADatagramMustBe(t *testing.T) {
 		{"DEL", options + "X: a\x7fb\n\n", 400, "", ""},
 		{"escaped outside quotes", options + "X: a\\\x01b\n\n", 400, "", ""},
 		{"escaped in quotes", options + "X: \"a\\\x01b\"\n\n", -1, "", ""},
+		{"not escaped in quotes", options + "X: \"ab\x01c\"\n\n", 400, "", ""},
+		{"behind an escaped backslash", options + "X: \"a\\\\\x01b\"\n\n", 400, "", ""},
 		{"a tab", options + "X:\ta\tb\n\n", -1, "", ""},
 		{"bytes beyond ASCII", options + "X: caf\xe9\n\n", -1, "", ""},
 		{"CR alone", options + "X: a\rY: b\n\n", 400, "", ""},
@@ -43,12 +48,15 @@ func TestWhatADatagramMustBe(t *testing.T) {
 		{"a tab in the request line", strings.Replace(options, "sip:b", "sip:\tb", 1) + "\n", 400, "Request-URI", ""},
 		{"no SIP at all", "GET / HTTP/1.1\nHost: x\n\n", 0, "", ""},
 		{"nothing", "", 0, "", ""},
+		{"one word", "OPTIONS\n\n", 0, "", ""},
+		{"two words", "OPTIONS SIP/2.0\n\n", 0, "", ""},
 		{"a keep-alive", "\n\n", 0, "", ""},
 		{"no Via, nobody to answer", "OPTIONS sip:b SIP/2.0\nnonsense\n\n", 0, "", ""},
 		{"an ACK is never answered", strings.ReplaceAll(options, "OPTIONS", "ACK") + "nonsense\n\n", 0, "", ""},
 		{"nor is a response", strings.Replace(options, "OPTIONS sip:b.example SIP/2.0", "SIP/2.0 200 OK", 1) + "nonsense\n\n", 0, "", ""},
 		{"a response without reason or blank", strings.Replace(options, "OPTIONS sip:b.example SIP/2.0", "SIP/2.0 200", 1) + "\n", -1, "", ""},
 		{"a response of two digits", strings.Replace(options, "OPTIONS sip:b.example SIP/2.0", "SIP/2.0 20 OK", 1) + "\n", 0, "", ""},
+		{"a response with a letter behind the digits", strings.Replace(options, "OPTIONS sip:b.example SIP/2.0", "SIP/2.0 200x OK", 1) + "\n", 0, "", ""},
 		{"a response below 100", strings.Replace(options, "OPTIONS sip:b.example SIP/2.0", "SIP/2.0 099 OK", 1) + "\n", 0, "", ""},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
@@ -96,6 +104,19 @@ func TestLimitsAnswerWithTheirStatus(t *testing.T) {
 				t.Error("no answer can be made")
 			}
 		})
+	}
+}
+
+func TestAnAnswerCarriesNothingUnsoundBack(t *testing.T) {
+	for _, bad := range []string{"Via: SIP/2.0/UDP b\x01\n", "Via: SIP/2.0/UDP b\rX: 1\n", "Via: " + strings.Repeat("b", 200) + "\n", "Via SIP/2.0/UDP b\n"} {
+		m, err := Parse([]byte(crlf(options+bad+"\n")), Limits{Line: 150})
+		if err == nil || m == nil {
+			t.Errorf("%q: %v, %v", bad, m, err)
+			continue
+		}
+		if got := slices.Collect(NewResponse(m, 400, "").Values("Via")); len(got) != 1 {
+			t.Errorf("%q: answered with %q", bad, got)
+		}
 	}
 }
 

@@ -68,6 +68,13 @@ func TestAStreamIsCutIntoMessages(t *testing.T) {
 	}
 }
 
+func TestABodyWithinItsLimitCountsForTheMessage(t *testing.T) {
+	in := crlf(options + "l: 600\n\n" + strings.Repeat("x", 600))
+	if got := strings.Join(readAll(NewReader(strings.NewReader(in), Limits{Message: 500, Body: 1000})), "|"); got != "413 true|"+ErrFraming.Error() {
+		t.Error(got)
+	}
+}
+
 func TestPingsAreReported(t *testing.T) {
 	r := NewReader(strings.NewReader(crlf("\n\n"+first+"\n\n\n\n\n")), Limits{})
 	pings := 0

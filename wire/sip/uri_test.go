@@ -36,6 +36,7 @@ func TestURIsThatAreRefused(t *testing.T) {
 	}{
 		{"no scheme", "h.example", 0},
 		{"nothing", "", 0},
+		{"no scheme before the colon", ":h", 0},
 		{"no host", "sip:", 4},
 		{"no user before the at sign", "sip:@h", 4},
 		{"no user before the password", "sip::pw@h", 4},
@@ -57,6 +58,9 @@ func TestURIsThatAreRefused(t *testing.T) {
 		{"zone", "sip:[fe80::1%25eth0]", 4},
 		{"headers with a bracket", "sip:h?a=<b>", 8},
 		{"no digits", "tel:", 4},
+		{"empty parameter of a number", "tel:+1;;a", 7},
+		{"escape in a number's parameter", "tel:+1;a=%4", 9},
+		{"blank in another URI", "urn:a b", 5},
 		{"letters in a number", "tel:+1-800-FLOWERS", 12},
 		{"nothing behind the scheme", "urn:", 4},
 		{"scheme of no letter", "1a:b", 0},
