@@ -80,7 +80,8 @@ type StackConfig struct {
 	// means a stranger, who gets nothing at all: a datagram is dropped, a
 	// connection closed before TLS. Among several, the certificate decides on
 	// TLS; elsewhere the first one is meant. It is called for every datagram
-	// and must be quick.
+	// and every message on a connection a peer has opened, and must be quick:
+	// who is on the list no more is cut off at his next message.
 	Admit func(l *Listener, src netip.Addr) []*Remote
 	// Handle gets each new request (nil: all are answered 501); CANCEL and the ACK to a non-2xx are
 	// handled inside. Like all callbacks it must not block: it runs on the

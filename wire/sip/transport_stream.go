@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -282,8 +283,19 @@ func (c *stream) run() {
 			c.close(c.explain(err), false)
 			return
 		}
+		if !c.admitted() {
+			c.s.count.drop(dropStranger)
+			c.close(errNotAdmitted, false)
+			return
+		}
 		c.s.received(m, nil, err, src)
 	}
+}
+
+// admitted asks again whether the peer may talk to us on the connection it
+// opened: the allow-list may have changed since.
+func (c *stream) admitted() bool {
+	return c.key.l != nil || slices.Contains(c.s.cfg.Admit(c.l.Listener, c.addr.Addr()), c.remote)
 }
 
 // pong answers a double CRLF (RFC 5626 section 4.4.1).
@@ -315,6 +327,9 @@ func (c *stream) end() {
 		c.raw.Close()
 	}
 	c.mu.Unlock()
+	if _, ok := errors.AsType[*TransportError](err); !ok && err != ErrClosed {
+		err = &TransportError{"read", c.addr, c.remote.Name, err}
+	}
 	c.s.clients.each(func(tx *ClientTx) { tx.flowLost(c, err) })
 }
 
@@ -337,7 +352,7 @@ const retireAfter = 32 * time.Second
 func (s *Stack) Reconnect(listener string) {
 	for _, c := range s.conns.retire(s.listeners[listener]) {
 		time.AfterFunc(retireAfter, func() {
-			c.close(&TransportError{"read", c.addr, c.remote.Name, errRetired}, false)
+			c.close(errRetired, false)
 		})
 	}
 }
@@ -400,7 +415,9 @@ func (c *stream) writeLoop() {
 		}
 		c.mu.Lock()
 		batch, conn, dropped := c.queue, c.conn, c.dropped
-		c.queue = spare[:0]
+		if c.queue = spare[:0]; last {
+			c.queue = nil // a transaction that lingers still holds the stream
+		}
 		c.mu.Unlock()
 		limit := writeTime
 		if last {

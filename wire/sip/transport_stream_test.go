@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,6 +184,29 @@ func TestAStrangerGetsNothing(t *testing.T) {
 		got := b.stack.Counters()
 		if got.Drops["stranger"] != 2 || got.RequestsIn["OPTIONS"] != 0 || got.ResponsesOut[2]+got.ResponsesOut[4] != 0 {
 			t.Errorf("counters = %+v", got)
+		}
+	})
+}
+
+func TestWhoIsTakenOffTheListIsCutOffAtHisNextMessage(t *testing.T) {
+	var closed atomic.Bool
+	inBubble(t, sip.TCP, func(cfg *sip.StackConfig, b *bubble) {
+		echo(cfg, b)
+		admit := cfg.Admit
+		cfg.Admit = func(l *sip.Listener, src netip.Addr) []*sip.Remote {
+			if closed.Load() {
+				return nil
+			}
+			return admit(l, src)
+		}
+	}, func(b *bubble) {
+		b.ask("OPTIONS", "z9hG4bKa")
+		b.want("0s > 200 OPTIONS")
+		closed.Store(true)
+		b.ask("OPTIONS", "z9hG4bKb")
+		b.want()
+		if n := b.stack.Counters().Connections; n != 0 {
+			t.Errorf("%d connections are left", n)
 		}
 	})
 }
