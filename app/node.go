@@ -14,8 +14,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/tandemgw/tandem/base/obs"
@@ -183,7 +183,7 @@ func (n *Node) openMetrics() error {
 	}
 	listener, err := net.Listen("tcp", at.String())
 	if err != nil {
-		return fmt.Errorf("listen for Prometheus on %s: %w; choose another node.metrics or leave it out", at, err)
+		return fmt.Errorf("listen for Prometheus on node.metrics: %w%s", err, remedy(err))
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", n.metrics())
@@ -260,7 +260,7 @@ func (n *Node) openSignalling() error {
 		Log: n.log,
 	})
 	if err != nil {
-		return fmt.Errorf("listen for SIP: %w", err)
+		return fmt.Errorf("listen for SIP: %w%s", err, remedy(err))
 	}
 	n.stack = stack
 	n.onStop(func() {
@@ -355,8 +355,18 @@ func (l livePeers) Health() []link.PeerHealth {
 	return l.n.peers.Health()
 }
 
-// SocketOf gives the control socket of a data folder.
-func SocketOf(data string) string { return filepath.Join(data, "control.sock") }
+// remedy says what to do about an address that cannot be listened on.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "; another program has this port: stop it, or choose another address in tandem.yaml"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "; this machine does not have that address: correct it in tandem.yaml"
+	case errors.Is(err, syscall.EACCES):
+		return "; ports below 1024 need CAP_NET_BIND_SERVICE: grant it, or choose a higher port in tandem.yaml"
+	}
+	return ""
+}
 
 // mode of the data folder: records name who called whom.
 const dataMode os.FileMode = 0o700

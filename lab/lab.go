@@ -64,6 +64,7 @@ func Run(ctx context.Context, opt Options) error {
 		return err
 	}
 	verdict.Took = time.Since(began)
+	verdict.TookMS = ms(verdict.Took)
 	if opt.JSON {
 		enc := json.NewEncoder(opt.Out)
 		enc.SetIndent("", "  ")

@@ -65,7 +65,7 @@ func (s *show) redraw() {
 
 // draw writes the running step over itself. mu is held.
 func (s *show) draw() {
-	line := fmt.Sprintf("  … %-34s %5.1fs  %s", s.step, time.Since(s.since).Seconds(), s.note)
+	line := fmt.Sprintf("  … %-31s %5.1fs  %s", s.step, time.Since(s.since).Seconds(), s.note)
 	fmt.Fprintf(s.out, "\r\x1b[2K%s", clip(line, 78))
 }
 
@@ -96,7 +96,7 @@ func (s *show) end(ok bool, format string, args ...any) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	line := fmt.Sprintf("  %s %-34s %5.1fs  %s", s.mark(ok), s.step, time.Since(s.since).Seconds(), fmt.Sprintf(format, args...))
+	line := fmt.Sprintf("  %s %-31s %5.1fs  %s", s.mark(ok), s.step, time.Since(s.since).Seconds(), fmt.Sprintf(format, args...))
 	if s.live {
 		fmt.Fprint(s.out, "\r\x1b[2K")
 	}

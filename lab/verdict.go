@@ -18,6 +18,7 @@ type Verdict struct {
 	Violations []string      `json:"violations"` // rules of the far sides that the gateway broke
 	Problems   []string      `json:"problems"`   // everything that made the verdict bad, in words
 	Took       time.Duration `json:"-"`
+	TookMS     float64       `json:"tookMs"`
 }
 
 // CallReport is one call as both its ends and the node's record saw it.

@@ -99,7 +99,7 @@ func build(ctx context.Context, opt Options, s *show) (*world, error) {
 			return nil, err
 		}
 	}
-	s.end(true, "2 regions, 3 Teams proxies, 2 core sites")
+	s.end(true, "2 regions, 3 proxies, 2 core sites")
 
 	s.begin("everybody answers OPTIONS")
 	wait, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -333,7 +333,8 @@ func (w *world) guide(s *show) {
 	for _, r := range w.regions() {
 		s.line("  %s  Teams side %-21s operator side %s", r.name, netip.AddrPortFrom(r.cloud, portCloud), netip.AddrPortFrom(r.core, portCore))
 	}
-	s.line("  Teams %s  core %s %s  DNS %s", w.teams.ProxyAddr("sip"), w.core.SiteAddr("a"), w.core.SiteAddr("b"), w.dns.Addr())
+	s.line("  Teams %s, core %s and %s", w.teams.ProxyAddr("sip"), w.core.SiteAddr("a"), w.core.SiteAddr("b"))
+	s.line("  DNS %s", w.dns.Addr())
 	s.line("  files %s", w.dir)
 }
 
