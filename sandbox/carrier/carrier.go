@@ -42,6 +42,7 @@ type Config struct {
 	SRTP        bool          // offer and demand SRTP
 	National    string        // country code whose callers are written in national format ("44"); empty writes +E.164
 	Hold        sdp.Direction // how subscribers hold: SendOnly unless set to Inactive
+	HoldNull    bool          // and by the address 0.0.0.0, as of old
 	Response    time.Duration // an INVITE without any response for this long goes on to the next peer; 4 s when zero
 	Options     time.Duration // interval of OPTIONS to each peer, 60 s when zero
 	// Hidden are texts that must never arrive here: names and addresses of
@@ -129,7 +130,7 @@ func service(t sip.Transport) string {
 // dialect is that of a plain G.711 softswitch.
 func (c *Core) dialect() phone.Dialect {
 	d := phone.Dialect{
-		Name: "-", HoldAs: c.cfg.Hold,
+		Name: "-", HoldAs: c.cfg.Hold, HoldNull: c.cfg.HoldNull,
 		Formats: []phone.Format{
 			{PT: 8, Map: "PCMA/8000"},
 			{PT: 0, Map: "PCMU/8000"},

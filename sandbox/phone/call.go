@@ -563,7 +563,8 @@ var (
 	errBusy  = errors.New("another change is under way")
 )
 
-// change sends a re-INVITE; done is called once.
+// change sends a re-INVITE; done is called once. A call placed without an offer
+// makes none here either, as cores do that resume so.
 func (c *Call) change(holding bool, tries int, done func(error)) {
 	switch {
 	case c.phase != talking:
@@ -575,26 +576,36 @@ func (c *Call) change(holding bool, tries int, done func(error)) {
 	}
 	before := c.session.holding
 	c.session.holding = holding
-	body, err := c.session.offer()
-	if err != nil {
-		done(err)
-		return
+	var body []byte
+	if !c.spec.LateSDP {
+		var err error
+		if body, err = c.session.offer(); err != nil {
+			done(err)
+			return
+		}
 	}
 	c.busy = true
 	var invite *sip.Message
+	var answer []byte // to the offer in a 2xx, when ours had none
 	var settled bool
 	invite = c.send(c.dialog, "INVITE", body, func(ev sip.Event) {
 		switch {
 		case ev.Msg != nil && ev.Msg.Status < 200:
 		case ev.Msg != nil && ev.Msg.Status < 300:
-			c.dialog.Refresh(ev.Msg)
-			c.acknowledge(c.dialog, invite, nil)
 			if settled { // a retransmitted 2xx
+				c.acknowledge(c.dialog, invite, answer)
 				return
 			}
 			settled, c.busy = true, false
+			c.dialog.Refresh(ev.Msg)
 			c.judgeChange(ev.Msg.Body)
-			err := c.session.accept(ev.Msg.Body)
+			var err error
+			if c.spec.LateSDP {
+				answer, err = c.session.reply(ev.Msg.Body)
+			} else {
+				err = c.session.accept(ev.Msg.Body)
+			}
+			c.acknowledge(c.dialog, invite, answer)
 			if err != nil {
 				c.violate("reinvite-answer", "%v", err)
 			}

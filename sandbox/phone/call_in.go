@@ -1,6 +1,7 @@
 package phone
 
 import (
+	"errors"
 	"time"
 
 	"github.com/tandemgw/tandem/wire/sip"
@@ -43,7 +44,9 @@ func (c *Call) incoming(tx *sip.ServerTx, b Behaviour) {
 	}
 	c.reply(c.in.forks[0], 100, nil)
 	if err := c.openIncoming(); err != nil {
-		c.violate("invite-sdp", "%v", err)
+		if !errors.Is(err, ErrNoCodec) { // which may be the number's own wish
+			c.violate("invite-sdp", "%v", err)
+		}
 		c.refuse(Refusal{Status: 488, Reason: c.x.cfg.Manner.Reason(488, err)})
 		return
 	}

@@ -24,6 +24,7 @@ type Dialect struct {
 	Crypto     []CryptoOffer // of an offer; none means RTP in the clear
 	Attributes []string      // further media attributes of an offer, without "a="
 	HoldAs     sdp.Direction // how this side puts the other on hold
+	HoldNull   bool          // and with 0.0.0.0 for an address, as of old (RFC 3264 section 8.4)
 }
 
 // Format is one payload format.
@@ -117,7 +118,11 @@ func (s *session) write(proto string, formats []Format, attributes []string, d s
 		origin = "IP4 " + s.dialect.Origin
 	}
 	line("v=0\r\no=- %d %d IN %s\r\ns=%s", s.id, s.version, origin, s.dialect.Name)
-	line("c=IN %s %v\r\nt=0 0", family, s.addr.Addr())
+	address := s.addr.Addr().String()
+	if s.holding && s.dialect.HoldNull {
+		family, address = "IP4", "0.0.0.0"
+	}
+	line("c=IN %s %s\r\nt=0 0", family, address)
 	s.version++
 	pts := ""
 	for _, f := range formats {

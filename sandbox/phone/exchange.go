@@ -241,7 +241,7 @@ func (x *Exchange) Drop(gate string) error {
 func (x *Exchange) Violations() []Violation {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return slices.Clone(x.violations)
+	return append([]Violation{}, x.violations...) // [] in JSON, not null
 }
 
 // Violate notes a broken rule.

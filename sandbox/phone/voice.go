@@ -168,7 +168,7 @@ func (v *voice) hear(pkt []byte, rtcp bool) {
 	case pt == v.stream.pt:
 		v.heard.write(now, ssrc, ts, v.stream.law, payload)
 	case pt == v.stream.dtmf && pt != 0 && len(payload) >= 4:
-		if payload[1]&0x80 != 0 && ts != v.lastKey && int(payload[0]) < len(keys) {
+		if payload[1]&0x80 != 0 && (v.digits == "" || ts != v.lastKey) && int(payload[0]) < len(keys) {
 			v.lastKey = ts
 			v.digits += keys[payload[0] : payload[0]+1]
 		}
