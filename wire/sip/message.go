@@ -266,10 +266,8 @@ func (m *Message) Addresses(name string) ([]Address, error) {
 		if !h.is(k) {
 			continue
 		}
-		if all == nil {
-			all = make([]Address, 0, 2) // as many as Teams and most cores put there
-		}
 		text := h.text()
+		all = slices.Grow(all, min(1+strings.Count(text, ","), 8)) // a line of commas must not buy much
 		for at := 0; at <= len(text); {
 			n := itemEnd(text[at:])
 			all = append(all, Address{})
