@@ -14,7 +14,7 @@ import (
 func (s *Stack) received(m *Message, raw []byte, err error, src Source) {
 	defer s.guard("receive", src)
 	if m != nil && raw == nil && s.cfg.Tap != nil {
-		raw = m.Append(nil)
+		raw = wire(m)
 	}
 	s.tap(tapped{s.listeners[src.Listener.Name], src.Addr, src.Remote, true, time.Now()}, m, raw)
 	if err == nil {
@@ -60,7 +60,7 @@ func (s *Stack) answer(req *Message, via Via, src Source, status int, reason str
 	if status == 503 {
 		resp.Set("Retry-After", overloadRetry)
 	}
-	_ = s.wayBack(src, via).send(resp, resp.Append(nil))
+	_ = s.wayBack(src, via).send(resp, wire(resp))
 }
 
 // overloadRetry is how many seconds an overloaded stack asks to be spared.

@@ -291,7 +291,7 @@ func (s *Stack) Send(m *Message, to Target) error {
 		m.Prepend("Via", l.via(NewBranch()))
 	}
 	f := s.flowTo(l, to)
-	return f.send(m, m.Append(nil))
+	return f.send(m, wire(m))
 }
 
 func (s *Stack) check(to Target) (*listener, error) {

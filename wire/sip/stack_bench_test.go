@@ -88,7 +88,7 @@ func BenchmarkInvite(b *testing.B) {
 
 // BenchmarkLingering is what a transaction holds after its work is done, until
 // its last timer: bytes of heap per client and server transaction together,
-// the INVITE refused over UDP, so that both keep something to send again. Seen: 1.5 KB
+// the INVITE refused over UDP, so that both keep something to send again. Seen: 1.5 to 2 KB
 // for the two.
 func BenchmarkLingering(b *testing.B) {
 	for method, final := range map[string]int{"INVITE": 486, "OPTIONS": 200} {

@@ -177,6 +177,9 @@ func dnsName(host string) string {
 	return host
 }
 
+// wire is m's wire form. The room is for the headers of an ordinary message.
+func wire(m *Message) []byte { return m.Append(make([]byte, 0, 1024+len(m.Body))) }
+
 // send brings raw, the wire form of m, on its way. m may be nil when it is
 // sent again; it is only shown to the tap.
 func (f *flow) send(m *Message, raw []byte) error {

@@ -41,7 +41,7 @@ func (s *Stack) startClient(req *Message, branch string, f flow, h func(Event)) 
 		tx.failLater(ErrClosed)
 		return tx
 	}
-	raw := req.Append(nil)
+	raw := wire(req)
 	now, t := s.now(), tx.t()
 	tx.deadline = now + tx.patience()
 	if tx.flow.l.Transport == UDP {
@@ -163,7 +163,7 @@ func (tx *ClientTx) provisional() {
 func (tx *ClientTx) refused(m *Message) {
 	ack := tx.follow("ACK")
 	ack.Set("To", m.Get("To"))
-	raw := ack.Append(nil)
+	raw := wire(ack)
 	_ = tx.flow.send(ack, raw)
 	tx.linger(txCompleted, tx.t().Linger) // timer D
 	if tx.state == txCompleted {

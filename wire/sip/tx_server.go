@@ -103,7 +103,7 @@ func (tx *ServerTx) Respond(m *Message) error {
 	if m.Status > 100 {
 		tx.tagTo(m)
 	}
-	raw := m.Append(nil)
+	raw := wire(m)
 	err := tx.back.send(m, raw)
 	switch {
 	case tx.state == txAccepted:
@@ -291,7 +291,7 @@ func (tx *ServerTx) fire() {
 		}
 	case tx.due(now) && tx.state == txTrying:
 		m := NewResponse(tx.req, 100, "")
-		raw := m.Append(nil)
+		raw := wire(m)
 		_ = tx.back.send(m, raw)
 		tx.state, tx.resend = txProceeding, 0
 		tx.keep(raw)
