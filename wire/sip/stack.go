@@ -242,6 +242,10 @@ func NewStack(cfg StackConfig) (*Stack, error) {
 // a second what they still hold, and waits for its goroutines: it must not be
 // called from a callback.
 func (s *Stack) Close() error {
+	if s.closing.Err() != nil {
+		s.wg.Wait()
+		return nil
+	}
 	s.cancel()
 	var errs []error
 	for _, l := range s.listeners {

@@ -158,7 +158,7 @@ func matches(found, wanted string) bool {
 		_, domain, ok := strings.Cut(wanted, ".")
 		return ok && strings.Contains(suffix, ".") && strings.EqualFold(suffix, domain)
 	}
-	return strings.EqualFold(found, wanted)
+	return wanted != "" && strings.EqualFold(found, wanted)
 }
 
 func list(names []string) string {
