@@ -42,35 +42,51 @@ func (m *Message) Oversize() string {
 	}
 	for i := range m.headers {
 		h := &m.headers[i]
-		if int(h.nameEnd) > publishedHeaderName {
+		if h.nameEnd > publishedHeaderName {
 			return "header name above 32 bytes"
 		}
-		switch h.id {
-		case hdrSupported, hdrRequire, hdrProxyRequire:
-			if len(h.wire()) > publishedOptionList {
-				return headerNames[h.id] + " above 256 bytes"
-			}
-			for tag := range List(h.wire()) {
-				if len(tag) > publishedOptionTag {
-					return "option tag above 32 bytes"
-				}
-			}
+		if what := h.oversize(); what != "" {
+			return what
 		}
 	}
-	return m.oversizeAddress()
+	return ""
 }
 
-func (m *Message) oversizeAddress() string {
-	if c, err := m.Contact(); err == nil && len(c.URI.String()) > publishedURI {
-		return "Contact URI above 256 bytes"
+func (h *header) oversize() string {
+	switch h.id {
+	case hdrSupported, hdrRequire, hdrProxyRequire:
+		return h.oversizeOptions()
+	case hdrContact, hdrFrom:
+		// A short header holds no long address; reading each would cost.
+		if len(h.wire()) > publishedFromHost {
+			return h.oversizeAddress()
+		}
 	}
-	from, err := m.From()
+	return ""
+}
+
+func (h *header) oversizeOptions() string {
+	if len(h.wire()) > publishedOptionList {
+		return headerNames[h.id] + " above 256 bytes"
+	}
+	for tag := range List(h.wire()) {
+		if len(tag) > publishedOptionTag {
+			return "option tag above 32 bytes"
+		}
+	}
+	return ""
+}
+
+func (h *header) oversizeAddress() string {
+	text := h.text()
+	a, err := ParseAddress(text[:itemEnd(text)])
 	switch {
 	case err != nil:
-		return ""
-	case len(from.URI.User) > publishedURI:
+	case h.id == hdrContact && len(a.URI.String()) > publishedURI:
+		return "Contact URI above 256 bytes"
+	case h.id == hdrFrom && len(a.URI.User) > publishedURI:
 		return "user part of From above 256 bytes"
-	case len(from.URI.Host) > publishedFromHost:
+	case h.id == hdrFrom && len(a.URI.Host) > publishedFromHost:
 		return "domain of From above 255 bytes"
 	}
 	return ""

@@ -181,3 +181,28 @@ func TestOversizeNamesWhatIsTooLarge(t *testing.T) {
 		}
 	}
 }
+
+func TestAnOrdinaryMessageIsMeasuredWithoutAllocating(t *testing.T) {
+	m, err := Parse(teamsInvite, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if allocs := testing.AllocsPerRun(100, func() { m.Oversize() }); allocs != 0 || m.Oversize() != "" {
+		t.Errorf("%v allocations, %q", allocs, m.Oversize())
+	}
+}
+
+// The figures of the benchmarks that hold on any machine.
+func TestReadingAndWritingAllocateLittle(t *testing.T) {
+	if allocs := testing.AllocsPerRun(100, func() { readForCall(t, teamsInvite, Limits{}) }); allocs > 5 {
+		t.Errorf("reading: %v allocations, want at most 5", allocs)
+	}
+	m, err := Parse(teamsInvite, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 0, 4096)
+	if allocs := testing.AllocsPerRun(100, func() { buf = m.Append(buf[:0]) }); allocs != 0 {
+		t.Errorf("writing: %v allocations, want none", allocs)
+	}
+}
