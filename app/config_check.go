@@ -14,6 +14,7 @@ import (
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/publish"
 	"github.com/tandemgw/tandem/link/snapshot"
+	"github.com/tandemgw/tandem/wire/sdp"
 )
 
 // configCheck holds a configuration against the rules. A part that could not
@@ -336,6 +337,7 @@ func (k *configCheck) operator() {
 		k.oneOf("operator.transport", o.Transport, "tls", "tcp", "udp")
 	}
 	k.hosts("operator.names", o.Names)
+	k.suites(o.Suites)
 	if o.CountryCode != "" && !country.MatchString(o.CountryCode) {
 		k.bad("operator.countryCode", "%q: write the country code without plus, such as 44", o.CountryCode)
 	}
@@ -354,6 +356,19 @@ func (k *configCheck) operator() {
 		return
 	}
 	k.addresses()
+}
+
+// suites checks the SRTP suites of the operator's side.
+func (k *configCheck) suites(list []string) {
+	if k.has("operator.suites") && len(list) == 0 {
+		k.bad("operator.suites", "an empty list leaves nothing to encrypt with: write the suites or remove the key")
+	}
+	for i, s := range list {
+		here := fmt.Sprintf("operator.suites[%d]", i)
+		if k.oneOf(here, s, sdp.Suites()...) && slices.Contains(list[:i], s) {
+			k.bad(here, "%s is there already: remove it", s)
+		}
+	}
 }
 
 // addresses checks operator against the addresses it is about.

@@ -12,11 +12,13 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tandemgw/tandem/sandbox/authority"
+	"github.com/tandemgw/tandem/wire/sdp"
 )
 
 // good is a configuration without fault; tests change one line of it.
@@ -179,6 +181,16 @@ func TestGoodConfigurationLoads(t *testing.T) {
 	if s.Revision != 7 || len(s.Groups) != 2 || s.Regions[0].Domain != "1r1.lab.example" || s.Numbers.Len() != 1 {
 		t.Errorf("snapshot: %+v", s)
 	}
+	for _, g := range s.Groups {
+		if len(g.Suites) == 0 {
+			t.Errorf("%s: no SRTP suite", g.Name)
+		}
+		for _, suite := range g.Suites {
+			if !slices.Contains(sdp.Suites(), suite) {
+				t.Errorf("%s: %s is published, and no media speaks it", g.Name, suite)
+			}
+		}
+	}
 }
 
 // Each row is a mistake, the line of the file that is blamed for it (as it
@@ -264,6 +276,9 @@ var mistakes = []struct {
 	{"operator:\n", "operator:\n  transport: udp\n", "sip.listeners", "listeners:", "no listener with side operator has transport udp"},
 	{"countryCode: 44", "countryCode: +44", "operator.countryCode", "+44", "without plus"},
 	{"  countryCode: 44\n", "", "operator.trunkPrefix", "trunkPrefix", "without countryCode"},
+	{"operator:\n", "operator:\n  suites: []\n", "operator.suites", "suites", "leaves nothing to encrypt with"},
+	{"operator:\n", "operator:\n  suites: [AES_CM_128_HMAC_SHA1_08]\n", "operator.suites[0]", "suites", "did you mean AES_CM_128_HMAC_SHA1_80?"},
+	{"operator:\n", "operator:\n  suites: [AEAD_AES_128_GCM, AEAD_AES_128_GCM]\n", "operator.suites[1]", "suites", "is there already"},
 	{"operator:\n", "operator:\n  srv: true\n", "gateway.properties.serviceLocations[0].primaryRegionProperties.operatorAddresses[0]", "operatorAddresses", "has no SRV records"},
 
 	// the gateway: the resource's own rules, on the lines of the file

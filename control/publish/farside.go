@@ -62,7 +62,7 @@ func SplitProxy(s string) (host string, port uint16, err error) {
 }
 
 // Operator is what the resource cannot say of the operator's peers. The
-// resource API is silent on the first five for operatorAddresses; peer groups
+// resource API is silent on the first four for operatorAddresses; peer groups
 // say them themselves.
 type Operator struct {
 	Transport   string   `yaml:"transport"`   // "tls" (default), "tcp", "udp"
@@ -70,6 +70,7 @@ type Operator struct {
 	SRTP        *bool    `yaml:"srtp"`        // nil: over TLS only, since its keys travel in the signalling
 	SRV         bool     `yaml:"srv"`         // operator addresses are names to look up by SRV (RFC 3263)
 	Names       []string `yaml:"names"`       // one of which a peer's certificate must bear; none: its own
+	Suites      []string `yaml:"suites"`      // of SRTP, the best liked first; none: see suites
 	CountryCode string   `yaml:"countryCode"` // of national numbers from the core, "44"
 	TrunkPrefix string   `yaml:"trunkPrefix"` // national prefix before them, "0"
 }
@@ -80,6 +81,20 @@ func (o Operator) transport() string {
 		return "TLS"
 	}
 	return strings.ToUpper(o.Transport)
+}
+
+// suites are those offered to the core and accepted from it. Every core has the
+// first one; the others follow by strength, with the short authentication tags
+// last (RFC 3711 5.2, RFC 6188, RFC 7714).
+func (o Operator) suites() []string {
+	if len(o.Suites) > 0 {
+		return o.Suites
+	}
+	return []string{
+		"AES_CM_128_HMAC_SHA1_80",
+		"AES_256_CM_HMAC_SHA1_80", "AEAD_AES_256_GCM", "AEAD_AES_128_GCM",
+		"AES_CM_128_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_32",
+	}
 }
 
 func (o Operator) srtp() bool {

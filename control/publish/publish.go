@@ -79,7 +79,12 @@ func (c *compiler) teams() error {
 		return nil
 	}
 	t := c.in.Services.Teams.Default()
-	g := snapshot.Group{Name: teamsGroup, Side: snapshot.Cloud, Services: services, Profile: "teams", Codecs: c.p.Codecs}
+	g := snapshot.Group{
+		Name: teamsGroup, Side: snapshot.Cloud, Services: services, Profile: "teams", Codecs: c.p.Codecs,
+		// The only one that Microsoft promises (Microsoft Teams docs, "Plan Direct
+		// Routing"); more would only lengthen every INVITE.
+		Suites: []string{"AES_CM_128_HMAC_SHA1_80"},
+	}
 	for i, proxy := range t.Proxies {
 		host, port, err := SplitProxy(proxy)
 		if err != nil {

@@ -195,7 +195,8 @@ func (s *state) begun(ev begun) {
 func (s *state) equip(l *leg) {
 	l.end.ID = s.random.Uint64() >> 2 // some far sides read it as a signed number
 	l.end.Codecs = l.peer.Group.Codecs
-	l.end.InactiveOnly = l.dress.Profile.InactiveOnly
+	l.end.Suites = l.peer.Group.Suites
+	l.end.InactiveOnly, l.end.Mux = l.dress.Profile.InactiveOnly, l.dress.Profile.Mux
 	l.end.Sent, l.end.Received, l.end.Secret = nil, nil, nil
 	if l.peer.SRTP {
 		l.end.Secret = make([]byte, sdp.SecretSize)

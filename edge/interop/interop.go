@@ -29,6 +29,9 @@ type Profile struct {
 
 	// InactiveOnly: it understands no hold but a=inactive (see sdp.End).
 	InactiveOnly bool
+	// Mux: it is offered RTCP on the RTP port (RFC 5761). Without, it still has
+	// that when it offers it itself.
+	Mux bool
 	// EarlyOffer: an INVITE there must carry an offer.
 	EarlyOffer bool
 	// CallerInFrom: it shows the caller of From and does not read

@@ -76,7 +76,7 @@ func keysOf(k *sdp.Keys) *rtp.Keys {
 	if k == nil {
 		return nil
 	}
-	return &rtp.Keys{Suite: k.Suite, Master: k.Master}
+	return &rtp.Keys{Suite: k.Suite, Master: k.Master, MKI: k.MKI}
 }
 
 // Media is the media of one call. Owned by the call's goroutine.

@@ -59,6 +59,7 @@ type Group struct {
 	Services []Service `json:"services,omitempty"` // cloud: the services reached through it; operator: empty
 	Profile  string    `json:"profile"`            // interworking profile: "teams", "core"
 	Codecs   []string  `json:"codecs"`             // allowed, in order of preference, resource names: "PCMA"
+	Suites   []string  `json:"suites,omitempty"`   // of SRTP, offered in this order, accepted in theirs; empty: AES_CM_128_HMAC_SHA1_80
 	Peers    []Peer    `json:"peers"`
 }
 

@@ -21,7 +21,7 @@ func TestSnapshotSurvivesJSON(t *testing.T) {
 		Emergency: []string{"911"},
 		Numbers:   numbers,
 		Groups: []Group{{
-			Name: "core", Side: Operator, Services: []Service{Zoom}, Profile: "core", Codecs: []string{"PCMA"},
+			Name: "core", Side: Operator, Services: []Service{Zoom}, Profile: "core", Codecs: []string{"PCMA"}, Suites: []string{"AEAD_AES_128_GCM"},
 			Peers: []Peer{{
 				Name: "a", Transport: "TLS", SRTP: true, Host: "a.example", Port: 5061, Priority: map[string]int{"westeurope": 0},
 				Sources:      []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},

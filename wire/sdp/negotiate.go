@@ -2,7 +2,6 @@ package sdp
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"net/netip"
 	"slices"
@@ -21,13 +20,6 @@ var (
 	ErrNoAddress = errors.New("sdp: no literal unicast address")
 )
 
-// Suite is the SRTP suite we offer and accept (RFC 4568 6.2.1): every far side
-// of the gateway has it.
-const Suite = "AES_CM_128_HMAC_SHA1_80"
-
-// SecretSize is how many random bytes Suite needs: 16 of key, 14 of salt.
-const SecretSize = 30
-
 // End is our end of one leg: everything of ours that a description sent there
 // contains.
 type End struct {
@@ -35,6 +27,8 @@ type End struct {
 	RTP    netip.AddrPort // where the side shall send RTP
 	RTCP   netip.AddrPort // and RTCP
 	Secret []byte         // SecretSize random bytes, constant for the leg; nil = plain RTP
+	Suites []string       // SRTP suites that may be used, the best liked first; none: Suite alone
+	Mux    bool           // offer to take RTCP on the RTP port (RFC 5761)
 	Codecs []string       // allow-list by gateway names: PCMA, PCMU, G722, G722_2, SILK_8, SILK_16
 	// InactiveOnly turns every direction but sendrecv into inactive, for a side
 	// that understands no other form of hold.
@@ -63,8 +57,9 @@ func Offer(from *Session, to End) (*Session, error) {
 	m := to.media(src, to.proto())
 	m.Codecs = to.number(codecs)
 	m.Direction = to.direction(src.Wants())
+	m.Mux = to.Mux || to.muxed()
 	if to.Secret != nil {
-		m.Crypto = []Crypto{to.crypto("1")}
+		m.Crypto = to.offers()
 	}
 	s := to.session(from.Media, i, m)
 	if to.Sent != nil {
@@ -105,25 +100,20 @@ func Answer(offer, accepted *Session, to End) (*Session, error) {
 		return nil, ErrNoCodec
 	}
 	m.Direction = to.direction(meet(a.Wants(), o.Wants().Reverse()))
+	m.Mux = o.Mux && !slices.ContainsFunc(m.Codecs, func(c Codec) bool { return rtcpClash(c.PT) })
 	switch {
 	case to.Secret == nil && o.Secure():
 		return nil, ErrCleartext
 	case to.Secret != nil:
 		// A core may offer RTP/AVP with a=crypto, meaning "SRTP if you can": it is
 		// answered with the token it used.
-		c, ok := pick(o.Crypto, "")
+		c, ok := to.answers(o.Crypto)
 		if !ok {
 			return nil, ErrNoKeys
 		}
-		m.Crypto = []Crypto{to.crypto(c.Tag)}
+		m.Crypto = []Crypto{c}
 	}
 	return to.version(to.session(offer.Media, i, m)), nil
-}
-
-// Keys is one direction's SRTP master key, in the shape of rtp.Keys.
-type Keys struct {
-	Suite  string
-	Master []byte // key||salt
 }
 
 // Side is one leg after a completed round.
@@ -191,14 +181,11 @@ func (s *Side) keys(ours, theirs *Media) error {
 		}
 		return nil
 	}
-	in, ok := pick(theirs.Crypto, ours.Crypto[0].Tag)
+	out, in, ok := match(ours.Crypto, theirs.Crypto)
 	if !ok {
 		return ErrNoKeys
 	}
-	// Both were checked: ours is our own, theirs by pick.
-	own, _ := ours.Crypto[0].Master()
-	master, _ := in.Master()
-	s.Out, s.In = &Keys{ours.Crypto[0].Suite, own}, &Keys{in.Suite, master}
+	s.Out, s.In = &out, &in
 	return nil
 }
 
@@ -313,11 +300,14 @@ func (e End) media(src *Media, proto string) Media {
 	}
 }
 
-func (e End) crypto(tag string) Crypto {
-	return Crypto{
-		Tag: tag, Suite: Suite, Lifetime: "2^31",
-		Inline: base64.StdEncoding.EncodeToString(e.Secret[:SecretSize]),
+// muxed reports whether RTCP is on the RTP port of the leg now, where it stays
+// unless the far side wants otherwise.
+func (e End) muxed() bool {
+	if e.Sent == nil || e.Received == nil {
+		return false
 	}
+	ours, theirs := e.Sent.Carried(), e.Received.Carried()
+	return ours != nil && theirs != nil && ours.Mux && theirs.Mux
 }
 
 // session puts our section among the refused ones of the same shape.
@@ -364,27 +354,4 @@ func (e End) version(s *Session) *Session {
 		s.Origin.Version = strconv.FormatUint(n+1, 10)
 	}
 	return s
-}
-
-// pick chooses the crypto line of our suite: with the wanted tag if there are
-// several, and without an MKI rather than with one.
-func pick(lines []Crypto, tag string) (Crypto, bool) {
-	var best Crypto
-	score := 0
-	for _, c := range lines {
-		if _, err := c.Master(); err != nil || c.Suite != Suite {
-			continue
-		}
-		n := 1
-		if c.MKI == "" {
-			n++
-		}
-		if c.Tag == tag {
-			n += 2
-		}
-		if n > score {
-			best, score = c, n
-		}
-	}
-	return best, score > 0
 }

@@ -16,8 +16,6 @@
 package sdp
 
 import (
-	"encoding/base64"
-	"errors"
 	"net/netip"
 	"time"
 )
@@ -95,44 +93,6 @@ type Codec struct {
 	Rate     int    // clock rate in Hz
 	Channels int    // 0 = not said, which means one
 	Fmtp     string
-}
-
-// Crypto is one a=crypto line (RFC 4568).
-type Crypto struct {
-	Tag      string // kept as text: "0" and duplicates are seen in the field
-	Suite    string
-	Inline   string // base64 of key||salt
-	Lifetime string // "2^31"; empty when absent
-	MKI      string // "1:1"; empty when absent
-	Params   string // further keys and session parameters, as written
-}
-
-// masterSize is key plus salt of the suites of RFC 4568, 6188 and 7714.
-var masterSize = map[string]int{
-	"AES_CM_128_HMAC_SHA1_80": 30,
-	"AES_CM_128_HMAC_SHA1_32": 30,
-	"AES_256_CM_HMAC_SHA1_80": 46,
-	"AES_256_CM_HMAC_SHA1_32": 46,
-	"AEAD_AES_128_GCM":        28,
-	"AEAD_AES_256_GCM":        44,
-}
-
-// Master decodes key||salt and checks its length against the suite.
-func (c Crypto) Master() ([]byte, error) {
-	want, ok := masterSize[c.Suite]
-	if !ok {
-		return nil, errors.New("sdp: unknown SRTP suite")
-	}
-	// RFC 4568 6.1 asks for padding; it is often left off.
-	text := c.Inline
-	for len(text) > 0 && text[len(text)-1] == '=' {
-		text = text[:len(text)-1]
-	}
-	key, err := base64.RawStdEncoding.DecodeString(text)
-	if err != nil || len(key) != want {
-		return nil, errors.New("sdp: SRTP key of the wrong length")
-	}
-	return key, nil
 }
 
 // RTCP is an a=rtcp line (RFC 3605); Port 0 means the line is absent.
