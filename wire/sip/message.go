@@ -302,10 +302,10 @@ const once = 1<<hdrFrom | 1<<hdrTo | 1<<hdrCallID | 1<<hdrCSeq | 1<<hdrMaxForwar
 	1<<hdrEvent | 1<<hdrReferTo | 1<<hdrReferredBy | 1<<hdrSessionExpires
 
 func (m *Message) check() *ParseError {
-	var seen uint32
+	var seen uint64
 	for i := range m.headers {
 		h := &m.headers[i]
-		bit := uint32(1) << h.id
+		bit := uint64(1) << h.id
 		if seen&bit&once != 0 {
 			return &ParseError{Header: headerNames[h.id], Offset: int(h.off), Msg: "more than one", Status: 400}
 		}
