@@ -547,7 +547,7 @@ func (c *Call) Resume(ctx context.Context) error { return c.reinvite(ctx, false)
 
 func (c *Call) reinvite(ctx context.Context, holding bool) error {
 	result := make(chan error, 1)
-	c.post(func() { c.change(holding, 3, func(err error) { result <- err }) })
+	c.post(func() { c.change(holding, false, 3, func(err error) { result <- err }) })
 	select {
 	case err := <-result:
 		return err
@@ -563,9 +563,19 @@ var (
 	errBusy  = errors.New("another change is under way")
 )
 
-// change sends a re-INVITE; done is called once. A call placed without an offer
-// makes none here either, as cores do that resume so.
-func (c *Call) change(holding bool, tries int, done func(error)) {
+// refresh sends a re-INVITE that changes nothing (RFC 4028 section 7.4).
+func (c *Call) refresh() {
+	c.change(c.session.holding, true, 3, func(err error) {
+		if err != nil && c.phase == talking {
+			c.violate("refresh", "our refreshing re-INVITE failed: %v", err)
+		}
+	})
+}
+
+// change sends a re-INVITE, with the last offer again or a new one; done is
+// called once. A call placed without an offer makes none here either, as cores
+// do that resume so.
+func (c *Call) change(holding, again bool, tries int, done func(error)) {
 	switch {
 	case c.phase != talking:
 		done(errEnded)
@@ -576,13 +586,16 @@ func (c *Call) change(holding bool, tries int, done func(error)) {
 	}
 	before := c.session.holding
 	c.session.holding = holding
-	var body []byte
-	if !c.spec.LateSDP {
+	body := c.session.sent
+	if !again || body == nil {
 		var err error
 		if body, err = c.session.offer(); err != nil {
 			done(err)
 			return
 		}
+	}
+	if c.spec.LateSDP {
+		body = nil
 	}
 	c.busy = true
 	var invite *sip.Message
@@ -614,7 +627,7 @@ func (c *Call) change(holding bool, tries int, done func(error)) {
 		case settled:
 		case ev.Msg != nil && ev.Msg.Status == 491 && tries > 1:
 			settled, c.busy, c.session.holding = true, false, before
-			c.after(c.dialog.Glare(rand.IntN), func() { c.change(holding, tries-1, done) })
+			c.after(c.dialog.Glare(rand.IntN), func() { c.change(holding, again, tries-1, done) })
 		default:
 			settled, c.busy, c.session.holding = true, false, before
 			done(failure(ev))

@@ -109,27 +109,42 @@ func (c *Call) openIncoming() (err error) {
 	return err
 }
 
-// winner is the device that will answer.
-func (c *Call) winner() *fork {
-	return c.in.forks[min(max(c.does.Winner, 0), len(c.in.forks)-1)]
+// winner is the device that will answer, early the one that speaks before.
+func (c *Call) winner() *fork { return c.device(c.does.Winner) }
+func (c *Call) early() *fork  { return c.device(c.does.Early) }
+
+func (c *Call) device(n int) *fork {
+	return c.in.forks[min(max(n, 0), len(c.in.forks)-1)]
 }
 
-// provisional rings all devices, and sends early media from the winner.
+// provisional rings all devices, and one of them speaks already.
 func (c *Call) provisional() {
 	if !c.does.NoRinging {
 		for _, f := range c.in.forks {
-			if f != c.winner() || !c.does.EarlyMedia {
+			if f != c.early() || !c.does.EarlyMedia {
 				c.reply(f, 180, nil)
 			}
 		}
 		c.note(func(f *Facts) { f.Ringing = time.Now() })
 	}
 	if c.does.EarlyMedia && len(c.in.invite.Body) > 0 {
-		c.reply(c.winner(), 183, c.in.answer)
-		c.talk = true
-		c.media()
-		c.note(func(f *Facts) { f.EarlyAt = time.Now() })
+		c.speakEarly()
 	}
+}
+
+// speakEarly sends a description in 183. When another device will answer, this
+// one has keys and an origin of its own.
+func (c *Call) speakEarly() {
+	final, body := c.session, c.in.answer
+	if c.early() != c.winner() {
+		c.session = c.newSession(c.does.Codec)
+		body, _ = c.session.reply(c.in.invite.Body) // understood once already
+	}
+	c.reply(c.early(), 183, body)
+	c.talk = true
+	c.media()
+	c.session = final
+	c.note(func(f *Facts) { f.EarlyAt = time.Now() })
 }
 
 // reply answers the INVITE for one device.
@@ -162,20 +177,21 @@ func (c *Call) answer() {
 	c.begin(c.does.Digits)
 	c.soon(c.does.HangUp, c.hangUp)
 	c.soon(c.does.Hold, c.holdForAWhile)
+	c.soon(c.does.Refresh, c.refresh)
 	if c.does.LateOK && len(c.in.forks) > 1 {
 		c.after(lateOK, c.answerTwice)
 	}
 }
 
 func (c *Call) holdForAWhile() {
-	c.change(true, 3, func(err error) {
+	c.change(true, false, 3, func(err error) {
 		if err != nil {
 			c.violate("hold", "our hold failed: %v", err)
 			return
 		}
 		if c.does.Resume > 0 {
 			c.after(c.does.Resume, func() {
-				c.change(false, 3, func(err error) {
+				c.change(false, false, 3, func(err error) {
 					if err != nil && c.phase == talking {
 						c.violate("resume", "our resume failed: %v", err)
 					}

@@ -54,7 +54,7 @@ type attempt struct {
 	heard   bool                  // a response that ends the patience came
 	network bool                  // it failed in the network or in TLS
 	done    bool                  // it has ended, or was given up for the next target
-	early   string                // description in a 18x, by which the 200 is measured
+	early   map[string]string     // descriptions in 18x by To tag, by which the 200 is measured
 }
 
 // Place places a call and returns at once.
@@ -103,7 +103,7 @@ func (c *Call) tryNext() {
 	}
 	t := o.Targets[o.next]
 	o.next++
-	a := &attempt{target: t, dialogs: map[string]*ua.Dialog{}}
+	a := &attempt{target: t, dialogs: map[string]*ua.Dialog{}, early: map[string]string{}}
 	o.try, o.tags = a, map[string]bool{}
 	c.gate = t.Gate
 	c.session = c.newSession(o.Spec.Codec)
@@ -248,9 +248,12 @@ func (c *Call) progress(a *attempt, m *sip.Message) {
 		return
 	}
 	a.heard = true
-	if to, err := m.To(); err == nil {
-		c.seen(to.Tag())
+	to, err := m.To()
+	if err != nil {
+		return
 	}
+	tag := to.Tag()
+	c.seen(tag)
 	c.note(func(f *Facts) {
 		if m.Status == 180 && f.Ringing.IsZero() {
 			f.Ringing = time.Now()
@@ -262,9 +265,9 @@ func (c *Call) progress(a *attempt, m *sip.Message) {
 	if len(m.Body) == 0 || c.out.Spec.LateSDP {
 		return
 	}
-	switch a.early {
+	switch a.early[tag] {
 	case "":
-		a.early = string(m.Body)
+		a.early[tag] = string(m.Body)
 	case string(m.Body):
 		return
 	default:
@@ -324,8 +327,8 @@ func (c *Call) success(a *attempt, m *sip.Message) {
 	body := []byte(nil)
 	if c.out.Spec.LateSDP {
 		body, err = c.session.reply(m.Body)
-	} else if a.early == "" || len(m.Body) > 0 {
-		if a.early != "" && a.early != string(m.Body) {
+	} else if early := a.early[tag]; early == "" || len(m.Body) > 0 {
+		if early != "" && early != string(m.Body) {
 			c.violate("sdp-changed", "the description in 200 differs from that in 18x of the same INVITE")
 		}
 		err = c.session.accept(m.Body)
@@ -341,6 +344,7 @@ func (c *Call) success(a *attempt, m *sip.Message) {
 	}
 	c.begin(c.out.Spec.Digits)
 	c.soon(c.out.Spec.Duration, c.hangUp)
+	c.soon(c.out.Spec.Refresh, c.refresh)
 }
 
 // lateAnswer is what the ACK to an unwanted 2xx carries when our INVITE had no

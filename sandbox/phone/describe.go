@@ -58,6 +58,7 @@ type session struct {
 
 	offered map[string]*rtp.Keys // by tag, ours
 	answer  *rtp.Keys            // ours in answers; kept so that hold does not change it
+	sent    []byte               // our offer, while it is the newest of our descriptions
 	holding bool                 // we hold them
 	remote  *sdp.Session         // what they sent last
 	raw     string               // and its text
@@ -98,7 +99,8 @@ func (s *session) offer() ([]byte, error) {
 	if s.secure() {
 		proto = "RTP/SAVP"
 	}
-	return s.write(proto, formats, slices.Concat(s.dialect.Attributes, lines), s.direction()), nil
+	s.sent = s.write(proto, formats, slices.Concat(s.dialect.Attributes, lines), s.direction())
+	return s.sent, nil
 }
 
 func cryptoLine(tag string, k *rtp.Keys, more string) string {
@@ -220,7 +222,7 @@ func (s *session) reply(body []byte) ([]byte, error) {
 	if s.holding && d != sdp.Inactive {
 		d = s.dialect.HoldAs
 	}
-	s.now = st
+	s.now, s.sent = st, nil // an older version must not be said again
 	return s.write(m.Proto, formats, lines, d), nil
 }
 

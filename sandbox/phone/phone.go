@@ -28,6 +28,7 @@ type CallSpec struct {
 	Codec    string        `json:"codec,omitempty"`    // the only G.711 law to use, "PCMA" or "PCMU"; empty means either
 	Duration time.Duration `json:"duration,omitempty"` // hang up this long after the answer; 0 means never by ourselves
 	Patience time.Duration `json:"patience,omitempty"` // give up ringing after this long; 0 means 60 s
+	Refresh  time.Duration `json:"refresh,omitempty"`  // re-INVITE that changes nothing this long after the answer, as a session timer makes it
 	Digits   string        `json:"digits,omitempty"`   // telephone events pressed one second after the answer
 	LateSDP  bool          `json:"lateSdp,omitempty"`  // INVITE without an offer; not on Teams
 }
@@ -46,12 +47,14 @@ type Behaviour struct {
 	HangUp     time.Duration `json:"hangUp,omitempty"`     // hang up this long after the answer; 0 means never
 	Hold       time.Duration `json:"hold,omitempty"`       // put the caller on hold this long after the answer
 	Resume     time.Duration `json:"resume,omitempty"`     // and back after this long on hold
+	Refresh    time.Duration `json:"refresh,omitempty"`    // re-INVITE that changes nothing this long after the answer, as a session timer makes it
 	Digits     string        `json:"digits,omitempty"`     // telephone events pressed one second after the answer
 	IgnoreBye  bool          `json:"ignoreBye,omitempty"`  // never answer a BYE
 
 	// Only Teams has the following.
 	Forks     int  `json:"forks,omitempty"`     // devices that ring, each with its To tag; 0 means one
 	Winner    int  `json:"winner,omitempty"`    // the fork that answers, from 0
+	Early     int  `json:"early,omitempty"`     // the fork that sends early media, from 0
 	LateOK    bool `json:"lateOk,omitempty"`    // another fork answers 200 as well, a moment later
 	TwoCrypto bool `json:"twoCrypto,omitempty"` // two a=crypto lines in the answer
 }

@@ -53,15 +53,27 @@ type voice struct {
 type span struct{ from, to int }
 
 func newVoice(port *rtp.Port, source []int16) *voice {
-	return &voice{
-		port: port, source: source,
-		ssrc: rand.Uint32(), seq: uint16(rand.Uint32()) & 0x7fff, ts: rand.Uint32(),
-	}
+	return &voice{port: port, source: source, ts: rand.Uint32()}
+}
+
+// wrapIn is how many packets before the sequence number wraps a stream begins,
+// two to four seconds: every call is to show that the roll-over counter of
+// SRTP is kept (RFC 3711 section 3.3.1).
+const wrapIn = 100
+
+// renew begins a new stream, as media servers do whenever they are asked to
+// send again.
+func (v *voice) renew() {
+	v.ssrc = rand.Uint32()
+	v.seq = uint16(1<<16 - wrapIn - rand.IntN(wrapIn))
 }
 
 // set puts the outcome of a negotiation to work.
 func (v *voice) set(s stream) error {
 	v.mu.Lock()
+	if s.sending && !v.stream.sending {
+		v.renew()
+	}
 	v.stream = s
 	v.mu.Unlock()
 	plan := &rtp.Plan{PT: rtp.PassPT(), In: s.in, Clock: audio.Rate, Sink: v.hear}
@@ -89,7 +101,7 @@ func (v *voice) say(now time.Time) {
 		return
 	}
 	if v.began.IsZero() {
-		v.began = now
+		v.began = time.Now() // now is when it was due
 	}
 	n := v.frame
 	v.frame++
