@@ -62,6 +62,9 @@ type stream struct {
 	wrote, heard atomic.Int64 // Stack.now of the last write and read
 }
 
+// silent is the time of the last read of a connection without any.
+const silent = -1
+
 type connKey struct {
 	l      *listener
 	addr   netip.AddrPort
@@ -138,6 +141,7 @@ func (t *connTable) remove(c *stream) {
 func (s *Stack) newStream(l *listener, addr netip.AddrPort) *stream {
 	c := &stream{s: s, l: l, addr: addr, kick: make(chan struct{}, 1), done: make(chan struct{})}
 	c.wrote.Store(int64(s.now()))
+	c.heard.Store(silent)
 	return c
 }
 

@@ -275,12 +275,28 @@ func TestALostConnectionFailsWhatHeardNothingAndSparesWhatDid(t *testing.T) {
 		b.answer("INVITE", 180)
 		b.begin("OPTIONS")
 		b.want("0s > INVITE", "0s event 180 INVITE", "0s > OPTIONS")
+		b.net.Set(ourAddr.Addr(), peerAddr.Addr(), memnet.Weather{Refuse: true})
 		b.net.Cut(ourAddr.Addr(), peerAddr.Addr())
-		b.want("0s event error: read carrier at 10.0.0.2:5060: read tcp 10.0.0.2:5060: connection reset by peer")
+		b.want("0s event error: dial carrier at 10.0.0.2:5060: dial tcp 10.0.0.2:5060: connection refused")
+		b.net.Set(ourAddr.Addr(), peerAddr.Addr(), memnet.Weather{})
 		// The peer brings its final response over a connection of its own.
 		b.accepted = nil
 		b.answer("INVITE", 486)
 		b.want("0s event 486 INVITE", "0s > ACK")
+	})
+}
+
+func TestARequestThatCrossedTheEndOfItsConnectionIsSentAgainOnce(t *testing.T) {
+	inBubble(t, sip.TCP, nil, func(b *bubble) {
+		b.begin("OPTIONS")
+		b.answer("OPTIONS", 200)
+		after(time.Second)
+		b.begin("INVITE")
+		b.want("0s > OPTIONS", "0s event 200 OPTIONS", "1s > INVITE")
+		b.net.Cut(ourAddr.Addr(), peerAddr.Addr())
+		b.want("1s > INVITE")
+		b.net.Cut(ourAddr.Addr(), peerAddr.Addr())
+		b.want("1s event error: read carrier at 10.0.0.2:5060: read tcp 10.0.0.2:5060: connection reset by peer")
 	})
 }
 

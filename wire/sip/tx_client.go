@@ -15,6 +15,7 @@ type ClientTx struct {
 	reason    string      // mu; of the CANCEL
 	cancel    bool        // mu; CANCEL is wanted
 	cancelled bool        // mu; CANCEL is sent
+	moved     bool        // mu; sent again on another connection
 }
 
 func (tx *ClientTx) key() txKey   { return txKey{branch: tx.branch, method: tx.method} }
@@ -233,15 +234,25 @@ func (tx *ClientTx) abort(err error) {
 	tx.terminate()
 }
 
-// flowLost is told to every transaction when a connection ends. One that has
-// heard nothing yet fails, so that the user tries elsewhere at once; one in
+// flowLost is told to every transaction when a connection ends. One in
 // Proceeding waits, for the peer may open a connection of its own for its
-// response (RFC 3261 section 18.2.2).
+// response (RFC 3261 section 18.2.2). One that has heard nothing yet fails, so
+// that the user tries elsewhere at once; but where the peer has spoken on that
+// connection before, the end may have crossed the request, as it does with
+// peers that close what is idle: then it is sent again, once, on a new one. A
+// peer that had it all the same takes it for a retransmission.
 func (tx *ClientTx) flowLost(c *stream, err error) {
 	tx.mu.Lock()
-	waits := tx.state == txTrying && tx.flow.conn == c
-	tx.mu.Unlock()
-	if waits {
-		tx.abort(err)
+	defer tx.unlock()
+	if tx.state != txTrying || tx.flow.conn != c {
+		return
 	}
+	if !tx.moved && c.heard.Load() != silent {
+		tx.moved = true
+		if err = tx.flow.send(tx.req, wire(tx.req)); err == nil {
+			return
+		}
+	}
+	tx.tell(Event{Err: err})
+	tx.terminate()
 }
