@@ -75,8 +75,11 @@ func Run(ctx context.Context, opt Options) error {
 		verdict.print(show)
 	}
 	if !opt.Once && ctx.Err() == nil {
-		world.guide(show)
-		<-ctx.Done()
+		world.openNumbers()
+		if !world.board(ctx, show) {
+			world.guide(show)
+			<-ctx.Done()
+		}
 		show.line("")
 		show.line("ending the world …")
 	}

@@ -3,7 +3,9 @@ package lab
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tandemgw/tandem/sandbox/audio"
 	"github.com/tandemgw/tandem/sandbox/phone"
@@ -155,6 +157,9 @@ func (v *Verdict) print(s *show) {
 	s.line("  what was heard            setup  codec  media    level  delay  loss  match")
 	for _, c := range v.Calls {
 		s.line("  %s %s", s.mark(c.OK), c.Name)
+		if c.ID == "" {
+			continue // never heard; the problem is told below
+		}
 		for _, e := range []struct {
 			who string
 			ear EarReport
@@ -178,8 +183,29 @@ func (v *Verdict) print(s *show) {
 		return
 	}
 	for _, p := range v.Problems {
-		s.line("  %s %s", s.mark(false), p)
+		s.line("  %s %s", s.mark(false), wrap(p, 74, "    "))
 	}
+}
+
+// wrap breaks a sentence into lines of at most width columns, all but the
+// first indented.
+func wrap(text string, width int, indent string) string {
+	var out strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		switch n := utf8.RuneCountInString(word); {
+		case i == 0:
+			column = n
+		case column+1+n > width:
+			out.WriteString("\n" + indent)
+			column = n
+		default:
+			out.WriteByte(' ')
+			column += 1 + n
+		}
+		out.WriteString(word)
+	}
+	return out.String()
 }
 
 // media is the encryption in a word that fits a column.

@@ -19,6 +19,7 @@ import (
 	"github.com/tandemgw/tandem/sandbox/authority"
 	"github.com/tandemgw/tandem/sandbox/carrier"
 	"github.com/tandemgw/tandem/sandbox/dns"
+	"github.com/tandemgw/tandem/sandbox/phone"
 	"github.com/tandemgw/tandem/sandbox/teams"
 	"github.com/tandemgw/tandem/wire/sip"
 )
@@ -318,6 +319,13 @@ func (w *world) numbers(teamsCalls bool) (from, to string) {
 		return user, subscriber
 	}
 	return subscriber, user
+}
+
+// openNumbers lets every number of both far sides answer, for calls by hand.
+func (w *world) openNumbers() {
+	for _, x := range []*phone.Exchange{w.teams.Exchange, w.core.Exchange} {
+		x.Answer("", phone.Behaviour{Ring: 500 * time.Millisecond})
+	}
 }
 
 // guide tells how to go on by hand while the world stays up.

@@ -291,6 +291,7 @@ func (c *Call) openVoice(source []int16, codec string) error {
 		source = audio.Tones(c.x.seed(), 10*time.Second)
 	}
 	v := newVoice(port, source)
+	v.lose = &c.x.lose
 	c.mu.Lock()
 	c.voice = v
 	c.mu.Unlock()

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tandemgw/tandem/wire/rtp"
@@ -68,7 +70,8 @@ type Exchange struct {
 	resolver *sip.Resolver // RO
 	engine   *rtp.Engine   // RO
 	pacer    pacer
-	gates    []*Gate // RO after Open
+	lose     atomic.Uint64 // share of packets to lose, as bits of a float64
+	gates    []*Gate       // RO after Open
 
 	closing context.Context // RO
 	cancel  context.CancelFunc
@@ -209,6 +212,10 @@ func (x *Exchange) behaviour(number string) (Behaviour, bool) {
 	b, ok := x.numbers[""]
 	return b, ok
 }
+
+// Lose makes the share of the packets that this side sends get lost on the
+// way, 0 to 1, in calls there are and calls to come.
+func (x *Exchange) Lose(share float64) { x.lose.Store(math.Float64bits(share)) }
 
 // Calls lists the calls, the oldest first; ended ones are kept for a while.
 func (x *Exchange) Calls() []*Call {

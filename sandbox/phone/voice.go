@@ -2,6 +2,7 @@ package phone
 
 import (
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -29,7 +30,8 @@ type stream struct {
 // voice is a media end: it says its source frame by frame and writes down what
 // it hears. The pacer calls say, the engine calls hear.
 type voice struct {
-	port *rtp.Port // RO
+	port *rtp.Port      // RO
+	lose *atomic.Uint64 // RO; the exchange's share of packets to lose, as bits of a float64; nil: none
 
 	mu      sync.Mutex
 	stream  stream    // mu
@@ -137,9 +139,18 @@ func (v *voice) say(now time.Time) {
 		v.scratch = v.stream.law.Encode(v.scratch, v.source[at:at+whole])
 		v.scratch = v.stream.law.Encode(v.scratch, v.source[:audio.Frame-whole])
 	}
+	if v.unlucky() {
+		v.packets.Sent++
+		return
+	}
 	if v.port.Send(v.scratch, v.stream.out) == nil {
 		v.packets.Sent++
 	}
+}
+
+// unlucky says that the packet gets lost on the way.
+func (v *voice) unlucky() bool {
+	return v.lose != nil && rand.Float64() < math.Float64frombits(v.lose.Load())
 }
 
 // report sends an RTCP sender report with our name (RFC 3550 sections 6.4.1
