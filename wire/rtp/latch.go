@@ -75,7 +75,9 @@ func (l *latch) claimRTCP(src netip.AddrPort, proof proof, media *latch, now tim
 	if proof == unproven && src != l.signalled && (!follows || l.settled(now)) {
 		return false
 	}
-	l.move(src)
+	if proof != authenticLate {
+		l.move(src)
+	}
 	return true
 }
 
@@ -99,5 +101,5 @@ type proof uint8
 const (
 	unproven      proof = iota // clear
 	authentic                  // newest of its SSRC
-	authenticLate              // overtaken by another packet
+	authenticLate              // overtaken by another packet, or by another key
 )

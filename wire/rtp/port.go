@@ -35,6 +35,7 @@ type Port struct {
 	rx       sync.Mutex
 	route    *route       // rx, nil = no plan
 	contexts contexts     // rx, the far side's keys
+	former   former       // rx
 	latches  [2]latch     // rx
 	mux      bool         // rx, RTCP comes on the RTP socket
 	source   source       // rx
@@ -47,6 +48,17 @@ type Port struct {
 
 	tx sender
 }
+
+// former is the key that the far side had before, while packets under it may be
+// on their way: who offers a new key goes on with the old one until the answer
+// has come (RFC 3264 8.3). The first packet under the new key ends it.
+type former struct {
+	in    *context // nil = none
+	until time.Time
+}
+
+// overlap is how long at most: four round trips of the slowest signalling.
+const overlap = 2 * time.Second
 
 // sender is the half of a port that packets leave by.
 type sender struct {
@@ -73,8 +85,9 @@ type socket struct {
 
 // lane is what one loop reuses from packet to packet.
 type lane struct {
-	now time.Time // coarse: when the loop last woke up
-	buf [maxPacket + 1 + overhead]byte
+	now   time.Time // coarse: when the loop last woke up
+	buf   [maxPacket + 1 + overhead]byte
+	spare [maxPacket + 1 + overhead]byte // a packet as it came, to be read again with another key
 }
 
 func newPort(e *Engine, pool *pool, number uint16) *Port {
@@ -103,12 +116,15 @@ func (p *Port) Receive(plan *Plan) error {
 	p.rx.Lock()
 	defer p.rx.Unlock()
 	if p.closed || plan == nil {
-		p.route = nil
+		p.route, p.former = nil, former{}
 		return nil
 	}
 	r, err := p.compile(plan)
 	if err != nil {
 		return err
+	}
+	if p.route != nil && p.route.in != r.in {
+		p.former = former{p.route.in, time.Now().Add(overlap)}
 	}
 	p.route = r
 	return nil
@@ -117,7 +133,9 @@ func (p *Port) Receive(plan *Plan) error {
 // Remote sets where the far side wants its packets, as signalled. An rtcp
 // equal to rtp means that RTCP is multiplexed on the RTP port (RFC 5761); a
 // zero rtcp means the port after rtp. A latched address survives while rtp
-// stays the same; no address at all, or an unspecified one, stops sending.
+// stays the same; no address at all, or an unspecified one, stops sending. With
+// another rtp it is another far side (RFC 4568 7.1.4), and packets under the
+// key before are not heard any more.
 func (p *Port) Remote(rtp, rtcp netip.AddrPort) {
 	rtp, rtcp = usable(rtp), usable(rtcp)
 	if !rtcp.IsValid() && rtp.IsValid() && rtp.Port() < 65535 {
@@ -126,6 +144,9 @@ func (p *Port) Remote(rtp, rtcp netip.AddrPort) {
 	p.rx.Lock()
 	defer p.rx.Unlock()
 	p.mux = rtp.IsValid() && rtp == rtcp
+	if rtp != p.latches[media].signalled {
+		p.former = former{}
+	}
 	for kind, addr := range [2]netip.AddrPort{rtp, rtcp} {
 		if l := &p.latches[kind]; l.signalled != addr || !addr.IsValid() {
 			l.signal(addr)
@@ -187,10 +208,11 @@ func (p *Port) accept(l *lane, kind int, pkt []byte, src netip.AddrPort) (*route
 		return nil, nil, h, Stranger
 	}
 	r := p.route
-	if pkt, cause = p.open(r, h, pkt); cause != passed {
+	pkt, proof, cause := p.open(l, r, h, pkt)
+	if cause != passed {
 		return nil, nil, h, cause
 	}
-	if cause = p.admit(r, src, kind, h, l.now); cause != passed {
+	if cause = p.admit(src, kind, h, proof, l.now); cause != passed {
 		return nil, nil, h, cause
 	}
 	if p.flooded(l.now) {
@@ -245,24 +267,47 @@ func (p *Port) mayHear(src netip.AddrPort, kind int) bool {
 }
 
 // open decrypts a packet and checks what encryption hid.
-func (p *Port) open(r *route, h header, pkt []byte) ([]byte, Cause) {
+func (p *Port) open(l *lane, r *route, h header, pkt []byte) ([]byte, proof, Cause) {
+	proof := unproven
 	if r != nil && r.in != nil {
 		var cause Cause
-		if pkt, cause = r.in.unprotect(pkt, h); cause != passed {
-			return nil, cause
+		if pkt, proof, cause = p.unprotect(l, r.in, h, pkt); cause != passed {
+			return nil, proof, cause
 		}
 	}
 	if h.rtcp {
-		return pkt, checkCompound(pkt)
+		return pkt, proof, checkCompound(pkt)
 	}
-	return pkt, h.checkPadding(pkt)
+	return pkt, proof, h.checkPadding(pkt)
+}
+
+// unprotect decrypts with the key of the plan, or else with the one before.
+func (p *Port) unprotect(l *lane, in *context, h header, pkt []byte) ([]byte, proof, Cause) {
+	if p.former.in != nil {
+		if l.now.After(p.former.until) {
+			p.former = former{}
+		}
+		copy(l.spare[:], pkt) // GCM wipes what it refuses
+	}
+	clear, cause := in.unprotect(pkt, h)
+	if cause != passed && p.former.in != nil {
+		clear, cause = p.former.in.unprotect(l.spare[:len(pkt)], h)
+		return clear, authenticLate, cause
+	}
+	if cause == passed {
+		p.former = former{}
+	}
+	if !h.rtcp && !p.source.newer(h) {
+		return clear, authenticLate, cause
+	}
+	return clear, authentic, cause
 }
 
 // admit lets the latch judge a packet that is whole.
-func (p *Port) admit(r *route, src netip.AddrPort, kind int, h header, now time.Time) Cause {
+func (p *Port) admit(src netip.AddrPort, kind int, h header, proof proof, now time.Time) Cause {
 	l := &p.latches[kind]
 	if !l.own(src) {
-		if !p.claim(r, src, kind, h, now) {
+		if !p.claim(src, kind, h, proof, now) {
 			return Stranger
 		}
 		p.publish()
@@ -273,19 +318,12 @@ func (p *Port) admit(r *route, src netip.AddrPort, kind int, h header, now time.
 	return passed
 }
 
-func (p *Port) claim(r *route, src netip.AddrPort, kind int, h header, now time.Time) bool {
+func (p *Port) claim(src netip.AddrPort, kind int, h header, proof proof, now time.Time) bool {
 	l := &p.latches[kind]
-	proof := unproven
-	if r != nil && r.in != nil {
-		proof = authentic
-		if !h.rtcp && !p.source.newer(h) {
-			proof = authenticLate
-		}
-	}
 	if h.rtcp {
 		return l.claimRTCP(src, proof, &p.latches[media], now)
 	}
-	if r != nil && r.PT[h.pt] == Drop {
+	if p.route != nil && p.route.PT[h.pt] == Drop {
 		return false
 	}
 	return l.claim(src, h, proof, now)
@@ -423,7 +461,7 @@ func (p *Port) Stats() Stats {
 func (p *Port) Close() {
 	p.rx.Lock()
 	was := p.closed
-	p.closed, p.route, p.contexts = true, nil, nil
+	p.closed, p.route, p.contexts, p.former = true, nil, nil, former{}
 	p.rx.Unlock()
 	if was {
 		return

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	mrand "math/rand/v2"
 	"slices"
 
 	"github.com/pion/rtp"
@@ -103,15 +102,15 @@ type context struct {
 	header  rtp.Header // reused, so that the library need not make one per packet
 	streams []stream
 	latest  int // index of the stream last used
-	renamed int // SSRCs taken up by streams that began again
 }
 
-// stream is one SSRC under a key.
+// stream is one SSRC under a key, with what was sent of it.
 type stream struct {
 	ssrc  uint32
-	alias uint32 // what it is called in what we send
-	max   uint16 // highest sequence number sent
-	began bool   // max is valid
+	shift uint16 // from the sequence numbers that come to those that leave
+	max   uint16 // highest one that left
+	sent  uint64 // which of the 64 up to max left, that one in the lowest bit; 0 = none yet
+	again uint32 // the number after one that was refused; noBad = none
 }
 
 // contexts are the keys a port half has seen, the latest first. They outlive
@@ -166,7 +165,7 @@ func (c *context) find(ssrc uint32) int {
 	}
 	i := slices.IndexFunc(c.streams, func(s stream) bool { return s.ssrc == ssrc })
 	switch {
-	case i < 0 && c.full():
+	case i < 0 && len(c.streams) == maxSources:
 		return -1
 	case i < 0:
 		return len(c.streams)
@@ -174,8 +173,6 @@ func (c *context) find(ssrc uint32) int {
 	c.latest = i
 	return i
 }
-
-func (c *context) full() bool { return len(c.streams)+c.renamed >= maxSources }
 
 // unprotect decrypts in place.
 func (c *context) unprotect(pkt []byte, h header) ([]byte, Cause) {
@@ -207,18 +204,16 @@ func (c *context) protect(pkt []byte, h header) ([]byte, Cause) {
 		return nil, ManySources
 	}
 	if i == len(c.streams) {
-		c.streams = append(c.streams, stream{ssrc: h.ssrc, alias: h.ssrc})
+		c.streams = append(c.streams, stream{ssrc: h.ssrc, again: noBad})
 	}
 	var sealed []byte
 	var err error
 	if h.rtcp {
-		binary.BigEndian.PutUint32(pkt[4:], c.streams[i].alias)
 		sealed, err = c.srtp.EncryptRTCP(pkt, pkt, nil)
 	} else {
-		if !c.advance(&c.streams[i], h.seq) {
-			return nil, ManySources
+		if !c.streams[i].place(pkt, h.seq) {
+			return nil, Replayed
 		}
-		binary.BigEndian.PutUint32(pkt[8:], c.streams[i].alias)
 		sealed, err = c.srtp.EncryptRTP(pkt, pkt, &c.header)
 	}
 	if err != nil {
@@ -227,24 +222,36 @@ func (c *context) protect(pkt []byte, h header) ([]byte, Cause) {
 	return sealed, passed
 }
 
-// advance notes the next packet of a stream. One that begins again further
-// back, as announcement machines do under the SSRC they always have, would
-// take up packet indices that were used: the receiver refuses those as replayed,
-// and the key stream must not be used twice (RFC 3711 §9.1). It goes on under a
-// new SSRC, while there is one.
-func (c *context) advance(s *stream, seq uint16) bool {
-	ahead := int16(seq - s.max)
-	if s.began && -maxMisorder < ahead && ahead <= 0 {
-		return true // late, or twice
+// place gives a packet its sequence number in what we send; false when it must
+// not leave.
+//
+// Each packet index is used once: a second packet under one would be encrypted
+// with the same key stream (RFC 3711 9.1). What has left before stays here, as
+// the receiver would refuse it anyway. A stream that begins again further back,
+// as announcement machines do under the SSRC they always have, goes on after
+// what has left, under its SSRC, so that RTCP speaks of the same stream as
+// ever. Two numbers in a row tell it from a straggler (RFC 3550 A.1), and the
+// marker tells the receiver to settle on its new time stamps (RFC 3551 4.1).
+func (s *stream) place(pkt []byte, seq uint16) bool {
+	out := seq + s.shift
+	ahead := int16(out - s.max)
+	switch {
+	case s.sent == 0:
+		s.max, s.sent = out, 1
+	case ahead > 0:
+		s.max, s.sent = out, s.sent<<ahead|1
+	case ahead > -64 && s.sent>>-ahead&1 == 0: // late
+		s.sent |= 1 << -ahead
+	case uint32(seq) == s.again:
+		out = s.max + 1
+		s.shift, s.max, s.sent = out-seq, out, s.sent<<1|1
+		pkt[1] |= 0x80
+	default:
+		s.again = uint32(seq + 1)
+		return false
 	}
-	if s.began && ahead < 0 {
-		if c.full() {
-			return false
-		}
-		s.alias = mrand.Uint32()
-		c.renamed++
-	}
-	s.max, s.began = seq, true
+	s.again = noBad
+	binary.BigEndian.PutUint16(pkt[2:], out)
 	return true
 }
 

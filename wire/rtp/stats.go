@@ -16,7 +16,7 @@ const (
 	BadVersion                 // not RTP version 2
 	UnknownType                // payload number not in the plan, or not RTCP on an RTCP port
 	AuthFailed                 // SRTP authentication failed
-	Replayed                   // SRTP packet seen before, or too old to tell
+	Replayed                   // packet seen before, or too old to tell; of clear RTP only where it would be encrypted
 	ManySources                // more SSRCs than a stream has any use for
 	Flood                      // more packets a second than a stream has any use for
 	NoDestination              // no plan, a held plan, or one without To and Sink
