@@ -14,6 +14,10 @@ func rekeyed(t *testing.T, before, after string, test func(*testing.T, *world, *
 		w.aKeys = w.keys(before)
 		old := oracle(t, w.aKeys)
 		r.old = func(seq uint16) []byte { return seal(t, old, packet(7, seq)) }
+		var err error
+		if r.oldReport, err = old.EncryptRTCP(nil, []byte{0x80, 201, 0, 1, 0, 0, 0, 7}, nil); err != nil {
+			t.Fatal(err)
+		}
 		w.replan()
 		for _, seq := range []uint16{65534, 65535, 0} { // its roll-over counter is 1
 			w.send(w.alice, r.old(seq))
@@ -29,6 +33,7 @@ func rekeyed(t *testing.T, before, after string, test func(*testing.T, *world, *
 type rekeying struct {
 	w          *world
 	old, fresh func(seq uint16) []byte
+	oldReport  []byte // RTCP
 }
 
 func (r *rekeying) hears(t *testing.T, want bool, pkt []byte) {
@@ -81,7 +86,8 @@ func TestTheOldKeyMovesNothing(t *testing.T) {
 	rekeyed(t, sdes, sdes, func(t *testing.T, w *world, r *rekeying) {
 		w.bob.Remote(w.a.Addr(), netip.AddrPort{})
 		w.send(w.bob, r.old(1))
-		if s := w.a.Stats(); s.Remote != w.alice.Addr() || s.Received.Packets != 4 {
+		w.send(w.bob, r.oldReport)
+		if s := w.a.Stats(); s.Remote != w.alice.Addr() || s.RemoteRTCP != w.alice.RTCPAddr() || s.Received.Packets != 4 || s.ReceivedRTCP.Packets != 1 {
 			t.Errorf("%+v", s)
 		}
 		w.send(w.bob, r.fresh(2))
