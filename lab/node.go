@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,18 +33,25 @@ type node struct {
 func (n *node) start() error {
 	args := append(append([]string{}, n.command[1:]...), "serve", "-c", n.file)
 	n.cmd = exec.Command(n.command[0], args...)
+	file, err := os.OpenFile(filepath.Join(filepath.Dir(n.file), "node.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("keep the log of node %s: %w", n.name, err)
+	}
 	n.log = &tail{}
-	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
+	out := io.MultiWriter(n.log, file)
+	n.cmd.Stdout, n.cmd.Stderr = out, out
 	// A group of its own: Ctrl-C in the terminal is the lab's to handle, and
 	// Pdeathsig ends the node if the lab itself is killed.
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := n.cmd.Start(); err != nil {
+		_ = file.Close()
 		return fmt.Errorf("start node %s: %w", n.name, err)
 	}
 	n.exited = make(chan struct{})
 	n.client = ops.Dial(n.socket)
 	go func(cmd *exec.Cmd, exited chan struct{}) {
 		_ = cmd.Wait() // how it ended shows in its log
+		_ = file.Close()
 		close(exited)
 	}(n.cmd, n.exited)
 	return nil
