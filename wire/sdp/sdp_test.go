@@ -247,6 +247,7 @@ func FuzzSDP(f *testing.F) {
 		teamsOffer, coreOffer, holdOffer, teamsAnswer,
 		"v=0\no=- 1 1 IN IP6 ::1\ns=-\nt=0 0\na=inactive\nm=audio 1/3 RTP/AVPF 0 0 77\nc=IN IP4 0.0.0.0\na=rtpmap:77 a/1/2\n\n",
 		"v=0\no=a b c IN X y\nm=image 0 udptl t38\nm=text 5 RTP/AVP 98\na=crypto:1 S inline:k|2^31|1:1 UNENCRYPTED_SRTP\na=mid:\n",
+		"v=0\no=- 1 1 IN IP4 ::1\ns=-\nt=0 0\nc=IN IP6 ::1\nm=audio 9 RTP/SAVP 8\na=rtcp-mux\na=crypto:1 " + Suite + " inline:" + key30 + "|2^31|300:4;inline:" + key30 + "|2:4 WSH=9\n",
 	} {
 		f.Add(crlf(s))
 	}
@@ -265,6 +266,9 @@ func FuzzSDP(f *testing.F) {
 			t.Fatalf("no fixed point:\n%q\n%q", once, twice)
 		}
 		checkNegotiation(t, s, end)
+		secure := end
+		secure.Secret, secure.Suites = make([]byte, SecretSize), Suites()
+		checkNegotiation(t, s, secure)
 	})
 }
 
