@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,18 +13,15 @@ import (
 	"github.com/tandemgw/tandem/sandbox/phone"
 )
 
-// transports are those on which the tests of the operator's side run.
-var transports = []string{"udp", "tcp"}
-
-// each runs a test once for each transport of the operator's side.
+// each runs a test for each transport that SIPp and a core have in common.
 func each(t *testing.T, f func(t *testing.T, transport string)) {
 	t.Helper()
 	t.Parallel()
 	needSIPp(t)
-	for _, tr := range transports {
-		t.Run(tr, func(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
-			f(t, tr)
+			f(t, transport)
 		})
 	}
 }
@@ -28,20 +29,232 @@ func each(t *testing.T, f func(t *testing.T, transport string)) {
 func TestSIPpCallsTeams(t *testing.T) {
 	each(t, func(t *testing.T, transport string) {
 		w := build(t, setup{transport: transport})
-		speech := audio.Speech(11)
-		w.teams.Answer(user, phone.Behaviour{Ring: 100 * time.Millisecond, Send: speech})
+		w.teams.Answer(user, phone.Behaviour{Ring: 100 * time.Millisecond, Send: audio.Speech(11)})
 		w.teamsReady()
-		w.sipp("uac", w.site(0), "-m", "1", "-d", "6000", "-rtp_echo").succeeded(20 * time.Second)
+		w.sipp("uac", w.site(0), "-m", "1", "-d", "4000", "-rtp_echo").succeeded(20 * time.Second)
 
 		f := w.received().Facts()
 		heard(t, "what Teams' user said and SIPp returned", audio.Compare(f.Sent, f.Heard))
 		r := w.records(1)[0]
-		if r.Callee.SRTP != f.Suite || r.Caller.SRTP != "" || r.Caller.Codec != "PCMA" || r.Callee.Codec != f.Codec {
-			t.Errorf("the record has %q %q and %q %q; the call was PCMA in the clear and %s by %s",
-				r.Caller.Codec, r.Caller.SRTP, r.Callee.Codec, r.Callee.SRTP, f.Codec, f.Suite)
+		w.legs(r, r.Callee, r.Caller, f)
+		if r.Cause.By != record.ByCaller {
+			t.Errorf("the record says that the call was ended by %q: %+v", r.Cause.By, r.Cause)
 		}
 		w.behaved()
 	})
+}
+
+func TestTeamsCallsSIPp(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		w := build(t, setup{transport: transport})
+		core := w.core("uas", 0, "-rtp_echo")
+		w.teamsReady()
+		f := w.dial(phone.CallSpec{From: user, To: subscriber, Send: audio.Speech(12), Duration: 4 * time.Second})
+		core.finish()
+
+		heard(t, "what Teams' user said and SIPp returned", audio.Compare(f.Sent, f.Heard))
+		r := w.records(1)[0]
+		w.legs(r, r.Caller, r.Callee, f)
+		if r.Cause.By != record.ByCaller || r.Callee.Peer != "site-0" {
+			t.Errorf("the record says that the call to %q was ended by %q", r.Callee.Peer, r.Cause.By)
+		}
+		w.behaved()
+	})
+}
+
+// SIPp talks from a file of its own, in a direction of its own.
+func TestSIPpTalksToTeams(t *testing.T) {
+	t.Parallel()
+	needSIPp(t)
+	w := build(t, setup{})
+	w.teams.Answer(user, phone.Behaviour{})
+	speech := audio.Speech(13)
+	w.write("speech.alaw", audio.ALaw.Encode(nil, speech))
+	w.teamsReady()
+	w.sipp("uac_talk", w.site(0), "-m", "1", "-d", "6000").succeeded(20 * time.Second)
+	f := w.received().Facts()
+	heard(t, "SIPp's speech", audio.Listen(speech, f.Heard.PCM))
+	w.behaved()
+}
+
+// A node has to stand a busy minute: not a call may fail.
+func TestManyCalls(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		const calls = 50
+		load := []string{"-m", "50", "-r", "10", "-d", "1500", "-rtp_echo"}
+		w := build(t, setup{transport: transport})
+		w.teams.Answer(user, phone.Behaviour{})
+		w.teamsReady()
+		w.sipp("uac", w.site(0), load...).succeeded(40 * time.Second)
+		for _, r := range w.records(calls) {
+			if r.Answered == nil || r.Failed() || r.Callee.Media.Packets == 0 || r.Caller.Media.Packets == 0 {
+				t.Errorf("a call of the batch went wrong: %+v", r)
+			}
+		}
+		w.behaved()
+	})
+}
+
+func TestWhoHangsUp(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		w := build(t, setup{transport: transport})
+		w.teams.Answer(user, phone.Behaviour{HangUp: 500 * time.Millisecond})
+		w.teamsReady()
+		w.sipp("uac_bye", w.site(0), "-m", "1").succeeded(20 * time.Second)
+
+		core := w.core("uas_bye", 0, "-d", "500")
+		f := w.dial(phone.CallSpec{From: user, To: subscriber})
+		core.finish()
+		if f.HungUpBy != "them" {
+			t.Errorf("Teams' user was hung up on by %q, must have been by SIPp", f.HungUpBy)
+		}
+		for _, r := range w.records(2) {
+			if r.Cause.By != record.ByCallee || r.Answered == nil {
+				t.Errorf("the called side hung up; the record has %+v", r.Cause)
+			}
+		}
+		w.behaved()
+	})
+}
+
+func TestGivingUp(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		w := build(t, setup{transport: transport})
+		w.teams.Answer(user, phone.Behaviour{NoAnswer: true})
+		w.teamsReady()
+		w.sipp("uac_cancel", w.site(0), "-m", "1", "-d", "300").succeeded(20 * time.Second)
+		if f := w.received().Facts(); !f.Answered.IsZero() || f.Ended.IsZero() {
+			t.Errorf("the call that SIPp gave up was answered at %s and ended at %s", f.Answered, f.Ended)
+		}
+
+		core := w.core("uas_ring", 0)
+		f := w.dial(phone.CallSpec{From: user, To: subscriber, Patience: 500 * time.Millisecond})
+		core.finish()
+		if f.Status != 487 || core.saw("CANCEL") != 1 {
+			t.Errorf("Teams' user gave up and was told %d; SIPp saw %d CANCELs", f.Status, core.saw("CANCEL"))
+		}
+		for _, r := range w.records(2) {
+			if r.Answered != nil || r.Failed() || r.Cause.By != record.ByCaller {
+				t.Errorf("the caller gave up; the record has %+v", r.Cause)
+			}
+		}
+		w.behaved()
+	})
+}
+
+func TestBusy(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		w := build(t, setup{transport: transport, sites: 2})
+		w.teams.Answer(user, phone.Behaviour{Ring: 100 * time.Millisecond, Status: 486})
+		w.teamsReady()
+		w.sipp("uac_busy", w.site(0), "-m", "1").succeeded(20 * time.Second)
+
+		a, b := w.core("uas_busy", 0), w.core("uas", 1)
+		f := w.dial(phone.CallSpec{From: user, To: subscriber})
+		a.finish()
+		b.finish()
+		if f.Status != 486 || b.saw("INVITE") != 0 {
+			t.Errorf("Teams' user was told %d, and the second site got %d INVITEs: a busy line is busy at both", f.Status, b.saw("INVITE"))
+		}
+		for _, r := range w.records(2) {
+			if r.Answered != nil || r.Failed() || r.Cause.Status != 486 || len(r.Attempts) != 1 {
+				t.Errorf("the called line was busy; the record has %+v, attempts %+v", r.Cause, r.Attempts)
+			}
+		}
+		w.behaved()
+	})
+}
+
+// A site that takes no calls answers 503, and only then the other one is
+// tried.
+func TestFailover(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		w := build(t, setup{transport: transport, sites: 2})
+		a, b := w.core("uas_503", 0), w.core("uas", 1, "-rtp_echo")
+		w.teamsReady()
+		f := w.dial(phone.CallSpec{From: user, To: subscriber, Duration: 2 * time.Second})
+		a.finish()
+		b.finish()
+		heard(t, "what Teams' user said and the second site returned", audio.Compare(f.Sent, f.Heard))
+		r := w.records(1)[0]
+		var tried []int
+		for _, at := range r.Attempts {
+			tried = append(tried, at.Status)
+		}
+		if !slices.Equal(tried, []int{503, 200}) || r.Callee.Peer != "site-1" || a.saw("INVITE") != 1 {
+			t.Errorf("the first site saw %d INVITEs; the record has attempts %+v and the peer %s", a.saw("INVITE"), r.Attempts, r.Callee.Peer)
+		}
+		w.behaved()
+	})
+}
+
+func TestSIPpHolds(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		w := build(t, setup{transport: transport})
+		w.teams.Answer(user, phone.Behaviour{})
+		w.teamsReady()
+		s := w.sipp("uac_hold", w.site(0), "-m", "1", "-d", "1000", "-rtp_echo")
+		w.heldAndBack(w.received())
+		s.succeeded(20 * time.Second)
+
+		core := w.core("uas_hold", 0, "-d", "1000", "-rtp_echo")
+		call, err := w.teams.Dial(w.ctx, phone.CallSpec{From: user, To: subscriber})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.heldAndBack(call)
+		call.HangUp()
+		<-call.Done()
+		core.finish()
+		w.records(2)
+		w.behaved()
+	})
+}
+
+// heldAndBack waits until Teams' user is put on hold and taken back.
+func (w *world) heldAndBack(c *phone.Call) {
+	w.t.Helper()
+	w.until(10*time.Second, func() string {
+		if !c.Facts().Held {
+			return "Teams' user was not put on hold"
+		}
+		return ""
+	})
+	w.until(10*time.Second, func() string {
+		if f := c.Facts(); f.Held || f.Reinvites != 2 {
+			return "Teams' user was not taken back"
+		}
+		return ""
+	})
+}
+
+// dial places a call from Teams' user, waits for its end and gives its facts.
+func (w *world) dial(spec phone.CallSpec) phone.Facts {
+	w.t.Helper()
+	c, err := w.teams.Dial(w.ctx, spec)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	select {
+	case <-c.Done():
+	case <-time.After(spec.Duration + 20*time.Second):
+		w.t.Fatal("the call has not ended by itself")
+	}
+	return c.Facts()
+}
+
+// legs checks that the record agrees with what the far sides saw.
+func (w *world) legs(r record.Call, cloud, operator record.Leg, teams phone.Facts) {
+	w.t.Helper()
+	if cloud.SRTP == "" || cloud.SRTP != teams.Suite || cloud.Codec != teams.Codec {
+		w.t.Errorf("the record has %q by %q towards Teams, which saw %q by %q", cloud.Codec, cloud.SRTP, teams.Codec, teams.Suite)
+	}
+	if operator.SRTP != "" || operator.Codec != "PCMA" || !strings.EqualFold(operator.Transport, w.transport) {
+		w.t.Errorf("the record has %q by %q on %q towards SIPp, which had PCMA in the clear on %s", operator.Codec, operator.SRTP, operator.Transport, w.transport)
+	}
+	if r.Answered == nil || cloud.Media.Packets == 0 || operator.Media.Packets == 0 {
+		w.t.Errorf("the record of an answered call has %v, %d packets from Teams, %d from SIPp", r.Answered, cloud.Media.Packets, operator.Media.Packets)
+	}
 }
 
 // heard fails the test unless somebody heard what was sent.
@@ -54,4 +267,10 @@ func heard(t *testing.T, what string, r audio.Report) {
 	t.Logf("%s was heard: %+v", what, r)
 }
 
-var _ = record.Call{}
+// write puts a file into the world's folder.
+func (w *world) write(name string, data []byte) {
+	w.t.Helper()
+	if err := os.WriteFile(filepath.Join(w.dir, name), data, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}

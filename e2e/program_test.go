@@ -77,12 +77,7 @@ func (w *world) start(name string, args ...string) *program {
 	if err := <-started; err != nil {
 		w.t.Fatalf("start %s: %v", name, err)
 	}
-	w.t.Cleanup(func() {
-		p.end()
-		if w.t.Failed() {
-			w.t.Logf("what %s said:\n%s", p.cmd.Args, p.out)
-		}
-	})
+	w.t.Cleanup(p.end)
 	return p
 }
 
