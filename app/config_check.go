@@ -414,8 +414,30 @@ func (k *configCheck) gateway() {
 	}
 	for i, l := range k.Gateway.Properties.ServiceLocations {
 		path := fmt.Sprintf("gateway.properties.serviceLocations[%d].primaryRegionProperties", i)
-		k.sources(path, l.PrimaryRegionProperties.AllowedSignalingSourceAddressPrefixes, l.PrimaryRegionProperties.AllowedMediaSourceAddressPrefixes)
+		list := l.PrimaryRegionProperties.AllowedSignalingSourceAddressPrefixes
+		k.sources(path, list, l.PrimaryRegionProperties.AllowedMediaSourceAddressPrefixes)
+		for _, other := range k.Gateway.Properties.ServiceLocations {
+			for _, a := range other.PrimaryRegionProperties.OperatorAddresses {
+				k.lockedOut(path, list, a, "the operator's own address in "+other.Name+", is locked out of "+l.Name)
+			}
+		}
 	}
+}
+
+// lockedOut warns of a list that leaves out an address of the operator's. Each
+// service region has a list of its own, and a core that fails over calls from
+// its other site.
+func (k *configCheck) lockedOut(path string, list []string, address, what string) {
+	a, err := netip.ParseAddr(address)
+	if err != nil || len(list) == 0 {
+		return // a name is looked up when it is called; an empty list is an error of its own
+	}
+	for _, s := range list {
+		if p, err := gateway.ParsePrefix(s); err != nil || p.Contains(a.Unmap()) {
+			return // an unreadable range is complained of elsewhere
+		}
+	}
+	k.unwise(path+".allowedSignalingSourceAddressPrefixes", "%s, %s: add a range that holds it", a, what)
 }
 
 func (k *configCheck) groupSources() {
@@ -425,7 +447,11 @@ func (k *configCheck) groupSources() {
 			if !k.routed(g.PeerGroupName, p.PeerName) {
 				k.unwise(fmt.Sprintf("%s.peers[%d].peerName", path, j), "%s may call but is never called: add it to callPolicy.peerGroupRoutings if that is not meant", p.PeerName)
 			}
-			k.sources(fmt.Sprintf("%s.peers[%d]", path, j), p.AllowedSignalingSourceAddressPrefixes, p.AllowedMediaSourceAddressPrefixes)
+			here := fmt.Sprintf("%s.peers[%d]", path, j)
+			k.sources(here, p.AllowedSignalingSourceAddressPrefixes, p.AllowedMediaSourceAddressPrefixes)
+			for _, a := range p.IPsAndPorts {
+				k.lockedOut(here, p.AllowedSignalingSourceAddressPrefixes, a.IPAddress, "the peer's own address, is locked out")
+			}
 		}
 		if g.MediaProtocol == "SRTP" && g.SignalingProtocol != "TLS" && g.SignalingProtocol != "" {
 			k.unwise(path+".mediaProtocol", "over %s the keys of SRTP can be read by whoever can read the signalling: use TLS", g.SignalingProtocol)

@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -349,6 +350,36 @@ func TestWarningsDoNotStopANode(t *testing.T) {
 				t.Errorf("got %v", c.Warnings)
 			}
 		})
+	}
+}
+
+func TestARegionsListThatLocksOutAnAddressOfTheOperatorIsWarnedOf(t *testing.T) {
+	dir := room(t)
+	const old = `      - name: westeurope
+        primaryRegionProperties:
+          operatorAddresses: [127.0.3.1]
+          allowedSignalingSourceAddressPrefixes: [127.0.3.0/24]
+          allowedMediaSourceAddressPrefixes: [127.0.3.0/24]
+`
+	text := strings.Replace(good, "  sku: {name: lab}\n", "", 1)
+	text = strings.Replace(text, old, old+strings.NewReplacer("westeurope", "northeurope", "127.0.3", "127.0.4").Replace(old), 1)
+	c, err := LoadConfig(write(t, dir, "tandem.yaml", text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const path = "gateway.properties.serviceLocations[%].primaryRegionProperties.allowedSignalingSourceAddressPrefixes"
+	for i, want := range []string{
+		"127.0.4.1, the operator's own address in northeurope, is locked out of westeurope: add a range that holds it",
+		"127.0.3.1, the operator's own address in westeurope, is locked out of northeurope: add a range that holds it",
+	} {
+		if len(c.Warnings) != 2 || c.Warnings[i].Path != strings.Replace(path, "%", strconv.Itoa(i), 1) || c.Warnings[i].Text != want {
+			t.Fatalf("got %v", c.Warnings)
+		}
+	}
+	fixed := strings.ReplaceAll(text, "SourceAddressPrefixes: [127.0.3.0/24]", "SourceAddressPrefixes: [127.0.3.0/24, 127.0.4.1]")
+	fixed = strings.ReplaceAll(fixed, "SourceAddressPrefixes: [127.0.4.0/24]", "SourceAddressPrefixes: [127.0.4.0/24, 127.0.3.1]")
+	if c, err = LoadConfig(write(t, dir, "tandem.yaml", fixed)); err != nil || len(c.Warnings) > 0 {
+		t.Errorf("each list holds both sites: %v, %v", c.Warnings, err)
 	}
 }
 

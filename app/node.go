@@ -208,7 +208,7 @@ func (n *Node) openMedia() error {
 		cfg.Interfaces = append(cfg.Interfaces, rtp.Interface{
 			Name: string(i.Side), Bind: i.Bind, Advertise: i.Advertise,
 			PortMin: i.Ports.Min, PortMax: i.Ports.Max,
-			Allow: n.snapshot.MediaSources(i.Side),
+			Allow: n.snapshot.MediaSources(i.Side, n.cfg.Node.Region),
 		})
 	}
 	engine, err := rtp.New(cfg)

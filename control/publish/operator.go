@@ -27,7 +27,9 @@ func (c *compiler) addresses() {
 	g := snapshot.Group{Name: operatorGroup, Side: snapshot.Operator, Profile: "core", Codecs: c.p.Codecs, Suites: c.in.Operator.suites()}
 	for _, l := range c.p.ServiceLocations {
 		for i, address := range l.PrimaryRegionProperties.OperatorAddresses {
-			g.Peers = append(g.Peers, c.address("operator-"+l.Name+"-"+strconv.Itoa(i+1), address, l))
+			p := c.address("operator-"+l.Name+"-"+strconv.Itoa(i+1), address, l)
+			p.Regional = true
+			g.Peers = append(g.Peers, p)
 		}
 	}
 	c.out.Groups = append(c.out.Groups, g)
@@ -45,13 +47,11 @@ func (c *compiler) addresses() {
 
 // address makes a peer out of an address of a service location.
 func (c *compiler) address(name, host string, l gateway.ServiceLocation) snapshot.Peer {
-	o, r := c.in.Operator, l.PrimaryRegionProperties
+	o := c.in.Operator
 	p := c.peer(name)
 	p.Transport, p.SRTP = o.transport(), o.srtp()
 	p.Host, p.Port = host, o.port()
 	p.Priority = map[string]int{l.Name: 0}
-	p.Sources = prefixes(r.AllowedSignalingSourceAddressPrefixes)
-	p.MediaSources = prefixes(r.AllowedMediaSourceAddressPrefixes)
 	return p
 }
 
@@ -69,10 +69,10 @@ func (c *compiler) emergency() {
 			p := c.address(emergencyGroup+"-"+l.Name+"-"+strconv.Itoa(i+1), address, l)
 			// It is somebody else's machine: what comes from the core's own
 			// ranges is not it, and its numbers are not national ones.
-			p.Sources, p.CountryCode, p.TrunkPrefix, p.Names = nil, "", "", nil
+			p.CountryCode, p.TrunkPrefix, p.Names = "", "", nil
 			if a, err := netip.ParseAddr(address); err == nil {
 				p.Sources = []netip.Prefix{netip.PrefixFrom(a, a.BitLen())}
-				p.MediaSources = append(slices.Clone(p.MediaSources), p.Sources...)
+				p.MediaSources = p.Sources
 			}
 			g.Peers = append(g.Peers, p)
 		}

@@ -44,10 +44,8 @@ func Compile(in Input) (*snapshot.Snapshot, error) {
 		Emergency: g.Properties.EmergencyDialStrings,
 		Numbers:   numbers,
 	}
-	for _, l := range g.Properties.ServiceLocations {
-		s.Regions = append(s.Regions, snapshot.Region{Name: l.Name, Domain: in.Domains[l.Name]})
-	}
 	c := compiler{in: in, p: g.Properties, out: s}
+	c.regions()
 	c.operator()
 	c.emergency()
 	if err := c.teams(); err != nil {
@@ -61,6 +59,22 @@ type compiler struct {
 	in  Input
 	p   gateway.Properties // with defaults
 	out *snapshot.Snapshot
+}
+
+// regions makes the service regions. With peer groups each peer has lists of
+// its own, and those of the region are left to the emergency service.
+func (c *compiler) regions() {
+	groups := c.p.OperatorPeerGroupConfigScheme == gateway.PeerGroupScheme
+	for _, l := range c.p.ServiceLocations {
+		r, x := snapshot.Region{Name: l.Name, Domain: c.in.Domains[l.Name]}, l.PrimaryRegionProperties
+		if !groups {
+			r.Sources = prefixes(x.AllowedSignalingSourceAddressPrefixes)
+		}
+		if !groups || len(x.ESRPAddresses) > 0 {
+			r.MediaSources = prefixes(x.AllowedMediaSourceAddressPrefixes)
+		}
+		c.out.Regions = append(c.out.Regions, r)
+	}
 }
 
 // The names of groups that the resource does not name are longer than the ten

@@ -53,3 +53,34 @@ func TestAdmitPutsTheLikeliestPeerFirst(t *testing.T) {
 		t.Errorf("%d strangers", got)
 	}
 }
+
+func TestANodeAdmitsWhatItsOwnRegionsListSays(t *testing.T) {
+	snap := &snapshot.Snapshot{
+		Regions: []snapshot.Region{
+			{Name: "west", Sources: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.2.0.0/16")}},
+			{Name: "north", Sources: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}},
+		},
+		Groups: []snapshot.Group{{Name: "core", Side: snapshot.Operator, Peers: []snapshot.Peer{
+			{Name: "west-1", Transport: "UDP", Host: "10.1.0.1", Priority: map[string]int{"west": 0}, Regional: true},
+			{Name: "north-1", Transport: "UDP", Host: "10.2.0.1", Priority: map[string]int{"north": 0}, Regional: true},
+		}}},
+	}
+	for region, want := range map[string]map[string]string{
+		"west":  {"10.1.0.1": "west-1", "10.2.0.1": "north-1", "10.3.0.1": ""},
+		"north": {"10.1.0.1": "", "10.2.0.1": "north-1", "10.3.0.1": ""},
+	} {
+		s := NewSet(Config{Region: region})
+		s.Apply(snap)
+		for src, first := range want {
+			found := s.Admit(&sip.Listener{Side: "operator", Transport: sip.UDP}, netip.MustParseAddr(src))
+			got := ""
+			if len(found) > 0 {
+				got = found[0].Name
+			}
+			if got != first {
+				t.Errorf("in %s %s is taken for %q, want %q", region, src, got, first)
+			}
+		}
+		s.Close()
+	}
+}

@@ -69,9 +69,10 @@ type member struct {
 	Known
 	listener  string // name of the listener it is reached from, "" when there is none
 	transport sip.Transport
-	literal   netip.Addr // its host, where that is an address
-	local     bool       // has a priority from this node's region
-	*standing            // shared with the tables before and after
+	literal   netip.Addr     // its host, where that is an address
+	local     bool           // has a priority from this node's region
+	sources   []netip.Prefix // where its signalling may come from, in this node's region
+	*standing                // shared with the tables before and after
 }
 
 // Known is a peer with its group, as the snapshot has them.
@@ -107,6 +108,7 @@ func (s *Set) Apply(snap *snapshot.Snapshot) {
 				continue // names are unique; control/gateway sees to it
 			}
 			m := s.member(Known{p, g}, old.byName[p.Name])
+			m.sources = snap.Sources(&p, s.cfg.Region)
 			t.order = append(t.order, m)
 			t.byName[p.Name] = m
 			t.byRemote[m.remote] = m
@@ -230,7 +232,7 @@ func (s *Set) Admit(l *sip.Listener, src netip.Addr) []*sip.Remote {
 }
 
 func (m *member) allows(src netip.Addr) bool {
-	return slices.ContainsFunc(m.Sources, func(p netip.Prefix) bool { return p.Contains(src) })
+	return slices.ContainsFunc(m.sources, func(p netip.Prefix) bool { return p.Contains(src) })
 }
 
 // Strangers counts the messages and connections Admit turned away.

@@ -46,10 +46,13 @@ type Snapshot struct {
 	Policy    Policy   `json:"policy"`              // what to do with numbers that are not provisioned
 }
 
-// Region is one service region.
+// Region is one service region. Its lists are its own: what may come to one
+// region may not therefore come to another.
 type Region struct {
-	Name   string `json:"name"`             // as in the resource: "westeurope"
-	Domain string `json:"domain,omitempty"` // regional FQDN that Contact carries towards the cloud: "1r1.<base>"
+	Name         string         `json:"name"`                   // as in the resource: "westeurope"
+	Domain       string         `json:"domain,omitempty"`       // regional FQDN that Contact carries towards the cloud: "1r1.<base>"
+	Sources      []netip.Prefix `json:"sources,omitempty"`      // where the signalling of regional peers may come from
+	MediaSources []netip.Prefix `json:"mediaSources,omitempty"` // where the operator's media may come from, beside what its peers say
 }
 
 // Group is a set of peers that serve the same purpose and are tried in turn.
@@ -72,8 +75,9 @@ type Peer struct {
 	Host         string         `json:"host"`                   // FQDN or IP literal
 	Port         uint16         `json:"port,omitempty"`         // 0: look up by SRV (RFC 3263)
 	Priority     map[string]int `json:"priority,omitempty"`     // service region -> 0 (first) to 100; a region absent: tried from there after all that have one; empty: never tried
-	Sources      []netip.Prefix `json:"sources,omitempty"`      // where its signalling may come from
-	MediaSources []netip.Prefix `json:"mediaSources,omitempty"` // where its media may come from
+	Regional     bool           `json:"regional,omitempty"`     // its signalling may also come from where the region says that it is met in
+	Sources      []netip.Prefix `json:"sources,omitempty"`      // where its signalling may come from, in every region
+	MediaSources []netip.Prefix `json:"mediaSources,omitempty"` // where its media may come from, in every region
 	Names        []string       `json:"names,omitempty"`        // names one of which its certificate must bear; empty: Host
 	Options      time.Duration  `json:"options,omitempty"`      // interval of OPTIONS towards it, in nanoseconds
 	CountryCode  string         `json:"countryCode,omitempty"`  // for national numbers from it, "44"; empty: numbers must be E.164
@@ -153,33 +157,47 @@ func nextSymbol(s string) (symbol byte, rest string) {
 	return 0, ""
 }
 
-// Admits tells whether signalling from an address may be this peer's.
-func (p *Peer) Admits(a netip.Addr) bool { return anyContains(p.Sources, a) }
-
-// AdmitsMedia tells whether media from an address may be this peer's.
-func (p *Peer) AdmitsMedia(a netip.Addr) bool { return anyContains(p.MediaSources, a) }
-
-func anyContains(prefixes []netip.Prefix, a netip.Addr) bool {
-	a = a.Unmap() // a socket that takes both families gives ::ffff:192.0.2.1
-	for _, p := range prefixes {
-		if p.Contains(a) {
-			return true
+// Region finds a service region by name, nil when there is none.
+func (s *Snapshot) Region(name string) *Region {
+	for i := range s.Regions {
+		if s.Regions[i].Name == name {
+			return &s.Regions[i]
 		}
 	}
-	return false
+	return nil
 }
 
-// MediaSources are the ranges that media of a side may come from, each once,
-// in the order of its peers.
-func (s *Snapshot) MediaSources(side Side) []netip.Prefix {
-	var all []netip.Prefix
+// Sources are the ranges that a peer's signalling may come from in a region.
+func (s *Snapshot) Sources(p *Peer, region string) []netip.Prefix {
+	r := s.Region(region)
+	if !p.Regional || r == nil {
+		return p.Sources
+	}
+	return distinct(p.Sources, r.Sources)
+}
+
+// MediaSources are the ranges that media of a side may come from in a region,
+// each once.
+func (s *Snapshot) MediaSources(side Side, region string) []netip.Prefix {
+	var lists [][]netip.Prefix
+	if r := s.Region(region); r != nil && side == Operator {
+		lists = append(lists, r.MediaSources)
+	}
 	for g, p := range s.Peers() {
-		if g.Side != side {
-			continue
+		if g.Side == side {
+			lists = append(lists, p.MediaSources)
 		}
-		for _, r := range p.MediaSources {
-			if !slices.Contains(all, r) {
-				all = append(all, r)
+	}
+	return distinct(lists...)
+}
+
+// distinct joins lists, with each range once.
+func distinct(lists ...[]netip.Prefix) []netip.Prefix {
+	var all []netip.Prefix
+	for _, list := range lists {
+		for _, p := range list {
+			if !slices.Contains(all, p) {
+				all = append(all, p)
 			}
 		}
 	}

@@ -17,13 +17,17 @@ func TestSnapshotSurvivesJSON(t *testing.T) {
 	}
 	want := Snapshot{
 		Revision: 7, Gateway: "lab",
-		Regions:   []Region{{"westeurope", "1r1.example"}},
+		Regions: []Region{{
+			Name: "westeurope", Domain: "1r1.example",
+			Sources:      []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
+			MediaSources: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")},
+		}},
 		Emergency: []string{"911"},
 		Numbers:   numbers,
 		Groups: []Group{{
 			Name: "core", Side: Operator, Services: []Service{Zoom}, Profile: "core", Codecs: []string{"PCMA"}, Suites: []string{"AEAD_AES_128_GCM"},
 			Peers: []Peer{{
-				Name: "a", Transport: "TLS", SRTP: true, Host: "a.example", Port: 5061, Priority: map[string]int{"westeurope": 0},
+				Name: "a", Transport: "TLS", SRTP: true, Host: "a.example", Port: 5061, Priority: map[string]int{"westeurope": 0}, Regional: true,
 				Sources:      []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 				MediaSources: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")},
 				Names:        []string{"core.example"}, Options: time.Minute, CountryCode: "44", TrunkPrefix: "0",
@@ -92,16 +96,44 @@ func TestPeersAndGroups(t *testing.T) {
 	if g := s.Group("b"); g != &s.Groups[1] || s.Group("c") != nil {
 		t.Errorf("got %v", g)
 	}
-	if got := s.MediaSources(Operator); !slices.Equal(got, []netip.Prefix{lan, wan}) {
-		t.Errorf("got %v", got)
-	}
-	p := &s.Groups[0].Peers[1]
-	for addr, want := range map[string]bool{"192.0.2.7": true, "::ffff:192.0.2.7": true, "192.0.3.1": false, "::1": false} {
-		if got := p.Admits(netip.MustParseAddr(addr)); got != want {
-			t.Errorf("%s: %v", addr, got)
+}
+
+func TestEachRegionHasAllowListsOfItsOwn(t *testing.T) {
+	list := func(ranges ...string) (out []netip.Prefix) {
+		for _, r := range ranges {
+			out = append(out, netip.MustParsePrefix(r))
 		}
+		return out
 	}
-	if p.Admits(netip.Addr{}) || !p.AdmitsMedia(netip.MustParseAddr("10.1.1.1")) {
-		t.Error("allow-lists mixed up")
+	s := &Snapshot{
+		Regions: []Region{
+			{Name: "west", Sources: list("10.1.0.0/16", "10.2.0.0/16"), MediaSources: list("10.11.0.0/16")},
+			{Name: "north", Sources: list("10.2.0.0/16"), MediaSources: list("10.12.0.0/16")},
+		},
+		Groups: []Group{
+			{Name: "core", Side: Operator, Peers: []Peer{
+				{Name: "core-1", Regional: true},
+				{Name: "esrp", Sources: list("192.0.2.1/32"), MediaSources: list("192.0.2.1/32", "10.12.0.0/16")},
+			}},
+			{Name: "teams", Side: Cloud, Peers: []Peer{{Name: "sip", Sources: list("198.51.100.0/24"), MediaSources: list("203.0.113.0/24")}}},
+		},
+	}
+	core, esrp, sip := &s.Groups[0].Peers[0], &s.Groups[0].Peers[1], &s.Groups[1].Peers[0]
+	for _, x := range []struct {
+		what      string
+		got, want []netip.Prefix
+	}{
+		{"a regional peer, in one region", s.Sources(core, "west"), list("10.1.0.0/16", "10.2.0.0/16")},
+		{"and in the other", s.Sources(core, "north"), list("10.2.0.0/16")},
+		{"a regional peer, in a region that does not exist", s.Sources(core, "south"), nil},
+		{"a peer with ranges of its own", s.Sources(esrp, "west"), list("192.0.2.1/32")},
+		{"a peer of the cloud", s.Sources(sip, "north"), list("198.51.100.0/24")},
+		{"media of the operator, each range once", s.MediaSources(Operator, "north"), list("10.12.0.0/16", "192.0.2.1/32")},
+		{"and in the other region", s.MediaSources(Operator, "west"), list("10.11.0.0/16", "192.0.2.1/32", "10.12.0.0/16")},
+		{"media of the cloud", s.MediaSources(Cloud, "west"), list("203.0.113.0/24")},
+	} {
+		if !slices.Equal(x.got, x.want) {
+			t.Errorf("%s: %v, want %v", x.what, x.got, x.want)
+		}
 	}
 }

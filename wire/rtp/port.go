@@ -258,7 +258,7 @@ func (p *Port) mayHear(src netip.AddrPort, kind int) bool {
 	if src == l.current || src == l.signalled {
 		return true
 	}
-	for _, prefix := range p.pool.Allow {
+	for _, prefix := range *p.pool.allow.Load() {
 		if prefix.Contains(src.Addr()) {
 			return true
 		}

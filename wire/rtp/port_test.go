@@ -325,6 +325,28 @@ func TestWhoIsNotAllowedNeverLatches(t *testing.T) {
 	}, netip.MustParsePrefix("192.0.3.0/24"))
 }
 
+func TestTheAllowListOfAnOpenPortCanBeReplaced(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.a.Remote(netip.MustParseAddrPort("10.0.0.1:4000"), netip.AddrPort{})
+		w.send(w.alice, packet(7, 1))
+		if s := w.a.Stats(); s.Drops[Stranger] != 1 {
+			t.Fatalf("heard before: %+v", s)
+		}
+		w.gateway.Allow("test", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")})
+		w.send(w.alice, packet(7, 2))
+		w.send(w.alice, packet(7, 3))
+		if s := w.a.Stats(); !s.Latched {
+			t.Fatalf("not latched: %+v", s)
+		}
+		w.gateway.Allow("test", nil)
+		w.send(w.alice, packet(7, 4)) // who has latched goes on being heard
+		w.gateway.Allow("nobody's", nil)
+		if s := w.a.Stats(); s.Drops[Stranger] != 2 || len(w.toBob) != 2 {
+			t.Errorf("%d arrived; %+v", len(w.toBob), s)
+		}
+	}, netip.MustParsePrefix("192.0.3.0/24"))
+}
+
 func TestNATIsLatchedAndAuthenticationRelatchesAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.a.Remote(netip.MustParseAddrPort("10.0.0.1:4000"), netip.AddrPort{})

@@ -22,6 +22,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -90,7 +91,8 @@ type Engine struct {
 // pool is the free ports of one interface.
 type pool struct {
 	Interface
-	free  []uint16 // even ports
+	allow atomic.Pointer[[]netip.Prefix] // Interface.Allow, as it stands now
+	free  []uint16                       // even ports
 	total int
 }
 
@@ -145,11 +147,22 @@ func newPool(i Interface) (*pool, error) {
 	for n := (int(i.PortMin) + 1) &^ 1; n > 0 && n+1 <= int(i.PortMax); n += 2 {
 		p.free = append(p.free, uint16(n))
 	}
+	p.allow.Store(&i.Allow)
 	p.total = len(p.free)
 	if p.total == 0 {
 		return nil, fmt.Errorf("no pair of ports in %d-%d", i.PortMin, i.PortMax)
 	}
 	return p, nil
+}
+
+// Allow replaces the sources that may latch on an interface, also for ports
+// that are open: who has latched, or is signalled, goes on being heard.
+func (e *Engine) Allow(iface string, sources []netip.Prefix) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p := e.interfaces[iface]; p != nil {
+		p.allow.Store(&sources)
+	}
 }
 
 // bindTries bounds the search when other programs sit in our range.
