@@ -3,14 +3,24 @@
 //
 // A Media belongs to the call's goroutine; the packets themselves never come
 // here, they run in wire/rtp. Start reading at Media.Set. The package refuses
-// to judge: it tells when each side was last heard (Stats), the call decides
-// what silence means.
+// to judge: it tells how long a side has been silent (Silent), the call decides
+// what that means.
+//
+// A re-INVITE is a Set again. A key that stays goes on with its roll-over
+// counter, a new one begins at 0 (RFC 4568 7.1.4), in both directions and for
+// SRTCP too. Our own key towards a side is that of its leg and suite, so only a
+// change of suite renews it. What is on its way under the far side's old key is
+// heard until the first packet under its new one, or for two seconds, unless
+// its address changes too: then it is another far side, and the old one is not
+// heard any more. What comes under the new key before the answer has told us
+// that key cannot be read and is dropped.
 package relay
 
 import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/wire/rtp"
@@ -83,6 +93,7 @@ func keysOf(k *sdp.Keys) *rtp.Keys {
 type Media struct {
 	ports [2]*rtp.Port
 	sides [2]*Negotiated // nil until Set
+	since time.Time      // of the last Set
 }
 
 // Local is the RTP address to advertise to a side.
@@ -100,7 +111,7 @@ func (m *Media) Set(s Side, n Negotiated) error {
 	if err := m.check(n); err != nil {
 		return &fault.Error{Kind: fault.Invalid, Err: fmt.Errorf("set media of the %s: %w", s, err)}
 	}
-	m.sides[s] = &n
+	m.sides[s], m.since = &n, time.Now()
 	// The new keys before the new address: what leaves in between is noise to
 	// the old far side rather than a stranger's key stream to the new one.
 	err := errors.Join(m.publish(s), m.publish(s.Other()))
@@ -142,6 +153,38 @@ func (m *Media) publish(from Side) error {
 
 // Stats is what a side sent and was sent.
 func (m *Media) Stats(s Side) rtp.Stats { return m.ports[s].Stats() }
+
+// Silent tells which side has been silent longer, and for how long: nothing at
+// all, neither RTP nor RTCP, has come from it, though by what was negotiated it
+// is to send. 0 when neither has been, and when that cannot be told: on hold a
+// side need not send, and who sends no RTCP then is as silent as one that is
+// gone. A negotiation counts as a sign of life of both sides.
+//
+// Who is there sends speech, comfort noise, or at least RTCP every five seconds
+// (RFC 3550 6.2). Silence of a minute and more is therefore reason to ask, by a
+// request inside the dialog, whether the far side still knows the call: its BYE
+// may have been lost. It is no proof: a muted phone that sends neither comfort
+// noise nor RTCP is legal.
+func (m *Media) Silent(now time.Time) (Side, time.Duration) {
+	caller, callee := m.silence(Caller, now), m.silence(Callee, now)
+	if callee > caller {
+		return Callee, callee
+	}
+	return Caller, caller
+}
+
+func (m *Media) silence(s Side, now time.Time) time.Duration {
+	if m.sides[Caller] == nil || m.sides[Callee] == nil || !m.sides[s].Direction.Sends() {
+		return 0
+	}
+	heard, stats := m.since, m.Stats(s)
+	for _, at := range [...]time.Time{stats.Last, stats.LastRTCP} {
+		if at.After(heard) {
+			heard = at
+		}
+	}
+	return max(0, now.Sub(heard))
+}
 
 // Close gives the ports back. Close twice is harmless.
 func (m *Media) Close() {

@@ -315,3 +315,46 @@ func TestOfTakesWhatWasNegotiated(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 }
+
+func TestWhoIsSilent(t *testing.T) {
+	world(t, func(m *Media, far *rtp.Engine) {
+		caller, callee := newParty(t, far, m, Caller, false), newParty(t, far, m, Callee, true)
+		silent := func(why string, side Side, d time.Duration) {
+			t.Helper()
+			if s, got := m.Silent(time.Now()); got != d || d != 0 && s != side {
+				t.Errorf("%s: the %v for %v, want the %v for %v", why, s, got, side, d)
+			}
+		}
+		time.Sleep(time.Hour)
+		silent("nothing agreed", Caller, 0)
+		set(t, m, Caller, caller.agreed(sdp.SendRecv))
+		time.Sleep(time.Hour)
+		silent("one side agreed", Caller, 0)
+		set(t, m, Callee, callee.agreed(sdp.SendRecv))
+		silent("just agreed", Caller, 0)
+		time.Sleep(time.Second)
+		silent("nobody heard yet", Caller, time.Second)
+		hears(t, caller, callee, true) // takes 20 ms
+		silent("one side heard", Callee, 1020*time.Millisecond)
+		hears(t, callee, caller, true)
+		silent("both heard", Caller, 40*time.Millisecond)
+
+		time.Sleep(time.Minute)
+		if err := callee.port.Send([]byte{0x80, 201, 0, 1, 0, 0, 0, 7}, callee.out); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		silent("a report is a sign of life", Caller, time.Minute+40*time.Millisecond)
+
+		set(t, m, Caller, caller.agreed(sdp.RecvOnly))
+		time.Sleep(time.Minute)
+		silent("the caller need not send", Callee, time.Minute)
+		set(t, m, Callee, callee.agreed(sdp.Inactive))
+		time.Sleep(time.Hour)
+		silent("held both ways", Caller, 0)
+		set(t, m, Callee, callee.agreed(sdp.SendRecv))
+		set(t, m, Caller, caller.agreed(sdp.SendOnly))
+		time.Sleep(time.Second)
+		silent("resumed", Caller, time.Second)
+	})
+}
