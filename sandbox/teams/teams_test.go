@@ -286,7 +286,6 @@ func TestACallFromATeamsUserIsHeardBothWays(t *testing.T) {
 }
 
 func TestACallToATeamsUserIsHeardBothWays(t *testing.T) {
-	b := newBench(t, nil)
 	for _, c := range []struct {
 		name string
 		does phone.Behaviour
@@ -300,6 +299,8 @@ func TestACallToATeamsUserIsHeardBothWays(t *testing.T) {
 		{"PCMU only", phone.Behaviour{Codec: "PCMU"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, nil)
 			c.does.Send = audio.Speech(1)
 			b.teams.Answer("+14255550123", c.does)
 			call := b.dial(phone.CallSpec{From: "+13035550177", To: "+14255550123", Duration: 2100 * time.Millisecond})
