@@ -124,11 +124,22 @@ func (c *Call) id() string {
 
 // Facts are the call's facts so far.
 func (c *Call) Facts() Facts {
+	f := c.Brief()
+	c.mu.Lock()
+	v := c.voice
+	c.mu.Unlock()
+	if v != nil {
+		f.Sent, f.Heard = v.tracks()
+	}
+	return f
+}
+
+// Brief is Facts without the audio, up to a megabyte less to copy.
+func (c *Call) Brief() Facts {
 	c.mu.Lock()
 	f, v := c.facts, c.voice
 	c.mu.Unlock()
 	if v != nil {
-		f.Sent, f.Heard = v.tracks()
 		f.Packets, f.Digits = v.counts()
 	}
 	return f
@@ -141,7 +152,7 @@ func (c *Call) Wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	f := c.Facts()
+	f := c.Brief()
 	if f.Answered.IsZero() {
 		return fmt.Errorf("call from %s to %s: not answered: status %d %s %s", f.From, f.To, f.Status, f.Error, f.Reason)
 	}

@@ -97,7 +97,7 @@ func (c *Call) tryNext() {
 		o.next++
 	}
 	if o.next == len(o.Targets) {
-		f := c.Facts()
+		f := c.Brief()
 		c.finish("them", f.Status, f.Reason)
 		return
 	}
@@ -372,7 +372,7 @@ func (c *Call) Run(ctx context.Context) error {
 		}
 		return ctx.Err()
 	}
-	if f := c.Facts(); f.Answered.IsZero() {
+	if f := c.Brief(); f.Answered.IsZero() {
 		return c.Wait(ctx)
 	}
 	return nil

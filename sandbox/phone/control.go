@@ -23,7 +23,7 @@ func (x *Exchange) Handler() http.Handler {
 	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, _ *http.Request) {
 		all := []Facts{}
 		for _, c := range x.Calls() {
-			all = append(all, c.Facts())
+			all = append(all, c.Brief())
 		}
 		answer(w, all, nil)
 	})
@@ -42,7 +42,7 @@ func (x *Exchange) Handler() http.Handler {
 			return
 		}
 		_ = c.Wait(r.Context()) // the facts tell
-		answer(w, c.Facts(), nil)
+		answer(w, c.Brief(), nil)
 	})
 	mux.HandleFunc("POST /calls/{n}/{act}", x.act)
 	mux.HandleFunc("PUT /numbers/{number}", func(w http.ResponseWriter, r *http.Request) {
@@ -85,7 +85,7 @@ func (x *Exchange) act(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	answer(w, c.Facts(), err)
+	answer(w, c.Brief(), err)
 }
 
 func body[T any](w http.ResponseWriter, r *http.Request) (v T, err error) {

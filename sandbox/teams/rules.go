@@ -273,11 +273,11 @@ func (s *System) response(c *phone.Call, resp *sip.Message) *sip.Message {
 // judgeContact: the FQDN we called is in Contact again.
 func (s *System) judgeContact(c *phone.Call, resp *sip.Message, note func(string, string, ...any)) {
 	contact, err := resp.Contact()
-	switch peer := c.Facts().Peer; {
+	switch f := c.Brief(); {
 	case err != nil && resp.Status >= 200:
 		note("contact-missing", "no Contact")
-	case err == nil && contact.URI.Host != peer && c.Facts().Outbound:
-		note("contact-fqdn", "Contact names %s, the call went to %s", contact.URI.Host, peer)
+	case err == nil && f.Outbound && !strings.EqualFold(contact.URI.Host, f.Peer):
+		note("contact-fqdn", "Contact names %s, the call went to %s", contact.URI.Host, f.Peer)
 	}
 }
 
