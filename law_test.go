@@ -209,3 +209,43 @@ func receiver(d *ast.FuncDecl) string {
 	}
 	return ""
 }
+
+func TestEveryDivergenceNamesATestThatExists(t *testing.T) {
+	text, err := os.ReadFile("DIVERGENCES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bool{}
+	sources(t, func(path string, file *ast.File) {
+		for _, decl := range file.Decls {
+			if d, ok := decl.(*ast.FuncDecl); ok && strings.HasSuffix(path, "_test.go") {
+				tests[strings.TrimSuffix(file.Name.Name, "_test")+"."+d.Name.Name] = true
+			}
+		}
+	})
+	row := regexp.MustCompile(`^\| (\d+) \|`)
+	named := regexp.MustCompile("`([a-z0-9]+\\.Test[A-Za-z0-9_]+)`")
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		m := row.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		if seen[m[1]] {
+			t.Errorf("DIVERGENCES.md has two entries %s", m[1])
+		}
+		seen[m[1]] = true
+		found := named.FindAllStringSubmatch(line, -1)
+		if len(found) == 0 && !strings.Contains(line, "| not tested: ") {
+			t.Errorf("entry %s of DIVERGENCES.md names no test and does not say why", m[1])
+		}
+		for _, f := range found {
+			if !tests[f[1]] {
+				t.Errorf("entry %s of DIVERGENCES.md names %s, which does not exist", m[1], f[1])
+			}
+		}
+	}
+	if len(seen) < 10 {
+		t.Errorf("only %d entries of DIVERGENCES.md were read", len(seen))
+	}
+}
