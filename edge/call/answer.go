@@ -24,7 +24,7 @@ func (s *state) accept(r *request, msg *sip.Message, mine bool) {
 	case mine && s.phase == hunting:
 		s.answer(r, msg)
 	case mine && s.attempt.claimed && s.callee().dialog != nil && s.callee().dialog.ID() == ua.IDOf(msg):
-		s.do(sendDirect{0, r.id, r.ack.Clone()})
+		s.do(sendDirect{0, r.id, s.callee().dialog.NewAck(r.stub)})
 	default:
 		s.reject(r, msg)
 	}
@@ -33,16 +33,12 @@ func (s *state) accept(r *request, msg *sip.Message, mine bool) {
 // reject acknowledges and releases a dialog that nobody wants.
 func (s *state) reject(r *request, msg *sip.Message) {
 	a := r.attempt
-	d, err := ua.ClientDialog(a.stub, msg)
+	r.accepted = true
+	d, err := ua.ClientDialog(r.stub, msg)
 	if err != nil {
-		s.forget(r) // no Contact, no dialog: it gives up after 64*T1
-		return
+		return // it gives up by itself after 64*T1
 	}
-	first := d.NewAck(a.stub)
-	s.do(sendDirect{0, r.id, first.Clone()})
-	if r.ack == nil {
-		r.ack = first // the INVITE has its final response
-	}
+	s.do(sendDirect{0, r.id, d.NewAck(r.stub)})
 	if a.released == nil {
 		a.released = map[ua.ID]bool{}
 	}
@@ -63,18 +59,17 @@ func (s *state) answer(r *request, msg *sip.Message) {
 	s.do(report{a.peer, peer.Outcome{Status: msg.Status}})
 	s.do(arm{silence, 0})
 	s.do(arm{ringingTooLong, 0})
-	d, err := ua.ClientDialog(a.stub, msg)
+	r.accepted = true
+	d, err := ua.ClientDialog(r.stub, msg)
 	if err != nil {
-		s.forget(r)
 		s.finish(gatewayCause(502, 127, a.peer+" answered without a usable Contact: "+err.Error()))
 		return
 	}
 	a.claimed = true
 	callee.dialog, callee.confirmed = d, true
 	s.locate(relay.Callee, a.id)
-	r.ack = d.NewAck(a.stub)
-	s.do(sendDirect{0, r.id, r.ack.Clone()})
-	if err := s.joinFinal(msg); err != nil {
+	s.do(sendDirect{0, r.id, d.NewAck(r.stub)})
+	if err := s.joinFinal(r, msg); err != nil {
 		s.finish(gatewayCause(488, 88, a.peer+" answered with media that cannot be used: "+err.Error()))
 		return
 	}
@@ -84,6 +79,8 @@ func (s *state) answer(r *request, msg *sip.Message) {
 	}
 	at := s.now
 	s.phase, s.record.Answered = talking, &at
+	s.attempt.forks, s.targets, s.hops, s.offer = nil, nil, nil, nil
+	s.identity, s.failure = interop.Identity{}, failure{}
 	s.do(answered{s.record})
 	if s.limits.Duration > 0 {
 		s.do(arm{talkedEnough, s.limits.Duration})
@@ -92,13 +89,13 @@ func (s *state) answer(r *request, msg *sip.Message) {
 
 // joinFinal takes the description of the 200, or, when it has none, the one
 // its fork sent earlier.
-func (s *state) joinFinal(msg *sip.Message) error {
+func (s *state) joinFinal(r *request, msg *sip.Message) error {
 	desc, no := describe(msg)
 	if no != nil {
 		return errors.New(no.text)
 	}
 	if desc == nil {
-		if f := s.fork(msg); f != nil {
+		if f := s.fork(r, msg); f != nil {
 			desc = f.received
 		}
 	}

@@ -23,12 +23,12 @@ type fork struct {
 // are one early dialog, since many cores refuse a second tag: its tag is ours,
 // and once a description was sent it stays as it is until the 200
 // (RFC 3261 13.2.1).
-func (s *state) provisional(msg *sip.Message) {
+func (s *state) provisional(r *request, msg *sip.Message) {
 	if msg.Status == 100 || msg.Status == 199 { // 199 (RFC 6228): a fork is gone, the others ring on
 		return
 	}
 	s.ringing = true
-	heard := s.hearFork(msg)
+	heard := s.hearFork(r, msg)
 	resp := respondOn(s.caller(), s.invite, msg.Status)
 	if heard && s.caller().end.Sent != nil {
 		resp.SetBody("application/sdp", s.caller().end.Sent.Bytes())
@@ -38,8 +38,8 @@ func (s *state) provisional(msg *sip.Message) {
 
 // hearFork opens the way for the early media of a fork. The last fork that
 // described itself is the one that is heard.
-func (s *state) hearFork(msg *sip.Message) bool {
-	f := s.fork(msg)
+func (s *state) hearFork(r *request, msg *sip.Message) bool {
+	f := s.fork(r, msg)
 	desc, no := describe(msg)
 	if f == nil || desc == nil || no != nil {
 		return false
@@ -55,8 +55,8 @@ func (s *state) hearFork(msg *sip.Message) bool {
 }
 
 // fork finds or makes the early dialog of a response.
-func (s *state) fork(msg *sip.Message) *fork {
-	a := s.attempt
+func (s *state) fork(r *request, msg *sip.Message) *fork {
+	a := r.attempt
 	tag := ua.IDOf(msg).RemoteTag
 	i := slices.IndexFunc(a.forks, func(f *fork) bool { return f.dialog.ID().RemoteTag == tag })
 	if i >= 0 {
@@ -65,7 +65,7 @@ func (s *state) fork(msg *sip.Message) *fork {
 	if tag == "" || len(a.forks) == maxForks {
 		return nil
 	}
-	d, err := ua.ClientDialog(a.stub, msg)
+	d, err := ua.ClientDialog(r.stub, msg)
 	if err != nil {
 		return nil // without Contact: it rings, but nothing can be sent there
 	}

@@ -182,7 +182,7 @@ func (s *state) abandonRound() {
 // cancelAttempts cancels the INVITEs that ring.
 func (s *state) cancelAttempts(c cause) {
 	for _, r := range s.requests {
-		if r.kind == inviting && r.ack == nil {
+		if r.kind == inviting && !r.accepted {
 			s.do(cancel{r.id, c.cancelReason()})
 		}
 	}

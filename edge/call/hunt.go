@@ -20,8 +20,7 @@ const maxHops = 3
 
 // attempt is an INVITE of ours to one address.
 type attempt struct {
-	id       int          // of its request
-	stub     *sip.Message // what dialogs need of the INVITE
+	id       int // of its request
 	to       sip.Target
 	peer     string
 	row      int // in record.Attempts
@@ -80,12 +79,11 @@ func (s *state) try(to sip.Target) {
 	l.end.Sent = offer
 	callID := s.token(16)
 	msg := interop.Invite(s.invite, s.identity, l.dress, interop.Names{CallID: callID, Tag: l.tag})
-	msg.SetBody("application/sdp", offer.Bytes())
+	interop.SetOffer(msg, s.invite, offer.Bytes(), l.dress)
 
 	r := s.newRequest(inviting, relay.Callee)
-	s.attempt = &attempt{
-		id: r.id, stub: stub(msg), to: to, peer: l.peer.Name, row: len(s.record.Attempts),
-	}
+	r.stub = stub(msg)
+	s.attempt = &attempt{id: r.id, to: to, peer: l.peer.Name, row: len(s.record.Attempts)}
 	r.attempt = s.attempt
 	s.record.Attempts = append(s.record.Attempts, record.Attempt{
 		Peer: l.peer.Name, Region: s.region, Why: s.target.Why, At: s.now,
@@ -144,7 +142,7 @@ func (s *state) inviteResponse(r *request, msg *sip.Message) {
 	switch {
 	case msg.Status < 200:
 		if mine && s.phase == hunting {
-			s.provisional(msg)
+			s.provisional(r, msg)
 		}
 	case msg.Status < 300:
 		s.accept(r, msg, mine)

@@ -81,34 +81,22 @@ func learnHold(l *leg, ours, answer *sdp.Session) {
 }
 
 // directionOf is the direction of the section that is carried, as its writer
-// sees it; 0.0.0.0 is the old form of hold (RFC 3264 8.4).
+// sees it.
 func directionOf(d *sdp.Session) sdp.Direction {
-	i := carried(d)
-	if i < 0 {
-		return sdp.Inactive
-	}
-	m := &d.Media[i]
-	if !m.Conn.Null() {
-		return m.Direction
-	}
-	if m.Direction.Sends() {
-		return sdp.SendOnly
+	if m := d.Carried(); m != nil {
+		return m.Wants()
 	}
 	return sdp.Inactive
-}
-
-func carried(d *sdp.Session) int {
-	return slices.IndexFunc(d.Media, func(m sdp.Media) bool { return m.Kind == "audio" && m.Port != 0 })
 }
 
 // turned is d with another direction.
 func turned(d *sdp.Session, to sdp.Direction) *sdp.Session {
 	out := *d
 	out.Media = slices.Clone(d.Media)
-	if i := carried(d); i >= 0 {
-		out.Media[i].Direction = to
-		if out.Media[i].Conn.Null() { // only our own address is written
-			out.Media[i].Conn = sdp.ConnOf(loopback)
+	if m := out.Carried(); m != nil {
+		m.Direction = to
+		if m.Conn.Null() { // only our own address is written
+			m.Conn = sdp.ConnOf(loopback)
 		}
 	}
 	return &out

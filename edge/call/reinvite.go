@@ -129,8 +129,8 @@ func (s *state) reinviteResponse(r *request, msg *sip.Message) {
 	mine := s.round != nil && s.round.id == r.id
 	switch {
 	case msg.Status < 200:
-	case msg.Status < 300 && r.ack != nil: // again: the ACK was lost
-		s.do(ack{r.leg, r.ack.Clone()})
+	case msg.Status < 300 && r.accepted: // again: the ACK was lost
+		s.do(ack{r.leg, s.legs[r.leg].dialog.NewAck(r.stub)})
 	case msg.Status < 300:
 		s.acknowledge(r, msg)
 		if mine {
@@ -146,22 +146,22 @@ func (s *state) reinviteResponse(r *request, msg *sip.Message) {
 	}
 }
 
-// acknowledge sends the ACK of a re-INVITE, and keeps it for repetitions.
+// acknowledge sends the ACK of a re-INVITE.
 func (s *state) acknowledge(r *request, msg *sip.Message) {
 	l := &s.legs[r.leg]
-	s.requests = keepLastAck(s.requests, r)
+	s.requests = keepLast(s.requests, r)
 	l.dialog.Refresh(msg)
 	s.locate(r.leg, 0)
-	r.ack = l.dialog.NewAck(r.stub)
-	s.do(ack{r.leg, r.ack.Clone()})
+	r.accepted = true
+	s.do(ack{r.leg, l.dialog.NewAck(r.stub)})
 }
 
-// keepLastAck drops the re-INVITEs of a leg that were answered before r: their
+// keepLast drops the re-INVITEs of a leg that were answered before r: their
 // 2xx are not repeated any more once the far side takes another INVITE.
-func keepLastAck(all []*request, r *request) []*request {
+func keepLast(all []*request, r *request) []*request {
 	kept := all[:0]
 	for _, x := range all {
-		if x == r || x.kind != reinviting || x.leg != r.leg || x.ack == nil {
+		if x == r || x.kind != reinviting || x.leg != r.leg || !x.accepted {
 			kept = append(kept, x)
 		}
 	}

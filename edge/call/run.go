@@ -44,7 +44,7 @@ type call struct {
 	todo    []event               // run; results of effects
 	servers map[txn]*sip.ServerTx // run
 	clients map[int]*sip.ClientTx // run; INVITEs, for their CANCEL
-	sentTo  map[int]sip.Target    // run; where attempts went
+	sentTo  []sent                // run; where attempts went
 	lastTx  txn                   // run
 	ways    [2]way                // run
 	media   *relay.Media          // run
@@ -88,7 +88,7 @@ func (s *Set) begin(stack *sip.Stack, tx *sip.ServerTx, req *sip.Message, known 
 	c := &call{
 		set: s, id: newID(now, random), origin: originOf(req), source: tx.Source(),
 		wake:    make(chan struct{}, 1),
-		servers: map[txn]*sip.ServerTx{}, clients: map[int]*sip.ClientTx{}, sentTo: map[int]sip.Target{},
+		servers: map[txn]*sip.ServerTx{}, clients: map[int]*sip.ClientTx{},
 		st: state{
 			limits: s.cfg.Limits, region: s.cfg.Region, random: random,
 			record: record.Call{ID: "", Node: s.cfg.Node, Region: s.cfg.Region, Began: now.UTC()},
@@ -236,6 +236,12 @@ func (c *call) handle(ev event) {
 	case located:
 		c.located(v)
 		return
+	case responded:
+		if v.msg.Status >= 200 {
+			delete(c.clients, v.id) // there is nothing to cancel any more
+		}
+	case failed:
+		delete(c.clients, v.id)
 	case incoming:
 		ev = requested{v.leg, c.take(v.tx, v.msg.Method), v.msg}
 	}
@@ -534,7 +540,7 @@ func (c *call) invite(e invite) {
 		release()
 	}
 	c.held[relay.Callee] = s.cfg.Peers.Hold(e.to.Remote.Name)
-	c.sentTo[e.id] = e.to
+	c.sentTo = append(c.sentTo, sent{e.id, e.to})
 	c.request(e.id, e.msg, e.to)
 }
 
@@ -581,7 +587,7 @@ func releaseLate(stack *sip.Stack, resp *sip.Message, to sip.Target) {
 func (c *call) locate(e locate) {
 	w := &c.ways[e.leg]
 	if e.id != 0 {
-		w.fallback = c.sentTo[e.id]
+		w.fallback = c.wentTo(e.id)
 	}
 	if w.known && w.hop == e.hop {
 		return
@@ -679,12 +685,27 @@ func (c *call) sendBy(to sip.Target, e effect) {
 }
 
 func (c *call) direct(e sendDirect) {
-	to := c.sentTo[e.attempt]
+	to := c.wentTo(e.attempt)
 	if e.id == 0 {
 		c.sendAck(e.msg, to)
 		return
 	}
 	c.request(e.id, e.msg, to)
+}
+
+// sent is where an attempt went.
+type sent struct {
+	id int
+	to sip.Target
+}
+
+func (c *call) wentTo(id int) sip.Target {
+	for _, s := range c.sentTo {
+		if s.id == id {
+			return s.to
+		}
+	}
+	return c.ways[relay.Callee].fallback
 }
 
 func (c *call) sendAck(msg *sip.Message, to sip.Target) {

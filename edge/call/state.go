@@ -92,13 +92,13 @@ type accepted struct {
 
 // request is a request of ours.
 type request struct {
-	id      int
-	kind    requestKind
-	leg     relay.Side
-	ack     *sip.Message // of its first 2xx, for each repetition of it; nil while there is none
-	attempt *attempt     // inviting
-	stub    *sip.Message // reinviting: what its ACK needs
-	offer   *sdp.Session // reinviting
+	id       int
+	kind     requestKind
+	leg      relay.Side
+	accepted bool         // a 2xx has come; it may come again, and other forks may send theirs
+	attempt  *attempt     // inviting
+	stub     *sip.Message // inviting, reinviting: what dialogs and ACKs need of it
+	offer    *sdp.Session // reinviting
 }
 
 type requestKind uint8

@@ -118,7 +118,7 @@ func (s *state) settle() {
 	if s.phase != ending || s.inviteTx != 0 {
 		return
 	}
-	if slices.ContainsFunc(s.requests, func(r *request) bool { return r.ack == nil }) {
+	if slices.ContainsFunc(s.requests, func(r *request) bool { return !r.accepted }) {
 		return
 	}
 	if s.caller().accepted == nil && s.callee().accepted == nil {
