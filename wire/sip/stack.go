@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,17 +38,37 @@ type Listener struct {
 type Remote struct {
 	Name   string
 	Timers Timers
-	TLS    TLSPolicy
+	TLS    TLSPolicy // until SetTLS replaces it
+
+	tls atomic.Pointer[TLSPolicy]
 }
 
-// TLSPolicy is what a peer's certificate must show, on connections it opens
-// and on those we open.
+// SetTLS replaces the policy for all handshakes to come. Connections that
+// stand are left alone; Reconnect replaces them.
+func (r *Remote) SetTLS(p TLSPolicy) { r.tls.Store(&p) }
+
+func (r *Remote) policy() *TLSPolicy {
+	if p := r.tls.Load(); p != nil {
+		return p
+	}
+	return &r.TLS
+}
+
+// TLSPolicy is how connections with a peer are protected and what its
+// certificate must show, on connections it opens and on those we open.
 type TLSPolicy struct {
 	// Names are the names one of which the certificate must carry. Empty
 	// means Target.Host outbound, and any name under Roots inbound.
 	Names      []string
 	Roots      *x509.CertPool // nil: the system's
 	MinVersion uint16         // tls.VersionTLS12 when less
+	MaxVersion uint16         // 0: the newest
+	Suites     []uint16       // of TLS 1.2; none: forward secret with GCM
+	// Anonymous lets the peer open connections without a certificate: its
+	// address alone tells who it is. On those we open it always shows one.
+	Anonymous bool
+	// Certificate is asked before that of the listener; nil: that one.
+	Certificate func() (*tls.Certificate, error)
 }
 
 // Source is where a message came from.

@@ -16,9 +16,16 @@ import (
 // identify finds the one of remotes whose policy the peer's certificate
 // fulfils. host is the name we dialled, "" inbound.
 func identify(cs tls.ConnectionState, remotes []*Remote, host string) (*Remote, []*x509.Certificate, error) {
+	if len(cs.PeerCertificates) == 0 {
+		for _, r := range remotes {
+			if p := r.policy(); p.Anonymous && p.agreed(cs) == nil {
+				return r, nil, nil
+			}
+		}
+	}
 	var why []string
 	for _, r := range remotes {
-		chain, err := r.TLS.verify(cs, host)
+		chain, err := r.policy().verify(cs, host)
 		switch {
 		case err == nil:
 			return r, chain, nil
@@ -33,14 +40,13 @@ func identify(cs tls.ConnectionState, remotes []*Remote, host string) (*Remote, 
 // verify checks the certificate against the policy and gives the chain, leaf
 // first. The error is one sentence: what was found, what was wanted, what to
 // do.
-func (p TLSPolicy) verify(cs tls.ConnectionState, host string) ([]*x509.Certificate, error) {
+func (p *TLSPolicy) verify(cs tls.ConnectionState, host string) ([]*x509.Certificate, error) {
 	certs := cs.PeerCertificates
 	if len(certs) == 0 {
 		return nil, errors.New("the peer presented no certificate: mutual TLS needs one on its side")
 	}
-	if least := max(tls.VersionTLS12, p.MinVersion); cs.Version < least {
-		return nil, fmt.Errorf("the peer speaks %s and must speak %s at least: raise it there, or lower the minimum of this peer",
-			tls.VersionName(cs.Version), tls.VersionName(least))
+	if err := p.agreed(cs); err != nil {
+		return nil, err
 	}
 	chain, err := p.chain(certs)
 	if err != nil {
@@ -67,9 +73,26 @@ func (p TLSPolicy) verify(cs tls.ConnectionState, host string) ([]*x509.Certific
 		describe(chain), list(found), list(wanted))
 }
 
+// agreed checks the version and the suite. A handshake from an address that
+// several peers share offers what any of them may speak.
+func (p *TLSPolicy) agreed(cs tls.ConnectionState) error {
+	least := max(tls.VersionTLS12, p.MinVersion)
+	switch {
+	case cs.Version < least:
+		return fmt.Errorf("the peer speaks %s and must speak %s at least: raise it there, or lower the minimum of this peer",
+			tls.VersionName(cs.Version), tls.VersionName(least))
+	case p.MaxVersion != 0 && cs.Version > p.MaxVersion:
+		return fmt.Errorf("%s was agreed on and %s is the newest that this peer may speak: correct one of the two",
+			tls.VersionName(cs.Version), tls.VersionName(p.MaxVersion))
+	case cs.Version == tls.VersionTLS12 && !slices.Contains(p.suites(), cs.CipherSuite):
+		return fmt.Errorf("%s was agreed on and is not among the suites of this peer: add it, or take it away there", tls.CipherSuiteName(cs.CipherSuite))
+	}
+	return nil
+}
+
 // chain verifies up to a root. Any extended key usage will do: a serverAuth
 // certificate is what Microsoft and others present as a client.
-func (p TLSPolicy) chain(certs []*x509.Certificate) ([]*x509.Certificate, error) {
+func (p *TLSPolicy) chain(certs []*x509.Certificate) ([]*x509.Certificate, error) {
 	between := x509.NewCertPool()
 	for _, c := range certs[1:] {
 		between.AddCert(c)
@@ -183,6 +206,7 @@ type PeerCertificate struct {
 	Root     string // the root the chain ended in
 	RootEnds time.Time
 	Version  string // "TLS 1.3"
+	Suite    string // "TLS_AES_128_GCM_SHA256"
 	Seen     time.Time
 }
 
@@ -222,7 +246,7 @@ func (f *facts) note(r *Remote, c *stream, cs tls.ConnectionState, chain []*x509
 	p := PeerCertificate{
 		Remote: r, Inbound: c.key.l == nil, Addr: c.addr, Names: namesOf(leaf), NotAfter: leaf.NotAfter,
 		Issuer: commonName(leaf.Issuer.CommonName, leaf.Issuer.String()), Root: nameOf(root), RootEnds: root.NotAfter,
-		Version: tls.VersionName(cs.Version), Seen: time.Now(),
+		Version: tls.VersionName(cs.Version), Suite: tls.CipherSuiteName(cs.CipherSuite), Seen: time.Now(),
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

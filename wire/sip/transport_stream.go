@@ -57,6 +57,7 @@ type stream struct {
 	err     error         // mu; why
 	dropped bool          // mu; the writer need not flush
 	kick    chan struct{} // wakes the writer
+	up      chan struct{} // closed when messages can be read
 	done    chan struct{} // closed with closed
 
 	wrote, heard atomic.Int64 // Stack.now of the last write and read
@@ -139,7 +140,7 @@ func (t *connTable) remove(c *stream) {
 }
 
 func (s *Stack) newStream(l *listener, addr netip.AddrPort) *stream {
-	c := &stream{s: s, l: l, addr: addr, kick: make(chan struct{}, 1), done: make(chan struct{})}
+	c := &stream{s: s, l: l, addr: addr, kick: make(chan struct{}, 1), up: make(chan struct{}), done: make(chan struct{})}
 	c.wrote.Store(int64(s.now()))
 	c.heard.Store(silent)
 	return c
@@ -272,6 +273,7 @@ func (c *stream) run() {
 	c.mu.Lock()
 	c.writing = true
 	c.mu.Unlock()
+	close(c.up)
 	c.s.wg.Go(c.writeLoop)
 	p := &pacer{c: c}
 	r := NewReader(p, c.s.cfg.Limits)
@@ -344,36 +346,6 @@ func (c *stream) suspect(since time.Duration) {
 	if time.Duration(c.heard.Load()) < since {
 		c.close(&TransportError{"read", c.addr, c.remote.Name, errSilent}, true)
 	}
-}
-
-// retireAfter is how long a connection lives on when it is replaced: for what
-// is under way on it.
-const retireAfter = 32 * time.Second
-
-// Reconnect replaces all connections of a listener: new requests take fresh
-// ones at once, the old ones are closed half a minute later, politely. Peers
-// go on seeing a certificate that was renewed until its connections are gone.
-func (s *Stack) Reconnect(listener string) {
-	for _, c := range s.conns.retire(s.listeners[listener]) {
-		time.AfterFunc(retireAfter, func() {
-			c.close(errRetired, false)
-		})
-	}
-}
-
-// retire takes the connections of l out of the pool and gives them, with those
-// that peers have opened.
-func (t *connTable) retire(l *listener) []*stream {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var old []*stream
-	for c := range t.all {
-		if c.l == l {
-			old = append(old, c)
-			delete(t.pool, c.key)
-		}
-	}
-	return old
 }
 
 func (c *stream) alive() bool {

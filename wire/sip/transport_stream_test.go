@@ -473,7 +473,10 @@ func TestReconnectReplacesConnectionsWithoutLosingWhatIsUnderWay(t *testing.T) {
 	inBubble(t, sip.TCP, nil, func(b *bubble) {
 		b.begin("INVITE")
 		b.want("0s > INVITE")
-		b.stack.Reconnect("core")
+		done := b.stack.Reconnect(context.Background(), func(l *sip.Listener, r *sip.Remote) bool { return l.Name == "core" && r.Name == "carrier" })
+		if len(done) != 1 || done[0].Err != nil || done[0].Inbound {
+			t.Errorf("reconnected: %+v", done)
+		}
 		after(10 * time.Second)
 		b.say(string(sip.NewResponse(b.last("INVITE"), 180, "").Append(nil)))
 		b.begin("OPTIONS")
@@ -482,11 +485,65 @@ func TestReconnectReplacesConnectionsWithoutLosingWhatIsUnderWay(t *testing.T) {
 		if len(b.accepted) != 2 {
 			t.Errorf("%d connections opened, want a second one", len(b.accepted))
 		}
-		after(30 * time.Second)
+		after(time.Minute)
+		if n := b.stack.Counters().Connections; n != 2 {
+			t.Errorf("%d connections while a telephone rings on the old one", n)
+		}
+		b.say(string(sip.NewResponse(b.last("INVITE"), 486, "").Append(nil)))
+		after(time.Second)
 		if n := b.stack.Counters().Connections; n != 1 {
 			t.Errorf("%d connections are left, want the new one", n)
 		}
-		b.answer("INVITE", 486)
+	})
+}
+
+func TestAConnectionThatCannotBeReplacedIsKept(t *testing.T) {
+	inBubble(t, sip.TCP, nil, func(b *bubble) {
+		b.begin("OPTIONS")
+		b.answer("OPTIONS", 200)
+		b.net.Set(netip.Addr{}, netip.Addr{}, memnet.Weather{Refuse: true})
+		done := b.stack.Reconnect(context.Background(), func(*sip.Listener, *sip.Remote) bool { return true })
+		if len(done) != 1 || done[0].Err == nil || !strings.Contains(done[0].Err.Error(), "dial carrier") {
+			t.Errorf("reconnected: %+v", done)
+		}
+		after(time.Minute)
+		b.begin("OPTIONS")
+		b.answer("OPTIONS", 200)
+		if n := b.stack.Counters().Connections; n != 1 || len(b.accepted) != 1 {
+			t.Errorf("%d connections, %d accepted: the old one should have served", n, len(b.accepted))
+		}
+	})
+}
+
+func TestAConnectionThatAPeerOpenedIsClosedWhenItIsQuiet(t *testing.T) {
+	ring := func(cfg *sip.StackConfig, _ *bubble) {
+		cfg.Handle = func(tx *sip.ServerTx) {
+			time.AfterFunc(time.Minute, func() { _ = tx.Respond(sip.NewResponse(tx.Request(), 486, "")) })
+		}
+	}
+	inBubble(t, sip.TCP, ring, func(b *bubble) {
+		idle := b.dial()
+		b.ask("INVITE", "z9hG4bKa")
+		done := b.stack.Reconnect(context.Background(), func(*sip.Listener, *sip.Remote) bool { return true })
+		if len(done) != 2 || !done[0].Inbound || !done[1].Inbound {
+			t.Errorf("reconnected: %+v", done)
+		}
+		if d := b.closedBy(idle); d != 0 {
+			t.Errorf("the idle one was kept for %v", d)
+		}
+		after(59 * time.Second)
+		if n := b.stack.Counters().Connections; n != 1 {
+			t.Errorf("%d connections while the telephone rings", n)
+		}
+		after(time.Second)
+		b.say("ACK sip:+4420@10.0.0.1 SIP/2.0\r\n" + strings.SplitN(strings.Replace(string(b.request("INVITE", "z9hG4bKa").Append(nil)), "1 INVITE", "1 ACK", 1), "\r\n", 2)[1])
+		after(time.Second)
+		if n := b.stack.Counters().Connections; n != 0 {
+			t.Errorf("%d connections are left when the call is over", n)
+		}
+		if len(b.accepted) > 0 {
+			t.Errorf("its answer took a connection of its own")
+		}
 	})
 }
 

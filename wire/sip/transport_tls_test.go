@@ -305,6 +305,170 @@ func TestAClientWithoutCertificateOrWithOldTLSIsRefused(t *testing.T) {
 	}
 }
 
+// dialler is a peer that is not ours: Go's own TLS client with a memory for
+// sessions.
+func dialler(cert *tls.Certificate, change func(*tls.Config)) *tls.Config {
+	cfg := &tls.Config{InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(8), ServerName: "us.example"}
+	if cert != nil {
+		cfg.Certificates = []tls.Certificate{*cert}
+	}
+	if change != nil {
+		change(cfg)
+	}
+	return cfg
+}
+
+// shake dials e, asks it something and gives what was agreed on.
+func (e *end) shake(t *testing.T, cfg *tls.Config) (tls.ConnectionState, error) {
+	t.Helper()
+	c, err := tls.Dial("tcp", e.stack.Addr("core").String(), cfg)
+	if err != nil {
+		return tls.ConnectionState{}, err
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("\r\n\r\n")); err != nil {
+		return c.ConnectionState(), err
+	}
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_, err = c.Read(make([]byte, 2))
+	return c.ConnectionState(), err
+}
+
+func TestNoSessionIsResumedSoThatEveryHandshakeShowsTheCertificate(t *testing.T) {
+	ca := newIssuer(t, "Root", nil)
+	cert := ca.leaf(nil, "sbc.example")
+	e := newEnd(t, sip.TLS, loopback, cert, sip.TLSPolicy{Names: []string{"sbc.example"}, Roots: ca.pool()})
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		cfg := dialler(cert, func(c *tls.Config) { c.MaxVersion = version })
+		for range 3 {
+			cs, err := e.shake(t, cfg)
+			if err != nil || cs.DidResume {
+				t.Errorf("%s: resumed %v, %v", tls.VersionName(version), cs.DidResume, err)
+			}
+		}
+	}
+
+	// And where we dial a server that would let us.
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{*cert}, ClientAuth: tls.RequireAnyClientCert})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	resumed := make(chan bool)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.(*tls.Conn).Handshake()
+			resumed <- c.(*tls.Conn).ConnectionState().DidResume
+			c.Close()
+		}
+	}()
+	to := sip.Target{Listener: "core", Transport: sip.TLS, Addr: netip.MustParseAddrPort(l.Addr().String()), Host: "sbc.example", Remote: e.peer}
+	for range 2 {
+		if _, err := e.stack.Request(ours("OPTIONS"), to, func(sip.Event) {}); err != nil {
+			t.Fatal(err)
+		}
+		if <-resumed {
+			t.Error("our client resumed a session")
+		}
+		eventually(t, func() bool { return e.stack.Counters().Connections == 0 })
+	}
+}
+
+func TestEachPeerIsHeldToItsOwnTLSPolicy(t *testing.T) {
+	ca := newIssuer(t, "Root", nil)
+	cert, own := ca.leaf(nil, "sbc.example"), ca.leaf(nil, "special.us.example")
+	const gcm, cbc = tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA
+	newest := func(v uint16) func(*tls.Config) { return func(c *tls.Config) { c.MaxVersion = v } }
+	suite := func(s uint16) func(*tls.Config) {
+		return func(c *tls.Config) { c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{s} }
+	}
+	for _, c := range []struct {
+		name   string
+		policy sip.TLSPolicy
+		cert   *tls.Certificate
+		dial   func(*tls.Config)
+		good   bool
+	}{
+		{"TLS 1.2 unless more is wanted", sip.TLSPolicy{}, cert, newest(tls.VersionTLS12), true},
+		{"TLS 1.3 wanted, 1.2 spoken", sip.TLSPolicy{MinVersion: tls.VersionTLS13}, cert, newest(tls.VersionTLS12), false},
+		{"TLS 1.3 wanted and spoken", sip.TLSPolicy{MinVersion: tls.VersionTLS13}, cert, nil, true},
+		{"at most TLS 1.2, which both then speak", sip.TLSPolicy{MaxVersion: tls.VersionTLS12}, cert, nil, true},
+		{"at most TLS 1.2, and the peer wants 1.3", sip.TLSPolicy{MaxVersion: tls.VersionTLS12}, cert, func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }, false},
+		{"a suite that is not listed", sip.TLSPolicy{}, cert, suite(cbc), false},
+		{"a suite that is", sip.TLSPolicy{Suites: []uint16{cbc}}, cert, suite(cbc), true},
+		{"a list that leaves out the usual ones", sip.TLSPolicy{Suites: []uint16{cbc}}, cert, suite(gcm), false},
+		{"no certificate where one is demanded", sip.TLSPolicy{}, nil, nil, false},
+		{"no certificate where none is", sip.TLSPolicy{Anonymous: true}, nil, nil, true},
+		{"a certificate of our own for this peer", sip.TLSPolicy{Certificate: func() (*tls.Certificate, error) { return own, nil }}, cert, nil, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.policy.Names, c.policy.Roots = []string{"sbc.example"}, ca.pool()
+			e := newEnd(t, sip.TLS, loopback, ca.leaf(nil, "us.example"), sip.TLSPolicy{})
+			e.peer.SetTLS(c.policy)
+			cs, err := e.shake(t, dialler(c.cert, c.dial))
+			if (err == nil) != c.good {
+				t.Fatalf("got %v", err)
+			}
+			want := "us.example"
+			if c.policy.Certificate != nil {
+				want = "special.us.example"
+			}
+			if err == nil && cs.PeerCertificates[0].Subject.CommonName != want {
+				t.Errorf("we showed %s, want %s", cs.PeerCertificates[0].Subject.CommonName, want)
+			}
+			if c.cert == nil || c.dial != nil {
+				return
+			}
+			// The same policy where we dial.
+			seen := sip.TLSPolicy{Names: []string{want}, Roots: ca.pool()}
+			other := newEnd(t, sip.TLS, loopback, cert, seen)
+			if ev := e.ask(t, other, "sbc.example"); ev.Err != nil {
+				t.Errorf("outbound: %v", ev.Err)
+			}
+		})
+	}
+}
+
+func TestWhoSharesAnAddressIsHeldToHisOwnPolicy(t *testing.T) {
+	ca := newIssuer(t, "Root", nil)
+	strict := &sip.Remote{Name: "strict", TLS: sip.TLSPolicy{Names: []string{"strict.example"}, Roots: ca.pool(), MinVersion: tls.VersionTLS13}}
+	lax := &sip.Remote{Name: "lax", TLS: sip.TLSPolicy{Names: []string{"lax.example"}, Roots: ca.pool(), MaxVersion: tls.VersionTLS12, Anonymous: true}}
+	e := &end{}
+	var err error
+	e.stack, err = sip.NewStack(sip.StackConfig{
+		Listeners: []sip.Listener{{Name: "core", Transport: sip.TLS, Bind: netip.AddrPortFrom(loopback, 0), Certificate: func() (*tls.Certificate, error) {
+			return ca.leaf(nil, "us.example"), nil
+		}}},
+		Admit: func(*sip.Listener, netip.Addr) []*sip.Remote { return []*sip.Remote{strict, lax} },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.stack.Close()
+	old := func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }
+	for _, c := range []struct {
+		name string
+		cert *tls.Certificate
+		dial func(*tls.Config)
+		good bool
+	}{
+		{"the strict one with TLS 1.3", ca.leaf(nil, "strict.example"), nil, true},
+		{"the strict one with TLS 1.2, which is only for the other", ca.leaf(nil, "strict.example"), old, false},
+		{"the lax one with TLS 1.2", ca.leaf(nil, "lax.example"), old, true},
+		{"the lax one with TLS 1.3, which is only for the other", ca.leaf(nil, "lax.example"), nil, false},
+		{"the lax one without certificate", nil, old, true},
+		{"somebody else", ca.leaf(nil, "else.example"), old, false},
+	} {
+		if _, err := e.shake(t, dialler(c.cert, c.dial)); (err == nil) != c.good {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 func TestAmongPeersBehindOneAddressTheCertificateDecides(t *testing.T) {
 	ca := newIssuer(t, "Root", nil)
 	remotes := []*sip.Remote{
