@@ -503,3 +503,24 @@ func BenchmarkInvite(b *testing.B) {
 		Invite(in, id, to, Names{"i", "t"})
 	}
 }
+
+func TestOptionsOfOurOwn(t *testing.T) {
+	m := Options(cloudLeg(), Names{"id", "tag"})
+	for name, want := range map[string]string{
+		"From": "<sip:c042.1r1.gw.example>;tag=tag", "To": "<sip:sip.pstnhub.example>", "Call-ID": "id",
+		"Contact": "<sip:c042.1r1.gw.example:5063;transport=tls>", "Allow": Teams.Allow, "Accept": "application/sdp",
+		"User-Agent": "Tandem/Gateway/1.0", "X-MS-SBC": "Tandem/Gateway/1.0",
+	} {
+		if got := m.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if m.RequestURI != "sip:sip.pstnhub.example:5061;transport=tls" {
+		t.Errorf("to %s", m.RequestURI)
+	}
+	req := request(t, "OPTIONS sip:gw.example SIP/2.0", "1 OPTIONS")
+	a := AnswerOptions(req, "mine", coreLeg())
+	if a.Status != 200 || a.Get("Server") != "Tandem/Gateway/1.0" || a.Has("X-MS-SBC") || a.Get("Contact") != "<sip:r1.gw.example:5061;transport=tcp>" || !strings.HasSuffix(a.Get("To"), ";tag=mine") {
+		t.Errorf("\n%s", wire(a))
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/edge/interop"
 	"github.com/tandemgw/tandem/wire/sip"
-	"github.com/tandemgw/tandem/wire/ua"
 )
 
 const (
@@ -109,7 +108,7 @@ func (s *Set) probe(ctx context.Context, m *member) {
 func (s *Set) ask(ctx context.Context, m *member, t sip.Target) (*sip.Message, error) {
 	final := make(chan sip.Event, 1)
 	m.asked()
-	_, err := s.stack.Load().Request(s.options(m), t, func(ev sip.Event) {
+	_, err := s.stack.Load().Request(interop.Options(s.Leg(m.Known), interop.Names{CallID: sip.NewCallID(), Tag: sip.NewTag()}), t, func(ev sip.Event) {
 		if ev.Err == nil && ev.Msg.Status < 200 {
 			return
 		}
@@ -133,58 +132,6 @@ func (s *Set) ask(ctx context.Context, m *member, t sip.Target) (*sip.Message, e
 	}
 }
 
-// options writes an OPTIONS. Contact must carry our FQDN: the service finds
-// the trunk by it and refuses an address (Microsoft Teams docs, Direct Routing
-// SIP protocol).
-func (s *Set) options(m *member) *sip.Message {
-	leg := s.Leg(m.Known)
-	req := ua.NewOptions(ua.Options{
-		URI:       "sip:" + leg.Remote + transportParam(leg.Transport),
-		From:      "<sip:" + hostOf(leg.Local) + ">",
-		To:        "<sip:" + hostOf(leg.Remote) + ">",
-		Tag:       sip.NewTag(),
-		CallID:    sip.NewCallID(),
-		Contact:   leg.Contact(),
-		Allow:     leg.Profile.Allow,
-		Accept:    "application/sdp",
-		Supported: leg.Profile.Supported,
-	})
-	s.sign(req, leg, "User-Agent")
-	return req
-}
-
-// sign puts our product where a profile wants it.
-func (s *Set) sign(m *sip.Message, leg interop.Leg, header string) {
-	if s.cfg.Product == "" {
-		return
-	}
-	m.Set(header, s.cfg.Product)
-	if leg.Profile.SBC {
-		m.Set("X-MS-SBC", s.cfg.Product)
-	}
-}
-
-// transportParam is the URI parameter; UDP is the default and goes unsaid.
-func transportParam(t sip.Transport) string {
-	switch t {
-	case sip.TLS:
-		return ";transport=tls"
-	case sip.TCP:
-		return ";transport=tcp"
-	}
-	return ""
-}
-
-// hostOf drops the port of host:port.
-func hostOf(hostPort string) string {
-	u, err := sip.ParseURI("sip:" + hostPort)
-	if err != nil {
-		return hostPort
-	}
-	u.Port = 0
-	return u.HostPort()
-}
-
 // Answer answers an OPTIONS that is in no dialog: 200 with what we can do, or
 // 503 while draining, which makes peers move their calls away before we stop.
 func (s *Set) Answer(tx *sip.ServerTx) {
@@ -196,18 +143,12 @@ func (s *Set) Answer(tx *sip.ServerTx) {
 	req, leg := tx.Request(), s.Leg(m.Known)
 	var resp *sip.Message
 	if s.draining.Load() {
-		resp = sip.NewResponse(req, 503, "")
+		resp = interop.Response(req, 503, leg)
 		resp.TagTo(sip.NewTag())
 		resp.Set("Retry-After", "60")
 	} else {
-		resp = ua.AnswerOptions(req, sip.NewTag(), ua.Options{
-			Contact:   leg.Contact(),
-			Allow:     leg.Profile.Allow,
-			Accept:    "application/sdp",
-			Supported: leg.Profile.Supported,
-		})
+		resp = interop.AnswerOptions(req, sip.NewTag(), leg)
 	}
-	s.sign(resp, leg, "Server")
 	if err := tx.Respond(resp); err != nil {
 		s.cfg.Log.Debug("answer OPTIONS", obs.KeyPeer, m.Name, obs.KeyError, err)
 	}
