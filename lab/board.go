@@ -209,6 +209,9 @@ func (b *board) toggleLoss() string {
 	return "no packets are lost any more"
 }
 
+// boardHead is the lines above a view: state, keys, what the last key did.
+const boardHead = 8
+
 // draw writes the whole screen.
 func (b *board) draw(ctx context.Context) {
 	var page strings.Builder
@@ -217,18 +220,28 @@ func (b *board) draw(ctx context.Context) {
 	page.WriteString("  " + b.said + "\n\n")
 	switch b.view {
 	case 'p':
-		b.each(ctx, &page, cli.NewPeer, "list")
+		b.each(&page, func(r *region) string {
+			return b.print(ctx, cli.NewPeer(), r, "list")
+		})
 	case 't':
 		page.WriteString(b.ladder(ctx))
 	default:
-		b.each(ctx, &page, cli.NewCall, "list")
+		b.each(&page, func(r *region) string {
+			return b.print(ctx, cli.NewCall(), r, "list") + b.print(ctx, cli.NewCall(), r, "list", "--past", "--limit", "5")
+		})
 	}
-	_, height, err := term.GetSize(int(os.Stdin.Fd()))
+	width, height, err := term.GetSize(int(os.Stdin.Fd()))
 	if err != nil {
-		height = 24
+		width, height = 80, 24
 	}
 	lines := strings.Split(strings.TrimRight(page.String(), "\n"), "\n")
-	lines = lines[:min(len(lines), height-1)]
+	if over := len(lines) - height + 1; over > 0 { // the keys stay, and the end of a long ladder
+		head := min(boardHead, len(lines)-over)
+		lines = append(lines[:head:head], lines[head+over:]...)
+	}
+	for i := range lines {
+		lines[i] = clip(lines[i], width)
+	}
 	// Home, each line to its end, then the rest of the screen.
 	fmt.Fprint(b.out, "\x1b[H"+strings.Join(lines, "\x1b[K\r\n")+"\x1b[K\x1b[J")
 }
@@ -245,11 +258,11 @@ func (b *board) light(ctx context.Context, r *region) string {
 	return fmt.Sprintf("%s %s, %d calls", r.name, health.State, health.Calls)
 }
 
-// each prints a command of each region that runs.
-func (b *board) each(ctx context.Context, page *strings.Builder, command func() *cobra.Command, verb string) {
+// each prints something of each region that runs.
+func (b *board) each(page *strings.Builder, of func(*region) string) {
 	for _, r := range b.w.regions() {
 		if r.node.cmd != nil {
-			fmt.Fprintf(page, "  %s\n%s\n", r.name, print(ctx, command(), verb, "--socket", r.node.socket))
+			fmt.Fprintf(page, "  %s\n%s\n", r.name, of(r))
 		}
 	}
 }
@@ -270,13 +283,13 @@ func (b *board) ladder(ctx context.Context) string {
 	if at == nil {
 		return "no call yet: place one with c or v"
 	}
-	return print(ctx, cli.NewCall(), "trace", newest.ID, "--socket", at.node.socket)
+	return b.print(ctx, cli.NewCall(), at, "trace", newest.ID)
 }
 
-// print runs a command and gives what it printed.
-func print(ctx context.Context, cmd *cobra.Command, args ...string) string {
+// print runs a command against a region and gives what it printed.
+func (b *board) print(ctx context.Context, cmd *cobra.Command, r *region, args ...string) string {
 	var out bytes.Buffer
-	cmd.SetArgs(args)
+	cmd.SetArgs(append(args, "--socket", r.node.socket))
 	cmd.SetOut(&out)
 	cmd.SetErr(&out)
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
