@@ -34,7 +34,7 @@ type machine struct {
 	due     [timers]time.Time
 
 	begun, ended, plugs   int
-	opened, closed, sent  bool
+	opened, closed        bool
 	caller, callee        *ua.Dialog // as the far sides see them
 	inviteOut, reinviteIn *sip.Message
 }
