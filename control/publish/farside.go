@@ -73,6 +73,11 @@ type Operator struct {
 	Suites      []string `yaml:"suites"`      // of SRTP, the best liked first; none: see suites
 	CountryCode string   `yaml:"countryCode"` // of national numbers from the core, "44"
 	TrunkPrefix string   `yaml:"trunkPrefix"` // national prefix before them, "0"
+
+	Auth     *Auth       `yaml:"auth"`     // who we are when a peer asks
+	Demand   *Demand     `yaml:"demand"`   // what we ask of peers
+	Register *Register   `yaml:"register"` // we register with them
+	Peers    []PeerLogin `yaml:"peers"`    // those whose three of these are their own
 }
 
 // transport is the protocol in the words of the snapshot.

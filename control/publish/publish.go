@@ -48,6 +48,7 @@ func Compile(in Input) (*snapshot.Snapshot, error) {
 	c.regions()
 	c.operator()
 	c.emergency()
+	c.logins()
 	if err := c.teams(); err != nil {
 		return nil, err
 	}

@@ -82,6 +82,7 @@ type Peer struct {
 	Options      time.Duration  `json:"options,omitempty"`      // interval of OPTIONS towards it, in nanoseconds
 	CountryCode  string         `json:"countryCode,omitempty"`  // for national numbers from it, "44"; empty: numbers must be E.164
 	TrunkPrefix  string         `json:"trunkPrefix,omitempty"`  // national prefix cut before CountryCode is put in front, "0"
+	Login        Login          `json:"login,omitzero"`         // how it and we show each other who we are
 }
 
 // Policy routes what no provisioned number decides.
