@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -216,7 +217,11 @@ func (n *Node) openMedia() error {
 		return fmt.Errorf("open media: %w", err)
 	}
 	n.engine = engine
+	// The loops hold threads of their own: without a processor more for each,
+	// packets wait behind signalling (see rtp.Engine.Threads).
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + engine.Threads())
 	n.onStop(func() {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - engine.Threads())
 		if err := engine.Close(); err != nil {
 			n.log.Warn("close media", obs.KeyError, err)
 		}

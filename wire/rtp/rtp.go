@@ -32,8 +32,7 @@ import (
 // Config is what New needs.
 type Config struct {
 	// Threads is the number of loops; 0 = one per two processors, at least one.
-	// Each comes back from its wait sooner when GOMAXPROCS has a processor to
-	// spare for it.
+	// See Engine.Threads for what they ask of the program.
 	Threads    int
 	Quarantine time.Duration // how long a closed port stays bound and drops; 0 = not at all
 	Interfaces []Interface
@@ -78,6 +77,7 @@ type tier interface {
 // Engine owns ports and the loops that serve them.
 type Engine struct {
 	tier       tier          // RO
+	threads    int           // RO
 	quarantine time.Duration // RO
 	started    time.Time     // RO, the zero of arrival times
 
@@ -120,11 +120,22 @@ func New(cfg Config) (*Engine, error) {
 		threads = max(1, runtime.NumCPU()/2)
 	}
 	var err error
+	e.threads = threads
 	if e.tier, err = newTier(threads, cfg.Network); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
+
+// Threads is the number of loops. By so many the program should raise
+// GOMAXPROCS: a loop that comes back from its wait while all of them are taken
+// by goroutines stands in line behind those for milliseconds, with its packets,
+// though the kernel would give it a processor at once. With 100 calls of SRTP to
+// RTP on two processors, and as many goroutines at work as keep both busy, the
+// delay of packets was 2 to 10 times as long without in the median and 2 to 3
+// times in the 99th percentile; with half of that work 1.05 and 1 to 3 times,
+// and equal while there was none (BenchmarkDelay, runs taken in turns).
+func (e *Engine) Threads() int { return e.threads }
 
 func newTier(threads int, network *Network) (tier, error) {
 	if network != nil {
