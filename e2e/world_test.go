@@ -275,7 +275,8 @@ type nodeFacts struct {
 	Cloud, Core, DNS          netip.AddrPort
 	Domain, Transport, Codecs string
 	Proxies, Names            []string
-	TeamsNet                  string
+	TeamsNet                  []string
+	AlsoFrom                  []string // where signalling and media may come from besides
 	Sites                     []string
 	SitePort                  uint16
 	Options                   time.Duration
@@ -286,15 +287,18 @@ func (w *world) facts() nodeFacts {
 	f := nodeFacts{
 		Cloud: w.gatewayCloud(), Core: w.gatewayCore(), DNS: w.dns.Addr(), Domain: gatewayName,
 		Transport: w.transport, Codecs: w.codecs, SitePort: w.site(0).Port(), Options: optionsInterval,
-		TeamsNet: netip.PrefixFrom(w.v4(hostProxy), 29).Masked().String(),
+		TeamsNet: []string{netip.PrefixFrom(w.v4(hostProxy), 29).Masked().String()},
 		Metrics:  netip.AddrPortFrom(w.v4(hostCore), 9464),
 	}
 	if w.cloudV6 {
-		f.TeamsNet = "::1/128"
+		f.TeamsNet = []string{"::1/128"}
 	}
 	names := []string{"sip", "sip2", "sip3"}
 	if w.realCloud {
 		names = names[:1]
+		// baresip leaves it to the kernel from where it connects and sends
+		// media, and on loopback that is always the same address.
+		f.AlsoFrom = []string{"127.0.0.1/32"}
 	}
 	for i, n := range names {
 		f.Names = append(f.Names, n+"."+teamsDomain)
@@ -306,8 +310,8 @@ func (w *world) facts() nodeFacts {
 	return f
 }
 
-var nodeConfig = template.Must(template.New("tandem.yaml").Funcs(template.FuncMap{"list": func(items []string) string {
-	return `["` + strings.Join(items, `", "`) + `"]`
+var nodeConfig = template.Must(template.New("tandem.yaml").Funcs(template.FuncMap{"list": func(lists ...[]string) string {
+	return `["` + strings.Join(slices.Concat(lists...), `", "`) + `"]`
 }}).Parse(`# Written by the tests.
 node:
   name: e2e
@@ -339,8 +343,8 @@ media:
 services:
   teams:
     proxies: {{list .Proxies}}
-    sources: ["{{.TeamsNet}}"]
-    media: ["{{.TeamsNet}}"]
+    sources: {{list .TeamsNet .AlsoFrom}}
+    media: {{list .TeamsNet .AlsoFrom}}
     names: {{list .Names}}
 gateway:
   name: e2e
@@ -361,8 +365,8 @@ gateway:
           - peerName: site-{{$i}}
             peerType: IP
             ipsAndPorts: [{ipAddress: "{{$site}}", port: {{$.SitePort}}}]
-            allowedSignalingSourceAddressPrefixes: ["{{$site}}"]
-            allowedMediaSourceAddressPrefixes: ["{{$site}}"]
+            allowedSignalingSourceAddressPrefixes: ["{{$site}}"{{range $.AlsoFrom}}, "{{.}}"{{end}}]
+            allowedMediaSourceAddressPrefixes: ["{{$site}}"{{range $.AlsoFrom}}, "{{.}}"{{end}}]
 {{- end}}
     callPolicy:
       defaultMappings:

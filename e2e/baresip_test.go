@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tandemgw/tandem/sandbox/audio"
+)
+
+// baresip is a telephone that says a WAV file and writes down, as WAV files
+// too, what it sent and what it heard.
+type baresip struct {
+	*program
+	w   *world
+	dir string
+}
+
+func needBaresip(t *testing.T) { t.Helper(); need(t, "baresip", "baresip-core") }
+
+// modules of Debian's baresip-core.
+const modules = "/usr/lib/baresip/modules"
+
+// line is what a baresip is configured with.
+type line struct {
+	name    string
+	at      netip.AddrPort // UDP and TCP; TLS is one port above, as baresip has it
+	account string         // "<sip:…>;options" without those that all have
+	voice   []int16
+	pair    string // file of its certificate and key; empty: no TLS
+}
+
+// baresip starts a telephone.
+func (w *world) baresip(l line) *baresip {
+	w.t.Helper()
+	dir := l.name
+	if err := os.MkdirAll(filepath.Join(w.dir, dir), 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	w.write(filepath.Join(dir, "voice.wav"), wav(l.voice))
+	w.write(filepath.Join(dir, "accounts"), []byte(l.account+";regint=0;answermode=auto\n"))
+	w.write(filepath.Join(dir, "contacts"), nil)
+	var c strings.Builder
+	for _, s := range []string{
+		"sip_listen " + l.at.String(),
+		"net_interface " + l.at.Addr().String(),
+		"dns_server " + w.dns.Addr().String(),
+		"module_path " + modules,
+		"module stdio.so", "module g711.so", "module srtp.so", "module aufile.so", "module sndfile.so",
+		"module_tmp account.so", "module_app menu.so",
+		"audio_source aufile," + filepath.Join(w.dir, dir, "voice.wav"),
+		"audio_alert nil", "rtp_stats yes",
+		"snd_path " + filepath.Join(w.dir, dir),
+	} {
+		c.WriteString(s + "\n")
+	}
+	if l.pair != "" {
+		c.WriteString("sip_certificate " + l.pair + "\nsip_cafile " + filepath.Join(w.dir, "root.pem") + "\n")
+	}
+	w.write(filepath.Join(dir, "config"), []byte(c.String()))
+	b := &baresip{w: w, dir: filepath.Join(w.dir, dir)}
+	b.program = w.start("baresip", "-f", b.dir, "-t", fmt.Sprint(int(perTest/time.Second)))
+	w.t.Cleanup(func() {
+		if w.t.Failed() {
+			w.t.Logf("what baresip %s said:\n%s", l.name, b.out)
+		}
+	})
+	b.said("baresip is ready", 10*time.Second)
+	return b
+}
+
+// do gives a command, as if typed.
+func (b *baresip) do(command string) {
+	b.t.Helper()
+	if _, err := b.stdin.Write([]byte(command + "\n")); err != nil {
+		b.t.Fatalf("tell baresip: %v", err)
+	}
+}
+
+// said waits until baresip has said a text.
+func (b *baresip) said(text string, within time.Duration) {
+	b.t.Helper()
+	b.w.until(within, func() string {
+		if !strings.Contains(b.out.String(), text) {
+			return fmt.Sprintf("baresip has not said %q", text)
+		}
+		return ""
+	})
+}
+
+// packets are those that its call sent and received, by its own count. It
+// counts what is left when SRTP has refused its share.
+func (b *baresip) packets() (sent, received int) {
+	b.t.Helper()
+	b.said("packets:", 5*time.Second)
+	_, counts, _ := strings.Cut(b.out.String(), "packets:")
+	if _, err := fmt.Sscan(counts, &sent, &received); err != nil {
+		b.t.Fatalf("statistics of baresip: %v", err)
+	}
+	return sent, received
+}
+
+// sent and heard are what its calls sent and heard, the oldest first. The
+// files are whole when the call has ended.
+func (b *baresip) sent() []int16  { return b.sound("enc") }
+func (b *baresip) heard() []int16 { return b.sound("dec") }
+
+func (b *baresip) sound(kind string) []int16 {
+	b.t.Helper()
+	files, err := filepath.Glob(filepath.Join(b.dir, "dump-*-"+kind+".wav"))
+	if err != nil || len(files) != 1 {
+		b.t.Errorf("baresip has written %d files of kind %s", len(files), kind)
+		return nil
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return unwav(data)
+}
+
+// wav is a file of 16-bit samples.
+func wav(pcm []int16) []byte {
+	b := []byte("RIFF")
+	b = binary.LittleEndian.AppendUint32(b, uint32(36+2*len(pcm)))
+	b = append(b, "WAVEfmt "...)
+	b = binary.LittleEndian.AppendUint32(b, 16)
+	b = binary.LittleEndian.AppendUint16(b, 1) // PCM
+	b = binary.LittleEndian.AppendUint16(b, 1) // mono
+	b = binary.LittleEndian.AppendUint32(b, audio.Rate)
+	b = binary.LittleEndian.AppendUint32(b, 2*audio.Rate)
+	b = binary.LittleEndian.AppendUint16(b, 2)
+	b = binary.LittleEndian.AppendUint16(b, 16)
+	b = append(b, "data"...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(2*len(pcm)))
+	for _, s := range pcm {
+		b = binary.LittleEndian.AppendUint16(b, uint16(s))
+	}
+	return b
+}
+
+// unwav gives the samples of a file; its head may carry more chunks.
+func unwav(data []byte) (pcm []int16) {
+	for at := 12; at+8 <= len(data); {
+		kind, size := string(data[at:at+4]), int(binary.LittleEndian.Uint32(data[at+4:]))
+		at += 8
+		size = min(size, len(data)-at)
+		if kind == "data" {
+			for i := at; i+1 < at+size; i += 2 {
+				pcm = append(pcm, int16(binary.LittleEndian.Uint16(data[i:])))
+			}
+			return pcm
+		}
+		at += size + size&1
+	}
+	return nil
+}
