@@ -191,6 +191,16 @@ func TestKeysArePressedAndHeard(t *testing.T) {
 	}
 }
 
+func TestEveryStreamWrapsSoon(t *testing.T) {
+	v := newVoice(nil, nil)
+	for range 50 {
+		before := v.ssrc
+		if v.renew(); v.ssrc == before || int(v.seq) < 1<<16-2*wrapIn || int(v.seq) > 1<<16-wrapIn {
+			t.Fatalf("ssrc %d then %d, sequence number %d", before, v.ssrc, v.seq)
+		}
+	}
+}
+
 func FuzzHear(f *testing.F) {
 	f.Add(packet(8, 1, 160, 9, []byte{1, 2, 3}), false)
 	f.Add(packet(101, 1, 160, 9, []byte{5, 0x80, 0, 160}), false)

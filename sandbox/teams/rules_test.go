@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,28 @@ func TestTwoCryptoLinesInAnAnswer(t *testing.T) {
 	}
 }
 
+func TestASecondDeviceWantsAckAndBye(t *testing.T) {
+	b := newBench(t, nil)
+	b.teams.Answer("", phone.Behaviour{Forks: 2, LateOK: true})
+	tags := make(chan string, 10)
+	m := b.request("INVITE")
+	_, err := b.sbc.Gates()[0].Request(m, sip.Endpoint{Addr: b.teams.ProxyAddr("sip"), Transport: sip.TLS, Host: "sip." + domain}, func(ev sip.Event) {
+		if ev.Msg != nil && ev.Msg.Status == 200 {
+			to, _ := ev.Msg.To()
+			tags <- to.Tag()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, second := <-tags, <-tags; first == second {
+		t.Errorf("both 200 are of %s", first)
+	}
+	b.wait("the note that nobody hung up on the second one", func() bool {
+		return slices.ContainsFunc(b.teams.Violations(), func(v phone.Violation) bool { return v.Rule == "late-2xx" })
+	})
+}
+
 func TestWrongAnswersToATeamsCall(t *testing.T) {
 	b := newBench(t, nil)
 	b.sbc.Answer("", phone.Behaviour{})
@@ -224,9 +247,13 @@ func TestFaultsOfAProxy(t *testing.T) {
 	if got == nil || got.Status != 503 || got.Get("Retry-After") != "1" {
 		t.Errorf("answered %v", got)
 	}
+	b.ask(b.request("OPTIONS"), "sip2") // the connection is there before the silence
 	b.must(b.teams.SetFaults("sip2", phone.Faults{Silent: true}))
 	if got := b.ask(b.request("INVITE"), "sip2"); got != nil {
 		t.Errorf("a silent proxy answers %d", got.Status)
+	}
+	if len(b.teams.Calls()) != 0 {
+		t.Error("a silent proxy let a call in")
 	}
 	b.must(b.teams.SetFaults("sip2", phone.Faults{}))
 	// The first try may still meet the connection that was cut.

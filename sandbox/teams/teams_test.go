@@ -255,8 +255,34 @@ func TestATrunkIsActiveOnceBothSidesAnsweredOptions(t *testing.T) {
 		t.Errorf("header names are not in upper case:\n%s", raw)
 	}
 	b.wait("the trunk's activation", func() bool { return b.teams.Trunks()[0].Active })
-	b.wait("the demotion after three intervals without OPTIONS", func() bool { return !b.teams.Trunks()[0].Active })
+	b.wait("the demotion after three intervals without OPTIONS", func() bool {
+		s := b.teams.Trunks()[0]
+		if s.Active && time.Since(s.LastOptions) > (missing+1)*200*time.Millisecond {
+			t.Error("still active after four intervals without OPTIONS")
+		}
+		return !s.Active
+	})
 	b.noViolations()
+}
+
+func TestTheFirstOptionsIsReturnedAtOnce(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Options = time.Minute })
+	b.ping("sip")
+	b.wait("the trunk's activation", func() bool { return b.teams.Trunks()[0].Active })
+}
+
+func TestActiveTrunksComeFirstUnlessOneIsAskedFor(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Trunks = append(c.Trunks, Trunk{FQDN: "1r2.lab.test", Port: 5063}) })
+	b.ping("sip")
+	b.wait("the trunk's activation", func() bool { return b.teams.Trunks()[0].Active })
+	for range 20 {
+		for region, want := range map[string]string{"": carrier, carrier: carrier, "1r2.lab.test": "1r2.lab.test"} {
+			all, err := b.teams.targets(phone.CallSpec{Region: region, Trunk: "c042"})
+			if err != nil || len(all) != 4 || all[0].Name != "c042."+want || all[1].Name != all[0].Name {
+				t.Fatalf("%q: %+v %v", region, all, err)
+			}
+		}
+	}
 }
 
 func TestACallFromATeamsUserIsHeardBothWays(t *testing.T) {
