@@ -221,7 +221,7 @@ func BenchmarkPacket(b *testing.B) {
 			if err := a.Receive(&Plan{PT: PassPT(), In: keys, Out: benchKeys(b, c.out), To: z}); err != nil {
 				b.Fatal(err)
 			}
-			packets := make([][]byte, 8192)
+			packets := make([][]byte, 1<<16) // all numbers, so that the first may follow the last
 			source := benchSource(b, 1, keys)
 			for i := range packets {
 				packets[i] = append([]byte(nil), source()...)
