@@ -143,7 +143,7 @@ func (c *Config) locate(dir string) {
 	if d, err := filepath.Abs(dir); err == nil {
 		dir = d
 	}
-	files := []*string{&c.Node.Data, &c.SIP.Roots}
+	files := append(c.secretFiles(), &c.Node.Data, &c.SIP.Roots)
 	for _, l := range c.SIP.Listeners {
 		if l.Certificate != nil {
 			files = append(files, &l.Certificate.Chain, &l.Certificate.Key)

@@ -338,6 +338,7 @@ func (k *configCheck) operator() {
 	}
 	k.hosts("operator.names", o.Names)
 	k.suites(o.Suites)
+	k.logins()
 	if o.CountryCode != "" && !country.MatchString(o.CountryCode) {
 		k.bad("operator.countryCode", "%q: write the country code without plus, such as 44", o.CountryCode)
 	}
@@ -505,6 +506,7 @@ func (k *configCheck) reach() {
 		k.bad("gateway", "%s", err)
 		return
 	}
+	k.loginPeers(s)
 	for g, p := range s.Peers() {
 		transport := strings.ToLower(p.Transport)
 		if !slices.ContainsFunc(k.SIP.Listeners, func(l ListenerConfig) bool { return l.Side == g.Side && l.Transport == transport }) {

@@ -497,6 +497,14 @@ func example(t *testing.T, change func(string) string) (path string) {
 		}
 	}
 	write(t, dir, "certificates/roots.pem", string(ca.RootPEM()))
+	if err := os.Mkdir(filepath.Join(dir, "secrets"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"carrier", "core"} {
+		if err := os.Chmod(write(t, dir, "secrets/"+name, "secret of "+name+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return write(t, dir, "tandem.yaml", change(string(text)))
 }
 
