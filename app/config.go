@@ -62,25 +62,19 @@ type SIPConfig struct {
 
 // ListenerConfig is one address the gateway listens on.
 type ListenerConfig struct {
-	Name        string             `yaml:"name"`
-	Side        snapshot.Side      `yaml:"side"`
-	Transport   string             `yaml:"transport"` // "tls", "tcp", "udp"
-	Bind        netip.AddrPort     `yaml:"bind"`
-	Advertise   string             `yaml:"advertise"`   // host[:port] in Via and Contact; empty: sip.domain towards the cloud, else bind
-	Certificate *CertificateConfig `yaml:"certificate"` // TLS only
-}
-
-// CertificateConfig names the files of a certificate.
-type CertificateConfig struct {
-	Chain string `yaml:"chain"` // PEM, leaf first, then intermediates
-	Key   string `yaml:"key"`   // PEM
+	Name        string               `yaml:"name"`
+	Side        snapshot.Side        `yaml:"side"`
+	Transport   string               `yaml:"transport"` // "tls", "tcp", "udp"
+	Bind        netip.AddrPort       `yaml:"bind"`
+	Advertise   string               `yaml:"advertise"`   // host[:port] in Via and Contact; empty: sip.domain towards the cloud, else bind
+	Certificate *publish.Certificate `yaml:"certificate"` // TLS only
 }
 
 // MediaConfig is the relay of media.
 type MediaConfig struct {
 	Interfaces []InterfaceConfig `yaml:"interfaces"`
 	Quarantine time.Duration     `yaml:"quarantine"` // how long a port rests between two calls
-	Threads    int               `yaml:"threads"`    // packet loops; 0: one for each processor
+	Threads    int               `yaml:"threads"`    // packet loops; 0: one for two processors
 }
 
 // InterfaceConfig is one address with ports for media.
@@ -147,6 +141,12 @@ func (c *Config) locate(dir string) {
 	for _, l := range c.SIP.Listeners {
 		if l.Certificate != nil {
 			files = append(files, &l.Certificate.Chain, &l.Certificate.Key)
+		}
+	}
+	for _, t := range c.eachTLS() {
+		files = append(files, &t.Roots)
+		if t.Certificate != nil {
+			files = append(files, &t.Certificate.Chain, &t.Certificate.Key)
 		}
 	}
 	for _, f := range files {

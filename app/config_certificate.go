@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tandemgw/tandem/control/publish"
 	"github.com/tandemgw/tandem/link/snapshot"
 )
 
@@ -17,14 +18,14 @@ import (
 // customers of theirs as early.
 const soon = 30 * 24 * time.Hour
 
-// roots checks the trusted authorities.
-func (k *configCheck) roots() {
-	if k.SIP.Roots == "" {
+// roots checks trusted authorities.
+func (k *configCheck) roots(path, file string) {
+	if file == "" {
 		return
 	}
-	for _, c := range k.pem("sip.roots", k.SIP.Roots) {
+	for _, c := range k.pem(path, file) {
 		if c.NotAfter.Before(k.now) {
-			k.unwise("sip.roots", "the authority %s ended on %s: remove it", c.Subject.CommonName, day(c.NotAfter))
+			k.unwise(path, "the authority %s ended on %s: remove it", c.Subject.CommonName, day(c.NotAfter))
 		}
 	}
 }
@@ -70,23 +71,31 @@ func (k *configCheck) certificate(path string, l ListenerConfig) {
 	case l.Certificate == nil:
 		return
 	}
-	if !k.files(here, *l.Certificate) {
-		return
+	if leaf := k.pair(here, *l.Certificate); leaf != nil {
+		k.bears(here+".chain", leaf, l)
 	}
-	chain := k.pem(here+".chain", l.Certificate.Chain)
+}
+
+// pair checks a certificate with its chain and key, and gives the leaf; nil
+// when it could not be read.
+func (k *configCheck) pair(path string, c publish.Certificate) *x509.Certificate {
+	if !k.files(path, c) {
+		return nil
+	}
+	chain := k.pem(path+".chain", c.Chain)
 	if len(chain) == 0 {
-		return
+		return nil
 	}
-	if _, err := tls.LoadX509KeyPair(l.Certificate.Chain, l.Certificate.Key); err != nil {
-		k.bad(here+".key", "does not belong to the first certificate of the chain: %s", err)
+	if _, err := tls.LoadX509KeyPair(c.Chain, c.Key); err != nil {
+		k.bad(path+".key", "does not belong to the first certificate of the chain: %s", err)
 	}
-	k.leaf(here+".chain", chain[0])
-	k.chain(here+".chain", chain)
-	k.bears(here+".chain", chain[0], l)
+	k.leaf(path+".chain", chain[0])
+	k.chain(path+".chain", chain)
+	return chain[0]
 }
 
 // files checks that both names are given and that the key is kept close.
-func (k *configCheck) files(path string, c CertificateConfig) bool {
+func (k *configCheck) files(path string, c publish.Certificate) bool {
 	if c.Chain == "" {
 		k.bad(path+".chain", "missing: name the PEM file of the certificate and its intermediates")
 	}

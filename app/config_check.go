@@ -133,7 +133,7 @@ func (k *configCheck) signalling() {
 			k.bad(fmt.Sprintf("sip.dns[%d]", i), "%s: write the port of the resolver, usually 53", d)
 		}
 	}
-	k.roots()
+	k.roots("sip.roots", s.Roots)
 	k.listeners()
 }
 
@@ -229,7 +229,7 @@ const callPorts = 2
 func (k *configCheck) media() {
 	k.within("media.quarantine", k.Media.Quarantine, 0, time.Minute)
 	if k.Media.Threads < 0 || k.Media.Threads > 256 {
-		k.bad("media.threads", "%d: write 0, for one to a processor, to 256", k.Media.Threads)
+		k.bad("media.threads", "%d: write 0, for one to two processors, to 256", k.Media.Threads)
 	}
 	lines := map[snapshot.Side]int{}
 	for i, m := range k.Media.Interfaces {
@@ -302,6 +302,7 @@ func (k *configCheck) services() {
 	k.ranges(path+".sources", t.Sources)
 	k.ranges(path+".media", t.Media)
 	k.hosts(path+".names", t.Names)
+	k.tls(publish.TeamsTLS, t.TLS)
 }
 
 // ranges checks the sources that a far side may come from.
@@ -339,6 +340,8 @@ func (k *configCheck) operator() {
 	k.hosts("operator.names", o.Names)
 	k.suites(o.Suites)
 	k.logins()
+	k.tls(publish.OperatorTLS, o.TLS)
+	k.tlsByGroup()
 	if o.CountryCode != "" && !country.MatchString(o.CountryCode) {
 		k.bad("operator.countryCode", "%q: write the country code without plus, such as 44", o.CountryCode)
 	}

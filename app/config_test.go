@@ -257,6 +257,17 @@ var mistakes = []struct {
 	{"      certificate: {chain: good.pem, key: good.key}\n", "      certificate: {chain: client.pem, key: client.key}\n", "sip.listeners[1].certificate.chain", "client.pem", "not for servers"},
 	{"      transport: tls\n", "      transport: udp\n", "sip.listeners[1].certificate", "certificate:", "means nothing with transport udp"},
 
+	// TLS
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tls: {min: 1.1}\n", "operator.tls.min", "1.1", "did you mean 1.2?"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tls: {min: 1.3, max: 1.2}\n", "operator.tls.max", "max", "older than min"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tls: {suites: []}\n", "operator.tls.suites", "suites", "leaves nothing to encrypt with"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tls: {suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA265]}\n", "operator.tls.suites[0]", "suites", "did you mean TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256?"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tls: {min: 1.3, suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]}\n", "operator.tls.suites", "suites", "which min rules out"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tls: {roots: gone.pem}\n", "operator.tls.roots", "gone.pem", "no such file"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tls: {certificate: {chain: good.pem, key: other.key}}\n", "operator.tls.certificate.key", "other.key", "does not belong"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tlsByGroup: {fixed: {min: 1.3}}\n", "operator.tlsByGroup.fixed", "fixed", "write this in operator.tls"},
+	{"sources: [127.0.2.0/24]}", "sources: [127.0.2.0/24], tls: {roots: empty.pem}}", "services.teams.tls.roots", "empty.pem", "no certificate in PEM form"},
+
 	// media
 	{"    - {side: operator, bind: 127.0.1.2, ports: 20000-24999}\n", "", "media.interfaces", "interfaces:", "no interface has side operator"},
 	{"{side: operator, bind: 127.0.1.2, ports: 20000-24999}", "{side: operator, bind: 0.0.0.0, ports: 20000-24999}", "media.interfaces[0].advertise", "0.0.0.0", "the far side is to send to"},
@@ -338,6 +349,8 @@ func TestWarningsDoNotStopANode(t *testing.T) {
 		{"metrics: 127.0.0.1:9464", "metrics: 0.0.0.0:9464", "node.metrics", "asks for no password"},
 		{"bind: 127.0.1.2:5061", "bind: 127.0.1.2:0", "sip.listeners[1].bind", "no far side can know"},
 		{"ports: 20000-24999", "ports: 20000-20009", "media.interfaces[0].ports", "carry 5 calls"},
+		{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tls: {clientCertificate: false}\n", "operator.tls.clientCertificate", "is taken for the peer"},
+		{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tls: {roots: roots.pem}\n", "operator.tls.roots", "the authority old ended on"},
 		{"  names: [core.lab.example]\n", "", "gateway.properties.serviceLocations[0].primaryRegionProperties.operatorAddresses[0]", "write it in operator.names"},
 	} {
 		t.Run(m.text, func(t *testing.T) {
@@ -487,7 +500,7 @@ func example(t *testing.T, change func(string) string) (path string) {
 	if err := os.Mkdir(filepath.Join(dir, "certificates"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for stem, name := range map[string]string{"cloud": "1r1.tandem.example", "core": "r1.tandem.example"} {
+	for stem, name := range map[string]string{"cloud": "1r1.tandem.example", "core": "r1.tandem.example", "us": "us.tandem.example"} {
 		cert, err := ca.Issue(authority.Terms{}, name)
 		if err != nil {
 			t.Fatal(err)
@@ -496,7 +509,9 @@ func example(t *testing.T, change func(string) string) (path string) {
 			t.Fatal(err)
 		}
 	}
-	write(t, dir, "certificates/roots.pem", string(ca.RootPEM()))
+	for _, name := range []string{"roots", "core-roots", "microsoft-roots"} {
+		write(t, dir, "certificates/"+name+".pem", string(ca.RootPEM()))
+	}
 	if err := os.Mkdir(filepath.Join(dir, "secrets"), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/control/publish"
 )
 
 // lock makes the data folder and takes it for this process alone. The lock is
@@ -39,11 +40,11 @@ type certificates map[string]*certificate
 
 // certificate is one pair of files and what was read from them last.
 type certificate struct {
-	files   CertificateConfig // RO
+	files   publish.Certificate // RO
 	current atomic.Pointer[tls.Certificate]
 }
 
-func (cs certificates) add(listener string, files CertificateConfig) error {
+func (cs certificates) add(listener string, files publish.Certificate) error {
 	c := &certificate{files: files}
 	if err := c.load(); err != nil {
 		return fmt.Errorf("certificate of listener %s: %w", listener, err)

@@ -20,6 +20,23 @@ type Teams struct {
 	Sources []netip.Prefix `yaml:"sources"` // of its signalling
 	Media   []netip.Prefix `yaml:"media"`   // of its media
 	Names   []string       `yaml:"names"`   // one of which its certificate must bear
+	TLS     TLS            `yaml:"tls"`
+}
+
+// TLS is how TLS connections with peers are made.
+type TLS struct {
+	Min               string       `yaml:"min"`               // oldest version: "1.2" (default), "1.3"
+	Max               string       `yaml:"max"`               // newest version: "1.2", "1.3" (default)
+	Suites            []string     `yaml:"suites"`            // of TLS 1.2; none: forward secret with GCM
+	Roots             string       `yaml:"roots"`             // PEM file of trusted authorities; empty: sip.roots
+	ClientCertificate *bool        `yaml:"clientCertificate"` // demanded of peers that call us; nil: true
+	Certificate       *Certificate `yaml:"certificate"`       // that we show them; nil: the listener's
+}
+
+// Certificate names the files of a certificate.
+type Certificate struct {
+	Chain string `yaml:"chain"` // PEM, leaf first, then intermediates
+	Key   string `yaml:"key"`   // PEM
 }
 
 // Default fills in what Microsoft publishes (Microsoft Teams docs, "Plan
@@ -78,6 +95,9 @@ type Operator struct {
 	Demand   *Demand     `yaml:"demand"`   // what we ask of peers
 	Register *Register   `yaml:"register"` // we register with them
 	Peers    []PeerLogin `yaml:"peers"`    // those whose three of these are their own
+	TLS      TLS         `yaml:"tls"`
+
+	TLSByGroup map[string]*TLS `yaml:"tlsByGroup"` // instead of TLS, by peer group of the resource
 }
 
 // transport is the protocol in the words of the snapshot.

@@ -24,7 +24,7 @@ func (c *compiler) operator() {
 // addresses makes the one group of the default scheme. Every region calls its
 // own addresses first.
 func (c *compiler) addresses() {
-	g := snapshot.Group{Name: operatorGroup, Side: snapshot.Operator, Profile: "core", Codecs: c.p.Codecs, Suites: c.in.Operator.suites()}
+	g := snapshot.Group{Name: operatorGroup, Side: snapshot.Operator, Profile: "core", Codecs: c.p.Codecs, Suites: c.in.Operator.suites(), TLS: c.tls(OperatorTLS, c.in.Operator.TLS)}
 	for _, l := range c.p.ServiceLocations {
 		for i, address := range l.PrimaryRegionProperties.OperatorAddresses {
 			p := c.address("operator-"+l.Name+"-"+strconv.Itoa(i+1), address, l)
@@ -63,7 +63,7 @@ func (c *compiler) peer(name string) snapshot.Peer {
 
 // emergency makes the group that emergency calls go to directly.
 func (c *compiler) emergency() {
-	g := snapshot.Group{Name: emergencyGroup, Side: snapshot.Operator, Profile: "core", Codecs: c.p.Codecs, Suites: c.in.Operator.suites()}
+	g := snapshot.Group{Name: emergencyGroup, Side: snapshot.Operator, Profile: "core", Codecs: c.p.Codecs, Suites: c.in.Operator.suites(), TLS: c.tls(OperatorTLS, c.in.Operator.TLS)}
 	for _, l := range c.p.ServiceLocations {
 		for i, address := range l.PrimaryRegionProperties.ESRPAddresses {
 			p := c.address(emergencyGroup+"-"+l.Name+"-"+strconv.Itoa(i+1), address, l)
@@ -86,7 +86,7 @@ func (c *compiler) emergency() {
 // peerGroups makes the groups that the resource describes.
 func (c *compiler) peerGroups() {
 	for _, x := range c.p.PeerGroups {
-		g := snapshot.Group{Name: x.PeerGroupName, Side: snapshot.Operator, Profile: "core", Codecs: x.Codecs, Suites: c.in.Operator.suites()}
+		g := snapshot.Group{Name: x.PeerGroupName, Side: snapshot.Operator, Profile: "core", Codecs: x.Codecs, Suites: c.in.Operator.suites(), TLS: c.groupTLS(x.PeerGroupName)}
 		if len(g.Codecs) == 0 {
 			g.Codecs = c.p.Codecs
 		}

@@ -25,6 +25,8 @@ type Input struct {
 	Domains  map[string]string // service region -> FQDN in Contact towards the cloud
 	Options  time.Duration     // interval of OPTIONS towards every peer
 	Numbers  []snapshot.Number
+
+	Authorities map[string]string // the PEM in the files that TLS.Roots name
 }
 
 // Compile makes the snapshot. The error is gateway.Problems when the resource
@@ -99,6 +101,7 @@ func (c *compiler) teams() error {
 		// The only one that Microsoft promises (Microsoft Teams docs, "Plan Direct
 		// Routing"); more would only lengthen every INVITE.
 		Suites: []string{"AES_CM_128_HMAC_SHA1_80"},
+		TLS:    c.tls(TeamsTLS, t.TLS),
 	}
 	for i, proxy := range t.Proxies {
 		host, port, err := SplitProxy(proxy)
@@ -120,6 +123,31 @@ func (c *compiler) teams() error {
 	}
 	c.out.Groups = append(c.out.Groups, g)
 	return nil
+}
+
+// Where in a node's configuration a TLS is, which is also the name of its
+// certificate.
+const (
+	TeamsTLS    = "services.teams.tls"
+	OperatorTLS = "operator.tls"
+	GroupTLS    = "operator.tlsByGroup." // and the name of the group
+)
+
+func (c *compiler) tls(where string, t TLS) snapshot.TLS {
+	out := snapshot.TLS{Min: t.Min, Max: t.Max, Suites: t.Suites, Roots: c.in.Authorities[t.Roots]}
+	out.Anonymous = t.ClientCertificate != nil && !*t.ClientCertificate
+	if t.Certificate != nil {
+		out.Certificate = where
+	}
+	return out
+}
+
+// groupTLS is for a peer group of the resource.
+func (c *compiler) groupTLS(group string) snapshot.TLS {
+	if t := c.in.Operator.TLSByGroup[group]; t != nil {
+		return c.tls(GroupTLS+group, *t)
+	}
+	return c.tls(OperatorTLS, c.in.Operator.TLS)
 }
 
 // platforms are those of the services that the gateway is for.

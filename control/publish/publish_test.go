@@ -36,7 +36,7 @@ func resource(t *testing.T, name string) gateway.Gateway {
 }
 
 func TestCompile(t *testing.T) {
-	no := false
+	no, yes := false, true
 	for name, change := range map[string]func(*Input){
 		"static": func(*Input) {},
 		"static-udp": func(in *Input) {
@@ -60,10 +60,18 @@ func TestCompile(t *testing.T) {
 			in.Services.Teams = Teams{Proxies: []string{"teams.lab.example:5063", "127.0.2.2:5064"}, Sources: []netip.Prefix{netip.MustParsePrefix("127.0.2.0/24")}}
 		},
 		"groups": func(*Input) {},
+		"tls": func(in *Input) {
+			in.Authorities = map[string]string{"/core.pem": "PEM of the core", "/teams.pem": "PEM of Teams"}
+			in.Operator.TLS = TLS{Min: "1.3", Roots: "/core.pem"}
+			in.Operator.TLSByGroup = map[string]*TLS{"fixed": {
+				Max: "1.2", Suites: []string{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"}, ClientCertificate: &no, Certificate: &Certificate{"/a.pem", "/a.key"},
+			}}
+			in.Services.Teams.TLS = TLS{Roots: "/teams.pem", ClientCertificate: &yes}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base := "gateway-static"
-			if name == "groups" {
+			if name == "groups" || name == "tls" {
 				base = "gateway-groups"
 			}
 			in := Input{

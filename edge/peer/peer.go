@@ -8,13 +8,15 @@
 // and by the outcome of calls.
 //
 // A table of peers is immutable and replaced as a whole; what must outlive a
-// snapshot, a peer's standing, is shared by the tables. Start reading at Set,
+// snapshot, a peer's standing, is shared by the tables. Who is not in the newest
+// snapshot may still end the calls he has. Start reading at Set,
 // then standing. The package refuses to choose among peers, which is route's
 // work, and to carry calls.
 package peer
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
@@ -41,6 +43,16 @@ type Config struct {
 	Interval  time.Duration  // between OPTIONS to a peer that names none; default 60 s
 	Product   string         // X-MS-SBC and User-Agent, "Tandem/Gateway/1.0"
 	Log       *slog.Logger   // nil: discarded
+	// Certificate gives the node's certificate of that name, where a snapshot
+	// wants another one than the listener's.
+	Certificate func(name string) (*tls.Certificate, error)
+}
+
+// Settings are what Renew can change of a Config.
+type Settings struct {
+	Resolver *sip.Resolver
+	Roots    *x509.CertPool
+	Interval time.Duration
 }
 
 // Set is the peers of the newest snapshot.
@@ -59,7 +71,9 @@ type Set struct {
 
 // table is the peers of one snapshot. Immutable.
 type table struct {
+	Settings
 	order    []*member // as in the snapshot
+	leaving  []*member // of snapshots before, with calls that are not over
 	byName   map[string]*member
 	byRemote map[*sip.Remote]*member
 }
@@ -83,15 +97,12 @@ type Known struct {
 
 // NewSet makes an empty set, in which everybody is a stranger.
 func NewSet(cfg Config) *Set {
-	if cfg.Interval <= 0 {
-		cfg.Interval = time.Minute
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Set{cfg: cfg}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.table.Store(&table{})
+	s.table.Store(&table{Settings: Settings{cfg.Resolver, cfg.Roots, cfg.Interval}})
 	return s
 }
 
@@ -100,8 +111,20 @@ func NewSet(cfg Config) *Set {
 func (s *Set) Apply(snap *snapshot.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.apply(snap, s.table.Load().Settings)
+}
+
+// Renew is Apply with other settings. It names the peers whose connections
+// were made by rules that hold no more; Reconnect replaces them.
+func (s *Set) Renew(snap *snapshot.Snapshot, with Settings) (outdated []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.apply(snap, with)
+}
+
+func (s *Set) apply(snap *snapshot.Snapshot, with Settings) (outdated []string) {
 	old := s.table.Load()
-	t := &table{byName: map[string]*member{}, byRemote: map[*sip.Remote]*member{}}
+	t := &table{Settings: with, byName: map[string]*member{}, byRemote: map[*sip.Remote]*member{}}
 	for _, g := range snap.Groups {
 		for _, p := range g.Peers {
 			if t.byName[p.Name] != nil {
@@ -109,18 +132,26 @@ func (s *Set) Apply(snap *snapshot.Snapshot) {
 			}
 			m := s.member(Known{p, g}, old.byName[p.Name])
 			m.sources = snap.Sources(&p, s.cfg.Region)
+			if m.transport == sip.TLS && m.demand(s.policy(m, t)) {
+				outdated = append(outdated, m.Name)
+			}
 			t.order = append(t.order, m)
 			t.byName[p.Name] = m
 			t.byRemote[m.remote] = m
 		}
 	}
-	s.table.Store(t)
-	for _, m := range old.order {
+	now := time.Now()
+	for _, m := range slices.Concat(old.order, old.leaving) {
 		if t.byRemote[m.remote] == nil {
 			m.end()
+			if m.engaged(now) {
+				t.leaving = append(t.leaving, m)
+			}
 		}
 	}
+	s.table.Store(t)
 	s.watchAll(t)
+	return outdated
 }
 
 // member makes a peer of the new table, with the standing of its predecessor
@@ -139,7 +170,7 @@ func (s *Set) member(k Known, old *member) *member {
 	if old != nil && old.way() == m.way() {
 		m.standing = old.standing
 	} else {
-		m.standing = newStanding(m, s.cfg.Roots)
+		m.standing = newStanding(m)
 	}
 	return m
 }
@@ -147,7 +178,7 @@ func (s *Set) member(k Known, old *member) *member {
 // way is all that a peer's connections depend on.
 func (m *member) way() string {
 	return strings.Join([]string{
-		m.Name, string(m.Group.Side), m.Transport, m.hostPort(), strings.Join(m.names(), ","),
+		m.Name, string(m.Group.Side), m.Transport, m.hostPort(),
 	}, "\n")
 }
 
@@ -208,12 +239,10 @@ func (s *Set) Admit(l *sip.Listener, src netip.Addr) []*sip.Remote {
 	src = src.Unmap()
 	var found []*sip.Remote
 	exact, near := 0, 0 // how many of the best are in front
-	for _, m := range s.table.Load().order {
-		if string(m.Group.Side) != l.Side || (m.transport == sip.TLS) != (l.Transport == sip.TLS) {
-			continue
-		}
+	t := s.table.Load()
+	for _, m := range t.order {
 		switch {
-		case !m.allows(src):
+		case !m.meets(l, src):
 		case m.literal == src:
 			found = slices.Insert(found, exact, m.remote)
 			exact++
@@ -225,10 +254,20 @@ func (s *Set) Admit(l *sip.Listener, src netip.Addr) []*sip.Remote {
 			found = append(found, m.remote)
 		}
 	}
+	for _, m := range t.leaving {
+		if m.meets(l, src) && m.engaged(time.Now()) {
+			found = append(found, m.remote)
+		}
+	}
 	if found == nil {
 		s.strangers.Add(1)
 	}
 	return found
+}
+
+// meets tells whether the peer may send from src to a listener.
+func (m *member) meets(l *sip.Listener, src netip.Addr) bool {
+	return string(m.Group.Side) == l.Side && (m.transport == sip.TLS) == (l.Transport == sip.TLS) && m.allows(src)
 }
 
 func (m *member) allows(src netip.Addr) bool {
@@ -308,7 +347,7 @@ func (s *Set) resolve(ctx context.Context, m *member, hop sip.Hop) ([]sip.Target
 	if m.listener == "" {
 		return nil, fmt.Errorf("peer %s wants %s and the %s side has no such listener: add one to sip.listeners", m.Name, m.Transport, m.Group.Side)
 	}
-	ends, err := s.cfg.Resolver.Resolve(ctx, hop)
+	ends, err := s.table.Load().Resolver.Resolve(ctx, hop)
 	if err != nil {
 		return nil, fmt.Errorf("look up %s: %w", hop.Host, err)
 	}
@@ -342,7 +381,7 @@ func (s *Set) Hold(name string) (release func()) {
 		return func() {}
 	}
 	m.hold(time.Now())
-	return m.release
+	return func() { m.release(time.Now()) }
 }
 
 // Health is how each peer stands, in the order of the snapshot.

@@ -372,6 +372,7 @@ func TestASnapshotKeepsWhatDidNotChange(t *testing.T) {
 			t.Errorf("%+v", known)
 		}
 		release()
+		after(aftermath)
 		w.set.Apply(snap())
 		if got := w.set.Admit(op, netip.MustParseAddr("10.1.0.1")); got != nil {
 			t.Error("a removed peer is admitted")

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -66,10 +67,7 @@ func (s *Set) watchPeer(ctx context.Context, name string, st *standing) {
 // pause is the time to the next OPTIONS: the interval, spread by a tenth so
 // that the peers of many nodes are not asked in step, and less after a miss.
 func (s *Set) pause(m *member) time.Duration {
-	every := m.Options
-	if every <= 0 {
-		every = s.cfg.Interval
-	}
+	every := cmp.Or(m.Options, s.table.Load().Interval, time.Minute)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.misses > 0 {

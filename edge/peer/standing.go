@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"sync"
 	"time"
@@ -36,11 +35,13 @@ type standing struct {
 	received uint64             // mu
 	lastSeen time.Time          // mu; last OPTIONS from it
 	calls    int                // mu; live calls through it
+	quiet    time.Time          // mu; when the last of them ended
+	policy   *sip.TLSPolicy     // mu; what remote is held to, nil before the first snapshot
 }
 
-func newStanding(m *member, roots *x509.CertPool) *standing {
+func newStanding(m *member) *standing {
 	return &standing{
-		remote: &sip.Remote{Name: m.Name, TLS: sip.TLSPolicy{Names: m.names(), Roots: roots}},
+		remote: &sip.Remote{Name: m.Name},
 		state:  unknown,
 		since:  time.Now(),
 	}
@@ -68,10 +69,22 @@ func (st *standing) hold(now time.Time) {
 	st.breaker.take(now)
 }
 
-func (st *standing) release() {
+func (st *standing) release(now time.Time) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.calls--
+	st.quiet = now
+}
+
+// aftermath is how long after a call its last messages may come: 64*T1
+// (RFC 3261 17.1).
+const aftermath = 32 * time.Second
+
+// engaged tells whether calls go through the peer, or did a moment ago.
+func (st *standing) engaged(now time.Time) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.calls > 0 || now.Sub(st.quiet) < aftermath
 }
 
 // Outcome is how a request of a call to a peer ended.

@@ -115,6 +115,14 @@ type PeerHealth struct {
 	CertRoot  string     `json:"certificateRoot,omitempty"`
 }
 
+// Reconnection is what became of one TLS connection when it was made anew.
+type Reconnection struct {
+	Peer    string `json:"peer"`
+	Address string `json:"address"`
+	Inbound bool   `json:"inbound,omitempty"` // the peer had opened it, and opens another when it needs one
+	Why     string `json:"why,omitempty"`     // why no new one could be had; the old one is kept then
+}
+
 // Filter chooses call records. Zero fields choose everything.
 type Filter struct {
 	Since  time.Time // began at or after

@@ -63,7 +63,19 @@ type Group struct {
 	Profile  string    `json:"profile"`            // interworking profile: "teams", "core"
 	Codecs   []string  `json:"codecs"`             // allowed, in order of preference, resource names: "PCMA"
 	Suites   []string  `json:"suites,omitempty"`   // of SRTP, offered in this order, accepted in theirs; empty: AES_CM_128_HMAC_SHA1_80
+	TLS      TLS       `json:"tls,omitzero"`
 	Peers    []Peer    `json:"peers"`
+}
+
+// TLS is how TLS connections with the peers of a group are made. The zero
+// value is TLS 1.2 or newer, both sides showing certificates.
+type TLS struct {
+	Min         string   `json:"min,omitempty"`         // oldest version, "1.2" unless set
+	Max         string   `json:"max,omitempty"`         // newest version, "1.3" unless set
+	Suites      []string `json:"suites,omitempty"`      // of TLS 1.2, by their IANA names; empty: forward secret with GCM
+	Roots       string   `json:"roots,omitempty"`       // PEM of the authorities trusted for the peers; empty: the node's
+	Anonymous   bool     `json:"anonymous,omitempty"`   // a peer that calls us need not show a certificate
+	Certificate string   `json:"certificate,omitempty"` // which of the node's certificates we show; empty: the listener's
 }
 
 // Peer is one far side that is addressed, watched and admitted on its own.

@@ -26,6 +26,7 @@ func TestSnapshotSurvivesJSON(t *testing.T) {
 		Numbers:   numbers,
 		Groups: []Group{{
 			Name: "core", Side: Operator, Services: []Service{Zoom}, Profile: "core", Codecs: []string{"PCMA"}, Suites: []string{"AEAD_AES_128_GCM"},
+			TLS: TLS{"1.2", "1.3", []string{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"}, "-----BEGIN", true, "operator.tls"},
 			Peers: []Peer{{
 				Name: "a", Transport: "TLS", SRTP: true, Host: "a.example", Port: 5061, Priority: map[string]int{"westeurope": 0}, Regional: true,
 				Sources:      []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
