@@ -93,7 +93,7 @@ func (c *calls) place(t *tally, from int, hold, patience time.Duration) *caller 
 	t.live.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	body, err := c.describe(side, &l.stream)
+	body, err := c.describe(side, &l.stream, "1")
 	if err != nil {
 		l.fail("no media port")
 		return l
@@ -108,25 +108,24 @@ func (c *calls) place(t *tally, from int, hold, patience time.Duration) *caller 
 	return l
 }
 
-// describe opens a stream when there is to be media, and describes it.
-func (c *calls) describe(s *side, into **stream) ([]byte, error) {
+// describe opens a stream when there is to be media, and describes it. tag is
+// that of the crypto line.
+func (c *calls) describe(s *side, into **stream, tag string) ([]byte, error) {
+	d := description{addr: netip.AddrPortFrom(s.addr.Addr(), silent), tag: tag}
 	way, srtp := 0, s.transport == sip.TLS
 	if s == c.sides[1] {
 		way = 1
 	}
-	if !c.media.Load() {
-		var keys *rtp.Keys
-		if srtp {
-			keys, _ = rtp.NewKeys(suite) // a suite we know
+	if c.media.Load() {
+		st, err := c.player.open(s.name, way, srtp)
+		if err != nil {
+			return nil, err
 		}
-		return describe(netip.AddrPortFrom(s.addr.Addr(), silent), keys), nil
+		*into, d.addr, d.keys = st, st.port.Addr(), st.keys
+	} else if srtp {
+		d.keys, _ = rtp.NewKeys(suite) // a suite we know
 	}
-	st, err := c.player.open(s.name, way, srtp)
-	if err != nil {
-		return nil, err
-	}
-	*into = st
-	return describe(st.port.Addr(), st.keys), nil
+	return d.write(), nil
 }
 
 // invite writes the INVITE of a side, with the headers that one meets there.
@@ -216,7 +215,7 @@ func (l *caller) answered(m *sip.Message) {
 	l.tally.setup.add(setup)
 	if l.stream != nil {
 		far, err := understand(m.Body)
-		if err == nil {
+		if err == nil { // SRTP without keys would be heard as noise, and lost
 			err = l.stream.start(far)
 		}
 		if err != nil {
@@ -373,11 +372,11 @@ func (c *calls) answer(s *side, m *sip.Message, by way) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	far, err := understand(m.Body)
-	if err != nil {
+	if err != nil || (far.keys == nil) == (s.transport == sip.TLS) {
 		by.send(s.response(m, 488))
 		return
 	}
-	body, err := c.describe(s, &l.stream)
+	body, err := c.describe(s, &l.stream, far.tag)
 	if err != nil {
 		by.send(s.response(m, 503))
 		return

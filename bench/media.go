@@ -212,23 +212,25 @@ func (p *player) watch() *window {
 // shut ends a window; packets under way are still counted while it is there.
 func (p *player) shut(w *window) { atomic.StoreInt64(&w.to, int64(time.Since(p.epoch))) }
 
-// description is what the far end of a stream says of itself.
+// description is what an end of a stream says of itself.
 type description struct {
 	addr netip.AddrPort
-	keys *rtp.Keys
+	keys *rtp.Keys // nil: in the clear
+	tag  string    // of the crypto line; an answer repeats the offer's
 }
 
-// describe writes an offer or an answer: G.711 and telephone events, and one
+// write makes an offer or an answer: G.711 and telephone events, and one
 // key with SRTP.
-func describe(addr netip.AddrPort, keys *rtp.Keys) []byte {
+func (d description) write() []byte {
 	var b bytes.Buffer
 	proto, crypto := "RTP/AVP", ""
-	if keys != nil {
+	if d.keys != nil {
 		proto = "RTP/SAVP"
-		crypto = "a=crypto:1 " + suite + " inline:" + base64.StdEncoding.EncodeToString(keys.Master) + "\r\n"
+		crypto = "a=crypto:" + d.tag + " " + suite + " inline:" + base64.StdEncoding.EncodeToString(d.keys.Master) + "\r\n"
 	}
+	host := d.addr.Addr()
 	fmt.Fprintf(&b, "v=0\r\no=- %d 1 IN IP4 %v\r\ns=-\r\nc=IN IP4 %v\r\nt=0 0\r\nm=audio %d %s 8 101\r\n%s",
-		rand.Uint32(), addr.Addr(), addr.Addr(), addr.Port(), proto, crypto)
+		rand.Uint32(), host, host, d.addr.Port(), proto, crypto)
 	b.WriteString("a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n")
 	return b.Bytes()
 }
@@ -250,7 +252,7 @@ func understand(body []byte) (d description, err error) {
 			d.addr = netip.AddrPortFrom(netip.Addr{}, uint16(n))
 		}
 		if v, ok := strings.CutPrefix(line, "a=crypto:"); ok && d.keys == nil {
-			d.keys = keysOf(v)
+			d.keys, d.tag = keysOf(v)
 		}
 	}
 	ip, err := netip.ParseAddr(host)
@@ -262,15 +264,15 @@ func understand(body []byte) (d description, err error) {
 }
 
 // keysOf reads "1 SUITE inline:KEY|…", nil when it is another suite.
-func keysOf(line string) *rtp.Keys {
+func keysOf(line string) (keys *rtp.Keys, tag string) {
 	f := strings.Fields(line)
 	if len(f) < 3 || f[1] != suite {
-		return nil
+		return nil, ""
 	}
 	inline, _, _ := strings.Cut(strings.TrimPrefix(f[2], "inline:"), "|")
 	master, err := base64.StdEncoding.DecodeString(inline)
 	if err != nil {
-		return nil
+		return nil, ""
 	}
-	return &rtp.Keys{Suite: suite, Master: master}
+	return &rtp.Keys{Suite: suite, Master: master}, f[0]
 }

@@ -28,11 +28,16 @@ With --compare Kamailio and rtpengine, when installed, do the same work in turn.
 			if err := flags.apply(&opt); err != nil {
 				return err
 			}
+			if flags.compare {
+				return bench.Compare(cmd.Context(), opt)
+			}
 			return bench.Run(cmd.Context(), opt)
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&flags.self, "self", false, "load a node of its own; so it is without --target")
+	f.BoolVar(&flags.compare, "compare", false, "load a node of its own and Kamailio with rtpengine, in turn")
+	f.IntVar(&opt.Rounds, "rounds", opt.Rounds, "with --compare: how often each")
 	f.StringVar(&flags.program, "program", "", "the tandem program whose node is loaded; this one unless told otherwise")
 	f.StringVar(&flags.at, "target", "", "load what listens at tls=HOST:PORT,udp=HOST:PORT, cloud side first")
 	f.StringVar(&flags.far, "far", "", "with --target: where its far sides are, played here; the same form")
@@ -47,13 +52,13 @@ With --compare Kamailio and rtpengine, when installed, do the same work in turn.
 	f.Float64Var(&opt.Most, "most", opt.Most, "calls a second at which the ramp ends")
 	f.DurationVar(&opt.Span, "time", opt.Span, "length of each measurement")
 	f.BoolVar(&opt.JSON, "json", false, "print the result as JSON")
-	cmd.MarkFlagsMutuallyExclusive("self", "target")
+	cmd.MarkFlagsMutuallyExclusive("self", "target", "compare")
 	return cmd
 }
 
 // benchFlags are those that become something else.
 type benchFlags struct {
-	self                   bool
+	self, compare          bool
 	program, at, far, pids string
 	target                 bench.Target
 }
