@@ -16,10 +16,14 @@ type Reader struct {
 	// Ping is called for each double CRLF between messages (RFC 5626 3.5.1);
 	// the answer is one CRLF. nil ignores them.
 	Ping func()
+	// Pong is asked about a CRLF that may be that answer: true when one was
+	// awaited, and then it is not half of a ping. nil awaits none.
+	Pong func() bool
 
 	src  io.Reader
 	lim  Limits
 	buf  []byte // what was read and not yet consumed
+	used int    // bytes at its front that the last Read was about
 	lost bool
 }
 
@@ -33,7 +37,8 @@ func NewReader(r io.Reader, lim Limits) *Reader {
 // *ParseError, with the message when an answer can be made of it, as Parse
 // does; the next Read goes on behind it, or returns ErrFraming.
 func (r *Reader) Read() (*Message, error) {
-	if r.lost {
+	r.consume(r.used)
+	if r.used = 0; r.lost {
 		return nil, ErrFraming
 	}
 	if err := r.skipBreaks(); err != nil {
@@ -43,6 +48,7 @@ func (r *Reader) Read() (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.used = end
 	p := parser{lim: r.lim}
 	m := p.head(string(r.buf[:end]))
 	if m == nil {
@@ -61,13 +67,22 @@ func (r *Reader) Read() (*Message, error) {
 		r.lost = true
 		return p.result(m)
 	}
+	r.used = 0 // until it is whole, its bytes are those of a message under way
 	if err := r.fill(end + p.length); err != nil {
 		return nil, err
 	}
-	p.body(m, bytes.Clone(r.buf[end:end+p.length]))
-	r.consume(end + p.length)
+	r.used = end + p.length
+	p.body(m, bytes.Clone(r.buf[end:r.used]))
 	return p.result(m)
 }
+
+// Raw is the bytes of what Read gave last, as they came: the whole message,
+// or the head of one whose body is not to be had. They are good until the
+// next Read.
+func (r *Reader) Raw() []byte { return r.buf[:r.used] }
+
+// Begun says whether bytes of the next message are here already.
+func (r *Reader) Begun() bool { return len(r.buf) > r.used }
 
 // skipBreaks consumes the line breaks before a message and reports pings.
 func (r *Reader) skipBreaks() error {
@@ -75,7 +90,10 @@ func (r *Reader) skipBreaks() error {
 	for {
 		n := leadingBreaks(r.buf)
 		for _, c := range r.buf[:n] {
-			if c != '\n' {
+			switch {
+			case c != '\n':
+				continue
+			case breaks%2 == 0 && r.Pong != nil && r.Pong():
 				continue
 			}
 			if breaks++; breaks%2 == 0 && r.Ping != nil {

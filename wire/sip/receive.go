@@ -1,22 +1,21 @@
 package sip
 
 import (
+	"bytes"
 	"errors"
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
 // received takes in what a socket read: a message, or why it is none. raw is
-// nil on streams, and where nobody taps.
+// nil where nobody taps.
 func (s *Stack) received(m *Message, raw []byte, err error, src Source) {
 	defer s.guard("receive", src)
-	if m != nil && raw == nil && s.cfg.Tap != nil {
-		raw = wire(m)
-	}
-	s.tap(tapped{s.listeners[src.Listener.Name], src.Addr, src.Remote, true, time.Now()}, m, raw)
+	s.tap(seen{s.listeners[src.Listener.Name], src.Addr, src.Remote, true, time.Now()}, m, raw)
 	if err == nil {
 		s.count.got(m)
 		err = m.Check()
@@ -47,10 +46,17 @@ func (s *Stack) refuse(m *Message, err error, src Source) {
 		return
 	}
 	via, err := m.Via()
-	if err != nil {
-		return // RFC 3261 section 8.2.6.2 has nowhere to send the answer
+	switch {
+	case err == nil:
+		via = stamp(m, via, src)
+	case m.Has("Via"):
+		// RFC 4475 section 3.1.2.1: who sent it wants to know. It is a peer,
+		// so the answer may go to where the request came from.
+		via = Via{Port: src.Addr.Port()}
+	default:
+		return // RFC 3261 section 8.2.6.2: no sender would know the answer as its own
 	}
-	s.answer(m, stamp(m, via, src), src, perr.Status, perr.Reason())
+	s.answer(m, via, src, perr.Status, perr.Reason())
 }
 
 // answer responds without a transaction.
@@ -60,7 +66,7 @@ func (s *Stack) answer(req *Message, via Via, src Source, status int, reason str
 	if status == 503 {
 		resp.Set("Retry-After", overloadRetry)
 	}
-	_ = s.wayBack(src, via).send(resp, wire(resp))
+	_, _ = s.wayBack(src, via).send(resp, wire(resp)) // who has no transaction waits for nothing
 }
 
 // overloadRetry is how many seconds an overloaded stack asks to be spared.
@@ -95,6 +101,7 @@ func (s *Stack) request(m *Message, src Source) {
 		return // Check has seen it
 	}
 	via = stamp(m, via, src)
+	s.alias(src.conn, via)
 	key := serverKey(m, via, src.Remote)
 	tx := s.servers.get(key)
 	switch {
@@ -186,13 +193,21 @@ func (s *Stack) response(m *Message, src Source) {
 		return
 	}
 	tx := s.clients.get(txKey{branch: via.Branch(), method: cseq.Method})
-	if tx != nil && via.Port == tx.flow.l.port && strings.EqualFold(via.Host, tx.flow.l.host) && tx.receive(m) {
+	if tx != nil && via.Port == tx.flow.l.port && strings.EqualFold(via.Host, tx.flow.l.host) && s.mayAnswer(src, tx) && tx.receive(m) {
 		return
 	}
 	if s.cfg.HandleStray != nil {
 		s.cfg.HandleStray(m, src)
 	}
 	s.count.drop(dropUnmatched)
+}
+
+// mayAnswer tells whether a response comes from whom the request went to, or
+// from an address that he may use as well: a peer must not answer for another,
+// should it ever learn a branch.
+func (s *Stack) mayAnswer(src Source, tx *ClientTx) bool {
+	remote := tx.flow.remote
+	return src.Remote == remote || slices.Contains(s.cfg.Admit(src.Listener, src.Addr.Addr()), remote)
 }
 
 // guard ends a panic of whatever was called by a socket's reader: one message
@@ -204,7 +219,16 @@ func (s *Stack) guard(what string, src Source) {
 	}
 }
 
-type tapped struct {
+// tapped is the socket's own bytes, for the tap to keep.
+func (s *Stack) tapped(b []byte) []byte {
+	if s.cfg.Tap == nil {
+		return nil
+	}
+	return bytes.Clone(b)
+}
+
+// seen is a message that passes by.
+type seen struct {
 	l      *listener
 	addr   netip.AddrPort
 	remote *Remote
@@ -212,7 +236,7 @@ type tapped struct {
 	at     time.Time // taken before a write: the answer must not look older than the question
 }
 
-func (s *Stack) tap(t tapped, m *Message, raw []byte) {
+func (s *Stack) tap(t seen, m *Message, raw []byte) {
 	if s.cfg.Tap == nil {
 		return
 	}

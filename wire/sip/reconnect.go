@@ -118,6 +118,8 @@ func (t *connTable) prefer(c *stream) {
 func (t *connTable) retire(c *stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.unalias(c)
+	c.retired = true
 	if !t.closed {
 		c.s.wg.Go(c.retire)
 	}

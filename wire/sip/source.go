@@ -11,9 +11,13 @@ func (s Source) Certificate() *x509.Certificate {
 	if s.conn == nil {
 		return nil
 	}
-	s.conn.mu.Lock()
-	conn, ok := s.conn.conn.(*tls.Conn)
-	s.conn.mu.Unlock()
+	return s.conn.certificate()
+}
+
+func (c *stream) certificate() *x509.Certificate {
+	c.mu.Lock()
+	conn, ok := c.conn.(*tls.Conn)
+	c.mu.Unlock()
 	if !ok {
 		return nil
 	}

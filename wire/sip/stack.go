@@ -133,11 +133,14 @@ func (c ConnLimits) withDefaults() ConnLimits {
 	c.Handshakes = cmp.Or(c.Handshakes, 256)
 	c.PerSource = cmp.Or(c.PerSource, 64)
 	c.Queue = cmp.Or(c.Queue, 1<<20)
+	c.Unacked = cmp.Or(c.Unacked, 10*time.Second)
+	c.KeepAlive = cmp.Or(c.KeepAlive, 2*time.Minute)
+	c.Pong = cmp.Or(c.Pong, 10*time.Second)
 	return c
 }
 
-// ConnLimits bound what stream peers may hold; zero fields mean the defaults
-// named beside them.
+// ConnLimits bound what stream peers may hold and how long a dead connection
+// goes unnoticed; zero fields mean the defaults named beside them.
 type ConnLimits struct {
 	Idle       time.Duration // a connection without traffic is closed: 15 min
 	Message    time.Duration // from a message's first byte to its last: 10 s
@@ -146,6 +149,9 @@ type ConnLimits struct {
 	Handshakes int           // TLS handshakes under way at once, inbound: 256
 	PerSource  int           // open inbound connections of one address: 64
 	Queue      int           // bytes waiting to be written to one peer: 1 MiB
+	Unacked    time.Duration // written bytes the peer's kernel leaves unacknowledged: 10 s; negative: the system's quarter of an hour
+	KeepAlive  time.Duration // quiet on a connection of ours before we ping (RFC 5626 section 4.4.1): 2 min, less up to a fifth; negative: never
+	Pong       time.Duration // a peer that answers pings owes this one's answer within: 10 s
 }
 
 // Tap is one message seen on the wire.
@@ -174,7 +180,8 @@ var (
 	// ErrNoAck: the ACK to our non-2xx response never came (timer H).
 	ErrNoAck = errors.New("no ACK to the final response")
 	// ErrNoResponse: the handler left a non-INVITE request unanswered until
-	// its sender had given up (RFC 4320 section 4.1 forbids a 408 then).
+	// its sender had given up (RFC 4320 section 4.1 forbids a 408 then), or an
+	// INVITE, without a word, for longer than any telephone rings.
 	ErrNoResponse = errors.New("request was left unanswered")
 	// ErrClosed: the stack is closed.
 	ErrClosed = errors.New("stack is closed")

@@ -154,9 +154,11 @@ func (s *Stack) wayBack(src Source, via Via) wayBack {
 	return b
 }
 
-func (b wayBack) send(m *Message, raw []byte) error {
+// send also tells the connection that was taken, nil for UDP.
+func (b wayBack) send(m *Message, raw []byte) (*stream, error) {
 	f := flow{l: b.l, conn: b.src.conn, addr: b.addr, host: b.host, remote: b.src.Remote}
-	return f.send(m, raw)
+	err := f.send(m, raw)
+	return f.conn, err
 }
 
 func defaultPort(t Transport, port uint16) uint16 {
@@ -190,6 +192,7 @@ func (f *flow) send(m *Message, raw []byte) error {
 			f.conn = s.dial(f.key())
 		}
 		addr = f.conn.addr
+		f.conn.used.Store(int64(s.now()))
 		err = f.conn.send(raw)
 	} else {
 		_, err = f.l.packets.WriteToUDPAddrPort(raw, addr)
@@ -203,7 +206,7 @@ func (f *flow) send(m *Message, raw []byte) error {
 		return err
 	}
 	s.count.sent(raw)
-	s.tap(tapped{f.l, addr, f.remote, false, at}, m, raw)
+	s.tap(seen{f.l, addr, f.remote, false, at}, m, raw)
 	return nil
 }
 

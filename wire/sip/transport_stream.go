@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -45,8 +44,13 @@ type stream struct {
 	l    *listener      // RO
 	addr netip.AddrPort // RO
 	key  connKey        // RO; of the pool, zero when the peer opened it
+	born int64          // RO; Stack.now
+	vain int            // RO; it stands in for a lost one, for the vain-th time
 
 	remote *Remote // RO once open: on an inbound TLS connection the certificate decides
+
+	aliases []aliasKey // connTable.mu; its names there
+	retired bool       // connTable.mu; it takes nothing new
 
 	mu      sync.Mutex
 	raw     net.Conn      // mu; the TCP connection, nil while dialling
@@ -60,7 +64,7 @@ type stream struct {
 	up      chan struct{} // closed when messages can be read
 	done    chan struct{} // closed with closed
 
-	wrote, heard atomic.Int64 // Stack.now of the last write and read
+	used, heard atomic.Int64 // Stack.now of the last message either way, and of the last read
 }
 
 // silent is the time of the last read of a connection without any.
@@ -78,14 +82,18 @@ type connTable struct {
 	mu        sync.Mutex
 	pool      map[connKey]*stream  // mu
 	all       map[*stream]struct{} // mu
+	aliases   map[aliasKey]*stream // mu; inbound, RFC 5923
 	perSource map[netip.Addr]int   // mu; inbound
+	redials   map[connKey]*redial  // mu; connections to come
 	closed    bool                 // mu
 }
 
 func (t *connTable) init() {
 	t.pool = map[connKey]*stream{}
 	t.all = map[*stream]struct{}{}
+	t.aliases = map[aliasKey]*stream{}
 	t.perSource = map[netip.Addr]int{}
+	t.redials = map[connKey]*redial{}
 }
 
 func (t *connTable) len() int {
@@ -97,6 +105,9 @@ func (t *connTable) len() int {
 func (t *connTable) shut() {
 	t.mu.Lock()
 	t.closed = true
+	for _, r := range t.redials {
+		r.timer.Stop()
+	}
 	all := make([]*stream, 0, len(t.all))
 	for c := range t.all {
 		all = append(all, c)
@@ -127,6 +138,7 @@ func (t *connTable) remove(c *stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.all, c)
+	t.unalias(c)
 	if c.key.l != nil {
 		if t.pool[c.key] == c {
 			delete(t.pool, c.key)
@@ -141,13 +153,15 @@ func (t *connTable) remove(c *stream) {
 
 func (s *Stack) newStream(l *listener, addr netip.AddrPort) *stream {
 	c := &stream{s: s, l: l, addr: addr, kick: make(chan struct{}, 1), up: make(chan struct{}), done: make(chan struct{})}
-	c.wrote.Store(int64(s.now()))
+	c.born = int64(s.now())
+	c.used.Store(c.born)
 	c.heard.Store(silent)
 	return c
 }
 
-// dial gives the pooled connection to a target, and begins one when there is
-// none: callers who come meanwhile share it and wait in its queue.
+// dial gives the pooled connection to a target, else the one that the peer
+// opened and calls its own way in, and begins one when there is neither:
+// callers who come meanwhile share it and wait in its queue.
 func (s *Stack) dial(key connKey) *stream {
 	t := &s.conns
 	t.mu.Lock()
@@ -155,8 +169,12 @@ func (s *Stack) dial(key connKey) *stream {
 	if c := t.pool[key]; c != nil && c.alive() {
 		return c
 	}
+	if c := t.aliased(key); c != nil {
+		return c
+	}
 	c := s.newStream(key.l, key.addr)
 	c.key, c.remote = key, key.remote
+	t.resume(c)
 	if t.closed {
 		c.closed = true
 		c.err = ErrClosed
@@ -189,6 +207,7 @@ func (l *listener) accept() {
 func (s *Stack) admit(l *listener, conn net.Conn) {
 	c := s.newStream(l, addrPort(conn.RemoteAddr()))
 	c.raw, c.conn = conn, conn
+	s.watch(conn)
 	remotes := s.cfg.Admit(l.Listener, c.addr.Addr())
 	err := errNotAdmitted
 	if len(remotes) > 0 {
@@ -265,6 +284,7 @@ func (c *stream) opened(conn net.Conn) bool {
 		return false
 	}
 	c.raw, c.conn = conn, conn
+	c.s.watch(conn)
 	return true
 }
 
@@ -275,12 +295,7 @@ func (c *stream) run() {
 	c.mu.Unlock()
 	close(c.up)
 	c.s.wg.Go(c.writeLoop)
-	p := &pacer{c: c}
-	r := NewReader(p, c.s.cfg.Limits)
-	r.Ping = func() {
-		p.boundary()
-		_ = c.send(pong)
-	}
+	r, p := c.paced()
 	src := Source{Listener: c.l.Listener, Addr: c.addr, Remote: c.remote, conn: c}
 	for {
 		p.boundary()
@@ -294,7 +309,8 @@ func (c *stream) run() {
 			c.close(errNotAdmitted, false)
 			return
 		}
-		c.s.received(m, nil, err, src)
+		c.used.Store(int64(c.s.now()))
+		c.s.received(m, c.s.tapped(r.Raw()), err, src)
 	}
 }
 
@@ -303,9 +319,6 @@ func (c *stream) run() {
 func (c *stream) admitted() bool {
 	return c.key.l != nil || slices.Contains(c.s.cfg.Admit(c.l.Listener, c.addr.Addr()), c.remote)
 }
-
-// pong answers a double CRLF (RFC 5626 section 4.4.1).
-var pong = []byte("\r\n")
 
 // explain makes of a read error what those who wait should know.
 func (c *stream) explain(err error) error {
@@ -337,6 +350,10 @@ func (c *stream) end() {
 		err = &TransportError{"read", c.addr, c.remote.Name, err}
 	}
 	c.s.clients.each(func(tx *ClientTx) { tx.flowLost(c, err) })
+	if c.key.l != nil {
+		c.s.servers.each(func(tx *ServerTx) { tx.flowLost(c, err) })
+		c.s.redialLater(c, err)
+	}
 }
 
 // suspect closes a connection on which a request has had no answer, if
@@ -400,7 +417,6 @@ func (c *stream) writeLoop() {
 			limit = flushTime
 		}
 		if len(batch) > 0 && !dropped {
-			c.wrote.Store(int64(c.s.now()))
 			_ = conn.SetWriteDeadline(time.Now().Add(limit))
 			if _, err := conn.Write(batch); err != nil {
 				c.close(&TransportError{"write", c.addr, c.remote.Name, err}, true)
@@ -440,49 +456,6 @@ func (c *stream) close(err error, dropped bool) {
 		_ = c.raw.SetReadDeadline(time.Now())
 	}
 }
-
-// pacer reads for the Reader under two clocks: between messages the
-// connection may be idle, within one it must go on.
-type pacer struct {
-	c     *stream
-	until time.Time // deadline of the message under way; zero between two
-}
-
-// boundary says that no message is under way.
-func (p *pacer) boundary() { p.until = time.Time{} }
-
-func (p *pacer) Read(b []byte) (int, error) {
-	conns := &p.c.s.cfg.Conns
-	idle := conns.Idle
-	for {
-		deadline := p.until
-		if deadline.IsZero() {
-			deadline = time.Now().Add(idle)
-		}
-		if !p.c.setReadDeadline(deadline) {
-			return 0, net.ErrClosed
-		}
-		n, err := p.c.conn.Read(b)
-		if n > 0 {
-			p.c.heard.Store(int64(p.c.s.now()))
-		}
-		if p.until.IsZero() && !isKeepAlive(b[:n]) {
-			p.until = time.Now().Add(conns.Message)
-		}
-		switch {
-		case n > 0 || !errors.Is(err, os.ErrDeadlineExceeded):
-			return n, err
-		case !p.until.IsZero():
-			return 0, errSlowSender
-		}
-		if idle = conns.Idle - p.c.sinceWrite(); idle <= 0 {
-			return 0, errIdle
-		}
-	}
-}
-
-// sinceWrite is how long ago we last wrote.
-func (c *stream) sinceWrite() time.Duration { return c.s.now() - time.Duration(c.wrote.Load()) }
 
 // setReadDeadline does so unless the stream is closed, whose own deadline
 // must stand.

@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"bytes"
 	"errors"
 	"net"
 	"time"
@@ -56,11 +55,7 @@ func (l *listener) packet(b []byte, src Source) {
 		return // RFC 5626 has STUN for datagrams; the mapping is kept all the same
 	}
 	m, err := Parse(b, s.cfg.Limits)
-	var raw []byte
-	if s.cfg.Tap != nil {
-		raw = bytes.Clone(b)
-	}
-	s.received(m, raw, err, src)
+	s.received(m, s.tapped(b), err, src)
 }
 
 // isKeepAlive says whether a datagram is nothing but line ends or zero bytes, as many

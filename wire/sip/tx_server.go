@@ -10,6 +10,12 @@ import (
 // nothing by then (RFC 3261 section 17.2.1).
 const provisionalAfter = 200 * time.Millisecond
 
+// unanswered is how long a user may leave an INVITE without any word before it
+// is answered 500 in his place: several times what a telephone may ring (timer
+// C, three minutes and more, RFC 3261 section 16.6). Without it a user that
+// forgot one would hold it for ever.
+const unanswered = 15 * time.Minute
+
 // ServerTx is a server transaction: a request of a peer and our answer. It is
 // RFC 3261 sections 17.2.1 (INVITE, with RFC 6026) and 17.2.2 (with RFC 4320).
 type ServerTx struct {
@@ -23,6 +29,7 @@ type ServerTx struct {
 	onCancel func(*Message) // mu
 	onEnd    func(error)    // mu
 	tag      string         // mu; To tag of our responses
+	out      *stream        // mu; the last response went out on it; nil for UDP
 	ended    bool           // mu; onEnd was called or is due
 	err      error          // mu; what it is told
 }
@@ -47,7 +54,7 @@ func (tx *ServerTx) start(handle func(*ServerTx)) {
 	}
 	now, t := tx.s.now(), tx.t()
 	if tx.invite() {
-		tx.resend = now + provisionalAfter
+		tx.resend, tx.deadline = now+provisionalAfter, now+unanswered
 	} else {
 		tx.resend, tx.deadline = now+t.trying(), now+t.NonInvite
 	}
@@ -104,16 +111,25 @@ func (tx *ServerTx) Respond(m *Message) error {
 		tx.tagTo(m)
 	}
 	raw := wire(m)
-	err := tx.back.send(m, raw)
+	err := tx.send(m, raw)
 	switch {
 	case tx.state == txAccepted:
 	case m.Status < 200:
 		tx.state = txProceeding
 		tx.resend = 0
 		tx.keep(raw)
+		if tx.invite() {
+			tx.deadline = tx.s.now() + unanswered
+		}
 	default:
 		tx.final(m.Status, raw)
 	}
+	return err
+}
+
+func (tx *ServerTx) send(m *Message, raw []byte) error {
+	out, err := tx.back.send(m, raw)
+	tx.out = out
 	return err
 }
 
@@ -187,7 +203,7 @@ func (tx *ServerTx) repeat() {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if tx.raw != nil && tx.state < txConfirmed {
-		_ = tx.back.send(nil, tx.raw)
+		_ = tx.send(nil, tx.raw)
 	}
 }
 
@@ -242,7 +258,8 @@ func (tx *ServerTx) OnCancel(f func(cancel *Message)) {
 
 // OnEnd sets what is called once when nothing more can happen to the
 // response: nil after a 2xx, a response to another request than INVITE, or
-// the ACK to a non-2xx; ErrNoAck, ErrNoResponse or ErrClosed otherwise. Set
+// the ACK to a non-2xx; ErrNoAck, ErrNoResponse, ErrClosed, or the
+// *TransportError of a response that could not be brought back, otherwise. Set
 // afterwards, it is called at once.
 func (tx *ServerTx) OnEnd(f func(error)) {
 	tx.mu.Lock()
@@ -282,6 +299,8 @@ func (tx *ServerTx) fire() {
 	case tx.state == txTerminated:
 	case tx.expired(now):
 		switch {
+		case tx.state <= txProceeding && tx.invite():
+			tx.giveUp()
 		case tx.state <= txProceeding:
 			tx.terminate(ErrNoResponse)
 		case tx.state == txCompleted && tx.invite():
@@ -292,13 +311,35 @@ func (tx *ServerTx) fire() {
 	case tx.due(now) && tx.state == txTrying:
 		m := NewResponse(tx.req, 100, "")
 		raw := wire(m)
-		_ = tx.back.send(m, raw)
+		_ = tx.send(m, raw)
 		tx.state, tx.resend = txProceeding, 0
 		tx.keep(raw)
 	case tx.due(now):
-		_ = tx.back.send(nil, tx.raw)
+		_ = tx.send(nil, tx.raw)
 		tx.interval = min(2*tx.interval, tx.t().T2)
 		tx.resend = now + tx.interval
+	}
+}
+
+// giveUp answers an INVITE in place of a user who does not.
+func (tx *ServerTx) giveUp() {
+	m := NewResponse(tx.req, 500, "")
+	tx.tagTo(m)
+	raw := wire(m)
+	_ = tx.send(m, raw)
+	tx.end(ErrNoResponse)
+	tx.final(m.Status, raw)
+}
+
+// flowLost is told to every transaction when a connection of our own ends. If
+// a response was on it, because the one of the request was gone, there is no
+// way left to the peer (RFC 3261 section 17.2.4). After a 2xx it is for the
+// user to notice that no ACK comes.
+func (tx *ServerTx) flowLost(c *stream, err error) {
+	tx.mu.Lock()
+	defer tx.unlock()
+	if tx.out == c && c != tx.back.src.conn && tx.state < txAccepted && tx.state != txConfirmed {
+		tx.terminate(err)
 	}
 }
 
