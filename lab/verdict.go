@@ -88,7 +88,9 @@ const (
 // words when it is not good enough.
 func judge(r audio.Report) EarReport {
 	ear := EarReport{
-		LevelDBov: finite(r.Level), DelayMS: ms(r.Delay), Loss: r.Loss,
+		// Both ends' clocks start with a frame, so a delay is right to within
+		// one; what comes out below nothing is nothing.
+		LevelDBov: finite(r.Level), DelayMS: max(0, ms(r.Delay)), Loss: r.Loss,
 		Correlation: r.Correlation, SNR: finite(r.SNR), Same: r.Same,
 	}
 	switch {

@@ -53,6 +53,10 @@ const (
 	firstMedia, lastMedia   = 20000, 20999
 )
 
+// recordRoute is the host that Teams writes into Record-Route: another name than
+// the proxies', as the real one does.
+const recordRoute = "sip-du-a-eu"
+
 // coreResponse is how long the core waits for any answer to an INVITE before
 // it redials through the next peer; on a network of milliseconds a second is
 // silence.
@@ -177,12 +181,12 @@ func (w *world) startFarSides(ctx context.Context, _ Options) error {
 }
 
 func (w *world) startTeams(ctx context.Context) error {
-	cert, err := w.authority.Issue(authority.Terms{}, "sip."+teamsDomain, "sip2."+teamsDomain, "sip3."+teamsDomain)
+	cert, err := w.authority.Issue(authority.Terms{}, "*."+teamsDomain)
 	if err != nil {
 		return err
 	}
 	cfg := teams.Config{
-		Domain: teamsDomain, DNS: w.dns,
+		Domain: teamsDomain, DNS: w.dns, RecordRoute: recordRoute,
 		Certificate: func() (*tls.Certificate, error) { return cert, nil }, Roots: w.authority.Roots(),
 		Media: w.addr(hostTeamsMedia), Ports: [2]uint16{firstMedia, lastMedia},
 		Tenants:  map[string]string{w.r1.cloudName: tenant, w.r2.cloudName: tenant},
@@ -211,6 +215,8 @@ func (w *world) startCore(ctx context.Context) error {
 		Regions: []string{w.r1.coreName, w.r2.coreName},
 		Media:   w.addr(hostCoreMedia), Ports: [2]uint16{firstMedia, lastMedia},
 		Options: w.options, Response: coreResponse, Log: w.log,
+		// The gateway hides Teams from the core; it does not hide itself.
+		Hidden: []string{teamsDomain, w.addr(hostProxy).String(), w.addr(hostTeamsMedia).String()},
 	})
 	if err != nil {
 		return fmt.Errorf("start the operator's core: %w", err)
@@ -388,9 +394,9 @@ func (w *world) facts(r *region) nodeFacts {
 		TeamsNet: netip.PrefixFrom(w.addr(hostProxy-hostProxy%8), 29), // the proxies and their media
 		SiteA:    w.addr(hostSiteA), SiteB: w.addr(hostSiteB), CoreMedia: w.addr(hostCoreMedia),
 		Options: w.options,
+		Names:   []string{"sip." + teamsDomain, recordRoute + "." + teamsDomain},
 	}
 	for _, proxy := range []string{"sip.", "sip2.", "sip3."} {
-		f.Names = append(f.Names, proxy+teamsDomain)
 		f.Proxies = append(f.Proxies, fmt.Sprintf("%s%s:%d", proxy, teamsDomain, portProxy))
 	}
 	return f
