@@ -35,6 +35,7 @@ var (
 	descRequests  = desc("sip_requests_total", "SIP requests, by method and direction.", "method", "direction")
 	descResponses = desc("sip_responses_total", "SIP responses, by class and direction.", "class", "direction")
 	descSIPDrops  = desc("sip_drops_total", "SIP messages not acted on, by cause.", "cause")
+	descRefusals  = desc("sip_refused_total", "Connections closed before or during TLS, by cause.", "cause")
 	descConns     = desc("sip_connections", "Open stream connections.")
 	descTx        = desc("sip_transactions", "Live transactions, lingering ones included.", "role")
 	descRecords   = desc("records_written_total", "Entries of call records made durable.")
@@ -111,6 +112,9 @@ func (c collector) collectSIP(count countFunc, gauge gaugeFunc) {
 	}
 	for cause, v := range sip.Drops {
 		count(descSIPDrops, v, cause)
+	}
+	for cause, v := range sip.Refused {
+		count(descRefusals, v, cause)
 	}
 	gauge(descConns, sip.Connections)
 	gauge(descTx, sip.ClientTx, "client")
