@@ -82,6 +82,8 @@ func (b *baresip) do(command string) {
 	}
 }
 
+func (b *baresip) dial(uri string) { b.t.Helper(); b.do("/dial " + uri) }
+
 // said waits until baresip has said a text.
 func (b *baresip) said(text string, within time.Duration) {
 	b.t.Helper()

@@ -26,21 +26,22 @@ type phones struct {
 // codec and nothing else.
 func (w *world) phones(codec string) phones {
 	w.t.Helper()
-	p := phones{w, w.teamsPhone(w.proxy(0), audio.Speech(21), codec), w.corePhone(audio.Tones(22, 10*time.Second), codec)}
+	pair := w.keyPair(w.authority, authority.Terms{}, proxyName)
+	p := phones{w, w.teamsPhone(w.proxy(0), pair, audio.Speech(21), codec), w.corePhone(audio.Tones(22, 10*time.Second), codec)}
 	w.peerUp(teamsPeer, "site-0")
 	return p
 }
 
 // teamsPhone starts a baresip in the place of a Teams proxy: TLS with
 // certificates on both ends, SRTP or nothing.
-func (w *world) teamsPhone(at netip.AddrPort, voice []int16, codec string) *baresip {
+func (w *world) teamsPhone(at netip.AddrPort, pair string, voice []int16, codec string) *baresip {
 	w.t.Helper()
 	return w.baresip(line{
 		name:    "teams",
 		at:      netip.AddrPortFrom(at.Addr(), at.Port()-1),
 		account: "<sip:" + user + "@" + proxyName + ";transport=tls>;mediaenc=srtp-mand;audio_codecs=" + codec,
 		voice:   voice,
-		pair:    w.keyPair(w.authority, proxyName),
+		pair:    pair,
 	})
 }
 
@@ -148,14 +149,19 @@ func (w *world) state(want string) {
 // call has one telephone dial the other.
 func (p phones) call(fromTeams bool) {
 	p.t.Helper()
-	caller, target := p.core, "sip:"+user+"@"+p.gatewayCore().String()
 	if fromTeams {
-		caller, target = p.teams, fmt.Sprintf("sip:%s@%s:%d", subscriber, gatewayName, p.gatewayCloud().Port())
+		p.teams.dial(p.subscriberAtGateway())
+	} else {
+		p.core.dial("sip:" + user + "@" + p.gatewayCore().String())
 	}
-	caller.do("/dial " + target)
 	for _, b := range []*baresip{p.teams, p.core} {
 		b.said("Call established", 10*time.Second)
 	}
+}
+
+// subscriberAtGateway is what a proxy dials to reach the subscriber.
+func (w *world) subscriberAtGateway() string {
+	return fmt.Sprintf("sip:%s@%s:%d", subscriber, gatewayName, w.gatewayCloud().Port())
 }
 
 // talk waits until the node has passed on media for so long.
@@ -202,14 +208,14 @@ func (p phones) agrees(r record.Call, fromTeams bool, codec string) {
 
 // keyPair writes a certificate and its key into one file, as baresip wants
 // them.
-func (w *world) keyPair(by *authority.Authority, names ...string) string {
+func (w *world) keyPair(by *authority.Authority, terms authority.Terms, names ...string) string {
 	w.t.Helper()
 	w.programs++
 	dir := filepath.Join(w.dir, fmt.Sprintf("pair-%d", w.programs))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		w.t.Fatal(err)
 	}
-	cert, err := by.Issue(authority.Terms{}, names...)
+	cert, err := by.Issue(terms, names...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
