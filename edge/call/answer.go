@@ -82,6 +82,9 @@ func (s *state) answer(r *request, msg *sip.Message) {
 	s.attempt.forks, s.targets, s.hops, s.offer = nil, nil, nil, nil
 	s.identity, s.failure = interop.Identity{}, failure{}
 	s.do(answered{s.record})
+	s.asked = s.now
+	s.do(arm{patience, 0})
+	s.do(arm{listening, s.limits.Silence / 2})
 	if s.limits.Duration > 0 {
 		s.do(arm{talkedEnough, s.limits.Duration})
 	}

@@ -65,7 +65,9 @@ type Records interface {
 type Limits struct {
 	Calls         int           // at once, emergency calls aside: 20000
 	FirstResponse time.Duration // from a target, while there is another one to try: 4 s
-	Ringing       time.Duration // from the INVITE to its final response: 3 min (RFC 3261 timer C)
+	Progress      time.Duration // until a caller who has heard nothing is told that we go on: 8 s
+	Ringing       time.Duration // from the INVITE to its final response: 3 min 10 s (RFC 3261 timer C)
+	Silence       time.Duration // without media until a side is asked whether it is still there: 1 min
 	Duration      time.Duration // of an answered call: 0, unlimited
 }
 
@@ -73,12 +75,12 @@ func (l Limits) withDefaults() Limits {
 	if l.Calls <= 0 {
 		l.Calls = 20_000
 	}
-	if l.FirstResponse <= 0 {
-		l.FirstResponse = 4 * time.Second
-	}
-	if l.Ringing <= 0 {
-		l.Ringing = 3*time.Minute + 10*time.Second
-	}
+	l.FirstResponse = orDefault(l.FirstResponse, 4*time.Second)
+	// The cloud tries the next way, or gives up, after 10 s without one
+	// (Microsoft Teams docs, FailoverTimeSeconds).
+	l.Progress = orDefault(l.Progress, 8*time.Second)
+	l.Ringing = orDefault(l.Ringing, 3*time.Minute+10*time.Second)
+	l.Silence = orDefault(l.Silence, time.Minute)
 	return l
 }
 

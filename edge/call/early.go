@@ -2,6 +2,7 @@ package call
 
 import (
 	"slices"
+	"time"
 
 	"github.com/tandemgw/tandem/wire/sdp"
 	"github.com/tandemgw/tandem/wire/sip"
@@ -27,13 +28,32 @@ func (s *state) provisional(r *request, msg *sip.Message) {
 	if msg.Status == 100 || msg.Status == 199 { // 199 (RFC 6228): a fork is gone, the others ring on
 		return
 	}
-	s.ringing = true
-	heard := s.hearFork(r, msg)
-	resp := respondOn(s.caller(), s.invite, msg.Status)
-	if heard && s.caller().end.Sent != nil {
+	s.tell(msg.Status, s.hearFork(r, msg))
+}
+
+// tell sends the caller a provisional response, with the description it was
+// answered with when media can be heard.
+func (s *state) tell(status int, media bool) {
+	s.told = status
+	resp := respondOn(s.caller(), s.invite, status)
+	if media && s.caller().end.Sent != nil {
 		resp.SetBody("application/sdp", s.caller().end.Sent.Bytes())
 	}
 	s.do(respond{s.inviteTx, resp})
+	// RFC 3261 13.3.1.1: a proxy may give an INVITE up that rings for three
+	// minutes without a word; one is due each minute.
+	s.do(arm{patience, time.Minute})
+}
+
+// reassure tells a caller who has heard nothing for long that we go on.
+func (s *state) reassure() {
+	if s.phase != hunting {
+		return
+	}
+	if s.told == 0 {
+		s.told = 183
+	}
+	s.tell(s.told, true)
 }
 
 // hearFork opens the way for the early media of a fork. The last fork that

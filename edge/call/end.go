@@ -132,7 +132,7 @@ func (s *state) finish(c cause) {
 	if s.record.Answered != nil {
 		s.record.Cause.Status = 0 // the caller got its 200
 	}
-	for _, t := range []timer{silence, ringingTooLong, roundTooLong, again, talkedEnough} {
+	for _, t := range []timer{silence, patience, ringingTooLong, roundTooLong, again, listening, talkedEnough} {
 		s.do(arm{t, 0})
 	}
 	s.abandonRound()
@@ -184,6 +184,9 @@ func (s *state) cancelAttempts(c cause) {
 	for _, r := range s.requests {
 		if r.kind == inviting && !r.accepted {
 			s.do(cancel{r.id, c.cancelReason()})
+			if row := &s.record.Attempts[r.attempt.row]; row.Error == "" {
+				row.Error = "given up: " + c.Text
+			}
 		}
 	}
 }
@@ -234,7 +237,7 @@ func (s *state) word() string {
 		return record.Held
 	case s.phase == talking:
 		return record.Talking
-	case s.ringing:
+	case s.told != 0:
 		return record.Ringing
 	}
 	return record.Routing

@@ -609,7 +609,7 @@ func TestLimits(t *testing.T) {
 		})
 	})
 	t.Run("ringing", func(t *testing.T) {
-		inWorldOf(t, func(w *world) { w.cfg.Limits.Ringing = time.Minute }, func(w *world) {
+		inWorldOf(t, func(w *world) { w.cfg.Limits.Ringing = 50 * time.Second }, func(w *world) {
 			in := w.core.invite("+442079460123", coreSDP)
 			w.core.expect("100")
 			out := w.teams.expect("INVITE")

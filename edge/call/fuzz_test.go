@@ -141,6 +141,8 @@ func (m *machine) do(e effect) {
 			m.t.Fatal("the relay was set after its ports were given back")
 		}
 		m.plugs++
+	case listen:
+		m.script = append(m.script, heard{relay.Side(m.next(2)), time.Duration(m.next(3)) * time.Minute})
 	case unplug:
 		m.closed = true
 	case arm:
@@ -335,7 +337,7 @@ func (m *machine) ackOf(side relay.Side, body string) *sip.Message {
 // windUp lets everything that is still expected happen in the dullest way,
 // and checks that the call ends and owes nothing.
 func (m *machine) windUp() {
-	for range 200 {
+	for range 1000 {
 		if m.s.phase == over {
 			break
 		}

@@ -15,7 +15,7 @@ import (
 
 // arrive takes the caller's INVITE: it is checked, routed, and given ports.
 func (s *state) arrive(ev invited) {
-	s.invite, s.inviteTx, s.suspended = ev.msg, ev.tx, ev.suspended
+	s.invite, s.inviteTx = ev.msg, ev.tx
 	s.setCaller(ev)
 	s.record.Gateway, s.record.Revision = ev.snapshot.Gateway, ev.snapshot.Revision
 	s.do(respond{s.inviteTx, sip.NewResponse(ev.msg, 100, "")})
@@ -187,6 +187,7 @@ func (s *state) begun(ev begun) {
 		s.decline(&refusal{status: 503, q850: 47, text: "the call record cannot be written: " + ev.err.Error(), unrecorded: true})
 	default:
 		s.phase = hunting
+		s.do(arm{patience, s.limits.Progress})
 		s.hunt()
 	}
 }

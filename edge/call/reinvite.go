@@ -36,14 +36,14 @@ func (s *state) reinvite(side relay.Side, tx txn, msg *sip.Message) {
 	l := &s.legs[side]
 	other := &s.legs[side.Other()]
 	switch {
-	case s.phase != talking:
+	case s.phase > talking:
 		s.refuse(side, tx, msg, &refusal{status: 481})
 		return
 	case s.round != nil && s.round.tx != 0 && s.round.to != side:
 		// RFC 3261 14.2: a second INVITE before the first has its answer.
 		s.refuse(side, tx, msg, &refusal{status: 500, headers: [][2]string{{"Retry-After", fmt.Sprint(s.pick(10))}}})
 		return
-	case s.round != nil || l.accepted != nil || other.accepted != nil:
+	case s.phase < talking || s.round != nil || l.accepted != nil || other.accepted != nil:
 		s.refuse(side, tx, msg, &refusal{status: 491})
 		return
 	}

@@ -433,6 +433,11 @@ func (c *call) do(e effect) {
 		if err := c.media.Set(e.leg, e.what); err != nil {
 			c.todo = append(c.todo, unplugged{err})
 		}
+	case listen:
+		if c.media != nil {
+			side, silent := c.media.Silent(time.Now())
+			c.todo = append(c.todo, heard{side, silent})
+		}
 	case unplug:
 		if c.media != nil {
 			c.media.Close()

@@ -49,15 +49,15 @@ type state struct {
 	offer    *sdp.Session // nil: it came without, and gets ours in the 200
 
 	// The hunt.
-	suspended route.Health
-	targets   []route.Target // still to be tried
-	target    route.Target   // the one being tried
-	hops      []sip.Target   // its addresses still to be tried
-	attempt   *attempt       // under way, or answered; nil between two
-	ringing   bool           // a phone rings
-	failure   failure        // of the last attempt
+	targets []route.Target // still to be tried
+	target  route.Target   // the one being tried
+	hops    []sip.Target   // its addresses still to be tried
+	attempt *attempt       // under way, or answered; nil between two
+	told    int            // last provisional status sent to the caller
+	failure failure        // of the last attempt
 
 	round    *round     // re-INVITE under way between the legs
+	asked    time.Time  // when a side was last asked whether it is there
 	stale    [2]bool    // legs that must be told of a change when no round is under way
 	requests []*request // of ours that may still be answered
 	lastID   int        // of requests
@@ -106,6 +106,7 @@ type requestKind uint8
 const (
 	inviting requestKind = iota
 	reinviting
+	asking // OPTIONS: are you still there?
 	releasing
 )
 
@@ -118,11 +119,13 @@ type timer uint8
 
 const (
 	silence        timer = iota // an attempt has had no response at all
+	patience                    // the caller has heard nothing for long
 	ringingTooLong              // an attempt has had no final response
 	repeatCaller                // 2xx to the caller is not acknowledged
 	repeatCallee                // 2xx to the callee (its re-INVITE) is not acknowledged
 	roundTooLong                // a re-INVITE has had no final response
 	again                       // a re-INVITE of ours met another one
+	listening                   // it is time to see who still sends
 	talkedEnough                // Limits.Duration
 	giveUp                      // what an ended call waits for does not come
 	timers
@@ -192,6 +195,11 @@ type (
 		tx  txn
 		err error
 	}
+	// heard answers listen: who has been silent for longer, and how long.
+	heard struct {
+		leg    relay.Side
+		silent time.Duration
+	}
 	// unplugged tells that the relay refused what it was set to.
 	unplugged struct{ err error }
 	// expired tells that a timer ran out.
@@ -210,6 +218,7 @@ func (requested) event()   {}
 func (acked) event()       {}
 func (cancelled) event()   {}
 func (unreachable) event() {}
+func (heard) event()       {}
 func (unplugged) event()   {}
 func (expired) event()     {}
 func (hangup) event()      {}
@@ -276,6 +285,8 @@ type (
 		leg  relay.Side
 		what relay.Negotiated
 	}
+	// listen asks the relay who has been silent.
+	listen struct{}
 	// unplug gives the ports back.
 	unplug struct{}
 	// arm sets a timer, or with 0 stops it.
@@ -306,6 +317,7 @@ func (send) effect()       {}
 func (sendDirect) effect() {}
 func (ack) effect()        {}
 func (plug) effect()       {}
+func (listen) effect()     {}
 func (unplug) effect()     {}
 func (arm) effect()        {}
 func (report) effect()     {}

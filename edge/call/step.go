@@ -32,6 +32,8 @@ func (s *state) step(at time.Time, ev event) []effect {
 		s.cancelled(ev)
 	case unreachable:
 		s.unreachable(ev)
+	case heard:
+		s.heard(ev)
 	case unplugged:
 		s.finish(gatewayCause(500, 47, "the media relay refused: "+ev.err.Error()))
 	case expired:
@@ -55,6 +57,11 @@ func (s *state) responded(ev responded) {
 		s.inviteResponse(r, ev.msg)
 	case reinviting:
 		s.reinviteResponse(r, ev.msg)
+	case asking:
+		if final {
+			s.forget(r)
+			s.present(r.leg, ev.msg.Status)
+		}
 	case releasing:
 		if final {
 			s.forget(r)
@@ -74,6 +81,8 @@ func (s *state) requestFailed(ev failed) {
 		s.attemptFailed(r, ev.err)
 	case reinviting:
 		s.roundFailed(r, ev.err)
+	case asking:
+		s.absent(r.leg, ev.err.Error())
 	case releasing: // the far side will notice by itself
 	}
 }
@@ -94,6 +103,8 @@ func (s *state) expired(t timer) {
 	switch t {
 	case silence:
 		s.silent()
+	case patience:
+		s.reassure()
 	case ringingTooLong:
 		s.rangTooLong()
 	case repeatCaller:
@@ -104,6 +115,11 @@ func (s *state) expired(t timer) {
 		s.roundTooLong()
 	case again:
 		s.renewStale()
+	case listening:
+		if s.phase == talking {
+			s.do(listen{})
+			s.do(arm{listening, s.limits.Silence / 2})
+		}
 	case talkedEnough:
 		s.finish(gatewayCause(0, 31, "it reached the longest duration a call may have"))
 	case giveUp:

@@ -65,7 +65,8 @@ type world struct {
 	core, core2, teams, teams2 *far
 
 	mu     sync.Mutex
-	ladder []rung // mu
+	ladder []rung              // mu
+	sent   map[string][]string // mu; every message sent, by where to
 }
 
 // ledger keeps records in memory.
@@ -161,6 +162,7 @@ func newWorld(t *testing.T, change func(*world)) *world {
 	w := &world{
 		t: t, net: memnet.New(), media: rtp.NewNetwork(), traces: trace.New(trace.Config{}),
 		records: &ledger{calls: map[string]record.Call{}}, snap: snapOf(), start: time.Now(),
+		sent: map[string][]string{},
 	}
 	w.core, w.core2 = w.newFar("core", coreAt), w.newFar("core2", core2At)
 	w.teams, w.teams2 = w.newFar("teams", teamsAt), w.newFar("teams2", teams2At)
@@ -185,7 +187,9 @@ func newWorld(t *testing.T, change func(*world)) *world {
 		Interfaces: map[record.Side]string{"operator": "operator", "cloud": "cloud"},
 		Snapshot:   func() *snapshot.Snapshot { return w.snap },
 		Records:    w.records, Traces: w.traces, Product: "Tandem/Gateway/test",
-		Log: slog.New(slog.NewTextHandler(testLog{t}, nil)),
+		// What these bring has tests of its own.
+		Limits: Limits{Silence: 24 * time.Hour, Progress: 24 * time.Hour},
+		Log:    slog.New(slog.NewTextHandler(testLog{t}, nil)),
 	}
 	change(w)
 	w.peers = peer.NewSet(peer.Config{
@@ -264,6 +268,11 @@ func (w *world) tap(tap sip.Tap) {
 	cseq, _ := tap.Msg.CSeq()
 	if cseq.Method == "OPTIONS" && w.isProbe(tap.Msg) {
 		return
+	}
+	if !tap.In {
+		w.mu.Lock()
+		w.sent[tap.Remote.String()] = append(w.sent[tap.Remote.String()], string(tap.Raw))
+		w.mu.Unlock()
 	}
 	name := map[string]string{coreAt: "core", core2At: "core2", teamsAt: "teams", teams2At: "teams2"}[tap.Remote.String()]
 	what := tap.Msg.Method

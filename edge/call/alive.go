@@ -1,0 +1,59 @@
+package call
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tandemgw/tandem/edge/relay"
+	"github.com/tandemgw/tandem/link/record"
+)
+
+// askHeld is how often the sides of a held call are asked whether they are
+// still there: nobody has to send anything then.
+const askHeld = 10 * time.Minute
+
+// heard looks for a far side that is gone without a BYE. Silence is no proof,
+// a muted phone may send nothing at all: so it is asked, by an OPTIONS inside
+// the dialog (RFC 3261 11.2).
+func (s *state) heard(ev heard) {
+	if s.phase != talking || s.now.Sub(s.asked) < s.limits.Silence {
+		return
+	}
+	switch {
+	case ev.silent >= s.limits.Silence:
+		s.ask(ev.leg)
+	case s.word() == record.Held && s.now.Sub(s.asked) >= askHeld:
+		s.ask(relay.Caller)
+		s.ask(relay.Callee)
+	}
+}
+
+// ask sends a side an OPTIONS.
+func (s *state) ask(side relay.Side) {
+	l := &s.legs[side]
+	if l.accepted != nil || s.isAsked(side) {
+		return
+	}
+	s.asked = s.now
+	req := l.dialog.NewRequest("OPTIONS")
+	s.finishRequest(req, nil, l)
+	s.do(send{s.newRequest(asking, side).id, side, req})
+}
+
+func (s *state) isAsked(side relay.Side) bool {
+	return slices.ContainsFunc(s.requests, func(r *request) bool { return r.kind == asking && r.leg == side })
+}
+
+// present takes the answer: anything shows that the side knows the call, but
+// for the two codes by which a dialog ends (RFC 3261 12.2.1.2).
+func (s *state) present(side relay.Side, status int) {
+	if status == 408 || status == 481 {
+		s.absent(side, fmt.Sprintf("it answered %d", status))
+	}
+}
+
+// absent ends the call of a side that is gone.
+func (s *state) absent(side relay.Side, why string) {
+	s.finish(gatewayCause(0, 41, "the "+side.String()+" is gone, its BYE was lost or it broke down: asked after a silence, "+why))
+}
