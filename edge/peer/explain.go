@@ -107,7 +107,7 @@ func explainNetwork(err error) string {
 		return "DNS does not answer for " + e.Name + ": " + e.Err
 	}
 	switch {
-	case errors.Is(err, errSilent), errors.Is(err, sip.ErrTimeout):
+	case errors.Is(err, errSilent), errors.Is(err, errRegistrarSilent), errors.Is(err, sip.ErrTimeout):
 		return err.Error() + ": it is not listening there, drops messages from our address, or the way back is closed"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: nothing listens on this port"

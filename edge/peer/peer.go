@@ -28,6 +28,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/edge/interop"
 	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/link/snapshot"
@@ -62,11 +63,14 @@ type Set struct {
 	stack     atomic.Pointer[sip.Stack]
 	strangers atomic.Uint64
 	draining  atomic.Bool
+	refusals  *obs.Limiter // RO; one line per peer whose proofs are wrong
 
 	mu    sync.Mutex         // Apply, Start and Close exclude each other
 	ctx   context.Context    // RO; of all watches
 	stop  context.CancelFunc // RO
 	watch sync.WaitGroup
+
+	bindings []*binding // mu; registrations that are kept up
 }
 
 // table is the peers of one snapshot. Immutable.
@@ -87,6 +91,7 @@ type member struct {
 	local     bool           // has a priority from this node's region
 	sources   []netip.Prefix // where its signalling may come from, in this node's region
 	*standing                // shared with the tables before and after
+	login     *login         // likewise
 }
 
 // Known is a peer with its group, as the snapshot has them.
@@ -100,7 +105,7 @@ func NewSet(cfg Config) *Set {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Set{cfg: cfg}
+	s := &Set{cfg: cfg, refusals: obs.NewLimiter(time.Minute)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.table.Store(&table{Settings: Settings{cfg.Resolver, cfg.Roots, cfg.Interval}})
 	return s
@@ -132,6 +137,7 @@ func (s *Set) apply(snap *snapshot.Snapshot, with Settings) (outdated []string) 
 			}
 			m := s.member(Known{p, g}, old.byName[p.Name])
 			m.sources = snap.Sources(&p, s.cfg.Region)
+			m.login = newLogin(m, old.byName[p.Name])
 			if m.transport == sip.TLS && m.demand(s.policy(m, t)) {
 				outdated = append(outdated, m.Name)
 			}
@@ -223,8 +229,12 @@ func (s *Set) Close() {
 	s.watch.Wait()
 }
 
-// Drain makes Answer say 503 from now on, so that peers move away.
-func (s *Set) Drain() { s.draining.Store(true) }
+// Drain makes Answer say 503 from now on and takes registrations back, so that
+// peers move away. It waits for the registrars, for a moment.
+func (s *Set) Drain() {
+	s.draining.Store(true)
+	s.unregisterAll()
+}
 
 // Admit is the allow-list, in the shape the stack wants it: the peers of the
 // listener's side that may send from src. A peer is only met on the kind of
@@ -392,6 +402,9 @@ func (s *Set) Health() []record.PeerHealth {
 		h := m.health(now)
 		h.Peer, h.Group, h.Side = m.Name, m.Group.Name, record.Side(m.Group.Side)
 		h.Transport, h.Target = m.Transport, m.hostPort()
+		if b := m.login.binding; b != nil {
+			h.Registration = b.health(now)
+		}
 		if !m.used() && h.State == unknown {
 			h.Why = s.unused(m)
 		}

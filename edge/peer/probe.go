@@ -40,6 +40,7 @@ func (s *Set) watchAll(t *table) {
 		}
 		m.mu.Unlock()
 	}
+	s.registerAll(t)
 }
 
 // watchPeer asks one peer for ever. The peer is looked up each time, since a
@@ -101,33 +102,12 @@ func (s *Set) probe(ctx context.Context, m *member) {
 	}
 }
 
-// ask sends one OPTIONS and waits for its final response. The transaction may
-// outlive the wait; what it still brings is ignored.
+// ask sends one OPTIONS and waits for its final response.
 func (s *Set) ask(ctx context.Context, m *member, t sip.Target) (*sip.Message, error) {
-	final := make(chan sip.Event, 1)
 	m.asked()
-	_, err := s.stack.Load().Request(interop.Options(s.Leg(m.Known), interop.Names{CallID: sip.NewCallID(), Tag: sip.NewTag()}), t, func(ev sip.Event) {
-		if ev.Err == nil && ev.Msg.Status < 200 {
-			return
-		}
-		select {
-		case final <- ev:
-		default:
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case ev := <-final:
-		return ev.Msg, ev.Err
-	case <-timer.C:
-		return nil, errSilent
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	req := interop.Options(s.Leg(m.Known), interop.Names{CallID: sip.NewCallID(), Tag: sip.NewTag()})
+	resp, _, err := s.exchange(ctx, m.login.prover, req, t, errSilent)
+	return resp, err
 }
 
 // Answer answers an OPTIONS that is in no dialog: 200 with what we can do, or

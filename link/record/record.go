@@ -113,6 +113,8 @@ type PeerHealth struct {
 	Calls     int        `json:"calls"`              // live calls through it
 	CertEnds  *time.Time `json:"certificateEnds,omitempty"`
 	CertRoot  string     `json:"certificateRoot,omitempty"`
+
+	Registration *Registration `json:"registration,omitempty"` // where we register with it
 }
 
 // Reconnection is what became of one TLS connection when it was made anew.
