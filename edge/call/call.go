@@ -143,11 +143,16 @@ func (s *Set) Handle(tx *sip.ServerTx) {
 
 // inDialog gives a request to the call whose leg it names.
 func (s *Set) inDialog(tx *sip.ServerTx, req *sip.Message, id ua.ID) {
-	if at, ok := s.leg(id); ok && at.call.serve(tx, req, at.leg) {
-		return
+	at, ok := s.leg(id)
+	switch {
+	case ok && at.call.serve(tx, req, at.leg):
+	case ok && !at.call.over():
+		// 481 would end the dialog; this one is only behind with its work.
+		s.refuse(tx, req, 500, map[string]string{"Retry-After": "2"})
+	default:
+		s.count.unmatched.Add(1)
+		s.refuse(tx, req, 481, nil)
 	}
-	s.count.unmatched.Add(1)
-	s.refuse(tx, req, 481, nil)
 }
 
 // outside answers what is neither a call nor part of one: a method that needs

@@ -22,7 +22,7 @@ const (
 // cause is why a call ends, and how the far sides are told.
 type cause struct {
 	record.Cause
-	far        *sip.Message // the BYE that ended it; interop takes from it what may cross
+	far        *sip.Message // the BYE or CANCEL that ended it; interop takes from it what may cross
 	headers    [][2]string  // of the final response to the caller
 	reasons    []sip.Reason // of the final response to the caller
 	unrecorded bool         // no record is to be written
@@ -54,7 +54,7 @@ func byeCause(by relay.Side, bye *sip.Message) cause {
 
 // cancelCause: the caller gave up before the answer.
 func cancelCause(msg *sip.Message) cause {
-	c := cause{Cause: record.Cause{By: relay.Caller.String(), Status: 487, Q850: 16, Text: "the caller gave up before the answer"}}
+	c := cause{Cause: record.Cause{By: relay.Caller.String(), Status: 487, Q850: 16, Text: "the caller gave up before the answer"}, far: msg}
 	c.adopt(msg)
 	return c
 }
@@ -74,8 +74,15 @@ func (c *cause) adopt(m *sip.Message) {
 	}
 }
 
-// cancelReason is the Reason of a CANCEL that follows.
+// cancelReason is the Reason of a CANCEL that follows. What the caller's own
+// CANCEL said comes first: SIP 200, answered elsewhere, keeps a phone from
+// showing a missed call (RFC 3326 section 2).
 func (c cause) cancelReason() string {
+	if c.far != nil {
+		if said := interop.Reasons(c.far); len(said) > 0 {
+			return said[0].String()
+		}
+	}
 	if c.Q850 == 0 {
 		return ""
 	}

@@ -1,7 +1,6 @@
 package call
 
 import (
-	"slices"
 	"time"
 
 	"github.com/tandemgw/tandem/wire/sdp"
@@ -16,7 +15,7 @@ const maxForks = 16
 // fork is one early dialog of an attempt: the far side rings several phones,
 // each with its own tag, description and keys (RFC 3261 12.1.2, 13.2.2.4).
 type fork struct {
-	dialog   *ua.Dialog
+	tag      string
 	received *sdp.Session // its answer, nil while there is none
 }
 
@@ -76,20 +75,16 @@ func (s *state) hearFork(r *request, msg *sip.Message) bool {
 
 // fork finds or makes the early dialog of a response.
 func (s *state) fork(r *request, msg *sip.Message) *fork {
-	a := r.attempt
 	tag := ua.IDOf(msg).RemoteTag
-	i := slices.IndexFunc(a.forks, func(f *fork) bool { return f.dialog.ID().RemoteTag == tag })
-	if i >= 0 {
-		return a.forks[i]
+	for _, f := range r.attempt.forks {
+		if f.tag == tag {
+			return f
+		}
 	}
-	if tag == "" || len(a.forks) == maxForks {
+	if tag == "" || len(r.attempt.forks) == maxForks {
 		return nil
 	}
-	d, err := ua.ClientDialog(r.stub, msg)
-	if err != nil {
-		return nil // without Contact: it rings, but nothing can be sent there
-	}
-	f := &fork{dialog: d}
-	a.forks = append(a.forks, f)
+	f := &fork{tag: tag}
+	r.attempt.forks = append(r.attempt.forks, f)
 	return f
 }

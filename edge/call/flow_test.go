@@ -750,3 +750,19 @@ func TestTheTraceHoldsTheCall(t *testing.T) {
 		}
 	})
 }
+
+func TestANextHopThatCannotBeFound(t *testing.T) {
+	inWorld(t, func(w *world) {
+		in := w.core.invite("+442079460123", coreSDP)
+		w.core.expect("100")
+		out := w.teams.expect("INVITE")
+		w.teams.reply(out, 200, "t1", teamsSDP, "Record-Route: <sip:nowhere.invalid:5061;lr>")
+		w.teams.expect("ACK")
+		core := w.core.took(in, w.core.expect("200"))
+		core.ack("")
+		synctest.Wait()
+		core.request("BYE", "")
+		w.core.expect("200")
+		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
+	})
+}

@@ -21,7 +21,6 @@ const maxHops = 3
 // attempt is an INVITE of ours to one address.
 type attempt struct {
 	id       int // of its request
-	to       sip.Target
 	peer     string
 	row      int // in record.Attempts
 	heard    bool
@@ -83,7 +82,7 @@ func (s *state) try(to sip.Target) {
 
 	r := s.newRequest(inviting, relay.Callee)
 	r.stub = stub(msg)
-	s.attempt = &attempt{id: r.id, to: to, peer: l.peer.Name, row: len(s.record.Attempts)}
+	s.attempt = &attempt{id: r.id, peer: l.peer.Name, row: len(s.record.Attempts)}
 	r.attempt = s.attempt
 	s.record.Attempts = append(s.record.Attempts, record.Attempt{
 		Peer: l.peer.Name, Region: s.region, Why: s.target.Why, At: s.now,

@@ -1,0 +1,162 @@
+package call
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/edge/relay"
+	"github.com/tandemgw/tandem/wire/sip"
+)
+
+// way is where the requests of a leg's dialog go.
+type way struct {
+	fallback sip.Target // where its INVITE came from or went to
+	hop      sip.URI
+	target   sip.Target
+	known    bool     // target stands for hop
+	asked    bool     // hop is being looked up
+	waiting  []effect // until it is known
+}
+
+// locate sets where a leg's requests go from now on.
+func (c *call) locate(e locate) {
+	w := &c.ways[e.leg]
+	if e.id != 0 {
+		w.fallback = c.wentTo(e.id)
+	}
+	if w.known && w.hop == e.hop {
+		return
+	}
+	w.hop, w.known, w.asked = e.hop, false, false
+	if !w.fallback.Addr.IsValid() || e.hop.Host == "" {
+		w.target, w.known = w.fallback, true
+	}
+}
+
+// located has the addresses of a leg's next hop.
+type located struct {
+	leg  relay.Side
+	hop  sip.URI
+	hops []sip.Target
+}
+
+func (located) event() {}
+
+// inDialog sends a request by a leg's way, which is looked up when it is used
+// first.
+func (c *call) inDialog(e effect) {
+	leg := legOf(e)
+	w := &c.ways[leg]
+	if w.known {
+		c.sendBy(w.target, e)
+		return
+	}
+	w.waiting = append(w.waiting, e)
+	if w.asked {
+		return
+	}
+	c.lookUpHop(leg)
+}
+
+// lookUpHop finds the addresses of a leg's next hop; an address in figures
+// needs nobody to be asked.
+func (c *call) lookUpHop(leg relay.Side) {
+	w := &c.ways[leg]
+	w.asked = true
+	peers, name, hop := c.set.cfg.Peers, w.fallback.Remote.Name, w.hop
+	find := func() located {
+		ctx, cancel := context.WithTimeout(c.context, lookUp)
+		defer cancel()
+		hops, err := peers.ResolveHop(ctx, name, hop)
+		if err != nil {
+			c.set.cfg.Log.Debug("look up next hop", obs.KeyCall, c.id, obs.KeyPeer, name, obs.KeyError, err)
+		}
+		return located{leg, hop, hops}
+	}
+	if _, err := netip.ParseAddr(hop.Host); err == nil {
+		c.located(find())
+		return
+	}
+	c.lookups.Go(func() { c.post(find(), true) })
+}
+
+func legOf(e effect) relay.Side {
+	switch e := e.(type) {
+	case send:
+		return e.leg
+	case ack:
+		return e.leg
+	}
+	panic("call: not a request inside a dialog")
+}
+
+// located chooses the address of a next hop: that of the INVITE when it is
+// among them, else the first. When there is none that the peer may have, the
+// requests go back the way the dialog came: a route set must not make us speak
+// to a third party.
+func (c *call) located(ev located) {
+	w := &c.ways[ev.leg]
+	if w.known {
+		return
+	}
+	if w.hop != ev.hop { // it has changed meanwhile
+		c.lookUpHop(ev.leg)
+		return
+	}
+	w.target, w.known = w.fallback, true
+	for i, t := range ev.hops {
+		if t.Addr.Addr().Unmap() == w.fallback.Addr.Addr().Unmap() {
+			t.Via = w.fallback.Via // RFC 5923: the connection it came on, while it stands
+			w.target = t
+			break
+		}
+		if i == 0 {
+			w.target = t
+		}
+	}
+	waiting := w.waiting
+	w.waiting = nil
+	for _, e := range waiting {
+		c.sendBy(w.target, e)
+	}
+}
+
+func (c *call) sendBy(to sip.Target, e effect) {
+	switch e := e.(type) {
+	case send:
+		c.request(e.id, e.msg, to)
+	case ack:
+		c.sendAck(e.msg, to)
+	}
+}
+
+func (c *call) direct(e sendDirect) {
+	to := c.wentTo(e.attempt)
+	if e.id == 0 {
+		c.sendAck(e.msg, to)
+		return
+	}
+	c.request(e.id, e.msg, to)
+}
+
+// sent is where an attempt went.
+type sent struct {
+	id int
+	to sip.Target
+}
+
+func (c *call) wentTo(id int) sip.Target {
+	for _, s := range c.sentTo {
+		if s.id == id {
+			return s.to
+		}
+	}
+	return c.ways[relay.Callee].fallback
+}
+
+func (c *call) sendAck(msg *sip.Message, to sip.Target) {
+	if err := c.set.stack.Load().Send(msg, to); err != nil {
+		c.set.cfg.Log.Debug("send ACK", obs.KeyCall, c.id, obs.KeyError, err)
+	}
+}
