@@ -91,6 +91,7 @@ const (
 	dropMerged
 	dropUnmatched
 	dropOverload
+	dropThrottled
 	dropSlowReader
 	dropSlowSender
 	dropUnsent
@@ -98,7 +99,7 @@ const (
 )
 
 var dropNames = [...]string{
-	"stranger", "malformed", "framing", "retransmission", "merged", "unmatched", "overload",
+	"stranger", "malformed", "framing", "retransmission", "merged", "unmatched", "overload", "throttled",
 	"slow_reader", "slow_sender", "unsent", "panic",
 }
 

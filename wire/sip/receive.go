@@ -112,15 +112,42 @@ func (s *Stack) request(m *Message, src Source) {
 	case tx != nil:
 		s.count.drop(dropRetransmission)
 		tx.repeat()
-	case s.servers.len() >= s.limit && !inDialog(m) || s.servers.len() >= s.limit+s.limit/8:
-		// What belongs to a call is let in a little longer: a BYE lightens the load.
+	case !s.room(m, src.Remote):
 		s.count.drop(dropOverload)
 		s.answer(m, via, src, 503, "")
 	case m.Method == "CANCEL":
 		s.cancelled(m, via, key, src)
-	default:
+	case inDialog(m):
 		s.begin(m, via, key, src)
+	default:
+		s.beginPaced(m, via, key, src)
 	}
+}
+
+// beginPaced holds a request that begins something against the rate of its
+// peer.
+func (s *Stack) beginPaced(m *Message, via Via, key txKey, src Source) {
+	ok, refuse := s.mayBegin(m, src.Remote)
+	if ok {
+		s.begin(m, via, key, src)
+		return
+	}
+	s.count.drop(dropThrottled)
+	s.gripe("throttled", src.Addr.Addr(), "peer asks for more than it may; its requests are refused", "peer", src.Remote.Name)
+	if refuse {
+		s.answer(m, via, src, 503, "")
+	}
+}
+
+// room says whether there is any for another transaction of a peer. What
+// belongs to a call is let in a little longer: a BYE lightens the load.
+func (s *Stack) room(m *Message, r *Remote) bool {
+	all, his := s.servers.load(r)
+	limit := s.limit
+	if inDialog(m) {
+		limit += limit / 8
+	}
+	return all < limit && his < limit-limit/4
 }
 
 func (s *Stack) ack(m *Message, src Source) {

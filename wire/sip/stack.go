@@ -39,8 +39,10 @@ type Remote struct {
 	Name   string
 	Timers Timers
 	TLS    TLSPolicy // until SetTLS replaces it
+	Rate   Rate
 
-	tls atomic.Pointer[TLSPolicy]
+	limiter limiter
+	tls     atomic.Pointer[TLSPolicy]
 }
 
 // SetTLS replaces the policy for all handshakes to come. Connections that
@@ -108,6 +110,9 @@ type StackConfig struct {
 	// handled inside. Like all callbacks it must not block: it runs on the
 	// goroutine that reads the socket.
 	Handle func(*ServerTx)
+	// Urgent tells requests that are let in whatever the rate of their peer:
+	// emergency calls. Those to urn:service:sos are known without it (nil).
+	Urgent func(*Message) bool
 	// HandleAck gets each ACK to a 2xx, and those that fit no transaction.
 	HandleAck func(*Message, Source)
 	// HandleStray gets each response that matches no transaction: the 2xx of
@@ -120,7 +125,8 @@ type StackConfig struct {
 	Conns  ConnLimits
 	// MaxTransactions bounds the live transactions of either role; 0 means
 	// DefaultMaxTransactions. Beyond it a new request is answered 503 without
-	// state, and Request returns ErrTooMany.
+	// state, and Request returns ErrTooMany. No peer may take more than three
+	// quarters of those of the server.
 	MaxTransactions int
 	Log             *slog.Logger // nil: discarded
 }

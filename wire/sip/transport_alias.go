@@ -57,7 +57,7 @@ func (c *stream) isFor(host string) bool {
 	if cert == nil {
 		return false
 	}
-	return host == "" || len(c.remote.TLS.Names) > 0 ||
+	return host == "" || len(c.remote.policy().Names) > 0 ||
 		slices.ContainsFunc(namesOf(cert), func(n string) bool { return matches(n, host) })
 }
 

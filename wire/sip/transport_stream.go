@@ -309,8 +309,23 @@ func (c *stream) run() {
 			c.close(errNotAdmitted, false)
 			return
 		}
+		c.slow(c.remote.early())
 		c.used.Store(int64(c.s.now()))
 		c.s.received(m, c.s.tapped(r.Raw()), err, src)
+	}
+}
+
+// slow lets a peer wait that sends more than it may.
+func (c *stream) slow(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	c.s.gripe("throttled", c.addr.Addr(), "peer sends more than it may; its connections are read slowly", "peer", c.remote.Name)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.done:
 	}
 }
 

@@ -391,9 +391,34 @@ func TestALimitOnTransactionsAnswers503AndLetsTheBYEIn(t *testing.T) {
 	inBubble(t, sip.UDP, func(cfg *sip.StackConfig, b *bubble) {
 		echo(cfg, b)
 		cfg.MaxTransactions = 8
+		second := netip.MustParseAddr("10.0.0.3")
+		other, admit := &sip.Remote{Name: "other"}, cfg.Admit
+		cfg.Admit = func(l *sip.Listener, src netip.Addr) []*sip.Remote {
+			if src == second {
+				return []*sip.Remote{other}
+			}
+			return admit(l, src)
+		}
 	}, func(b *bubble) {
-		for i := range 8 {
+		for i := range 6 {
 			b.ask("OPTIONS", fmt.Sprint("z9hG4bK", i))
+		}
+		b.ask("OPTIONS", "z9hG4bKseventh")
+		if m := b.last("OPTIONS"); m.Status != 503 || m.Get("Retry-After") == "" {
+			t.Errorf("the seventh is answered %d, Retry-After %q: one peer may have three quarters", m.Status, m.Get("Retry-After"))
+		}
+		third, err := b.net.ListenPacket(netip.MustParseAddrPort("10.0.0.3:5060"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer third.Close()
+		for i := range 2 {
+			req := b.request("OPTIONS", fmt.Sprint("z9hG4bKother", i))
+			third.WriteToUDPAddrPort(req.Append(nil), ourAddr)
+			synctest.Wait()
+		}
+		if c := b.stack.Counters(); c.ServerTx != 8 {
+			t.Errorf("%d transactions, want the two of the other peer too", c.ServerTx)
 		}
 		b.ask("OPTIONS", "z9hG4bKnine")
 		if m := b.last("OPTIONS"); m.Status != 503 || m.Get("Retry-After") == "" {

@@ -54,6 +54,11 @@ func (l *listener) packet(b []byte, src Source) {
 	if isKeepAlive(b) {
 		return // RFC 5626 has STUN for datagrams; the mapping is kept all the same
 	}
+	if !src.Remote.within() {
+		s.count.drop(dropThrottled)
+		s.gripe("throttled", src.Addr.Addr(), "peer sends more than it may; its datagrams are dropped unread", "peer", src.Remote.Name)
+		return
+	}
 	m, err := Parse(b, s.cfg.Limits)
 	s.received(m, s.tapped(b), err, src)
 }

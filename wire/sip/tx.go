@@ -198,18 +198,27 @@ type serverTable struct {
 	mu     sync.Mutex
 	m      map[txKey]*ServerTx // mu
 	merges map[uint64]struct{} // mu; requests outside a dialog that are being worked on
+	per    map[*Remote]int     // mu; how many of m are each remote's
 }
 
 func (t *serverTable) init() {
 	t.seed = maphash.MakeSeed()
 	t.m = map[txKey]*ServerTx{}
 	t.merges = map[uint64]struct{}{}
+	t.per = map[*Remote]int{}
 }
 
 func (t *serverTable) len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.m)
+}
+
+// load is how many there are, and how many of them are r's.
+func (t *serverTable) load(r *Remote) (all, his int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.m), t.per[r]
 }
 
 func (t *serverTable) get(k txKey) *ServerTx {
@@ -234,14 +243,23 @@ func (t *serverTable) add(tx *ServerTx, merge uint64) (*ServerTx, bool) {
 		tx.merge = merge
 	}
 	t.m[tx.key] = tx
+	t.per[tx.key.remote]++
 	return tx, true
 }
 
 func (t *serverTable) remove(tx *ServerTx) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.m[tx.key] != tx {
+		return
+	}
 	delete(t.m, tx.key)
 	delete(t.merges, tx.merge)
+	if r := tx.key.remote; t.per[r] > 1 {
+		t.per[r]--
+	} else {
+		delete(t.per, r)
+	}
 }
 
 // forget lets the same request come again by another path: a sender that was

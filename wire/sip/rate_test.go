@@ -1,0 +1,147 @@
+package sip_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tandemgw/tandem/wire/sip"
+)
+
+// wild gives the peer a rate of 10 requests a second, 20 at once, and counts
+// what the user sees.
+func wild(seen map[string]int) func(*sip.StackConfig, *bubble) {
+	return func(cfg *sip.StackConfig, b *bubble) {
+		b.remote.Rate = sip.Rate{Requests: 10}
+		cfg.Handle = func(tx *sip.ServerTx) {
+			seen[tx.Request().Method]++
+			_ = tx.Respond(sip.NewResponse(tx.Request(), 200, ""))
+		}
+		cfg.Urgent = func(m *sip.Message) bool { return strings.HasPrefix(m.RequestURI, "sip:999@") }
+	}
+}
+
+func TestAPeerGoneWildIsRefusedThenIgnored(t *testing.T) {
+	for _, transport := range []sip.Transport{sip.UDP, sip.TCP} {
+		t.Run(transport.String(), func(t *testing.T) {
+			seen := map[string]int{}
+			inBubble(t, transport, wild(seen), func(b *bubble) {
+				for i := range 100 {
+					b.ask("OPTIONS", fmt.Sprint("z9hG4bK", i))
+				}
+				c := b.stack.Counters()
+				if seen["OPTIONS"] != 20 || c.ResponsesOut[2] != 20 || c.ResponsesOut[5] != 2 || c.Drops["throttled"] != 80 {
+					t.Errorf("of 100 at once %d are seen, %d refused, %d counted", seen["OPTIONS"], c.ResponsesOut[5], c.Drops["throttled"])
+				}
+				if m := b.last("OPTIONS"); m.Status != 503 || m.Get("Retry-After") == "" {
+					t.Errorf("the last answer is %d", m.Status)
+				}
+				// What belongs to a call goes on.
+				b.ask("BYE", "z9hG4bKbye", "To", "<sip:+4420@10.0.0.1>;tag=x")
+				if seen["BYE"] != 1 {
+					t.Error("a BYE was refused")
+				}
+				after(500 * time.Millisecond)
+				for i := range 20 {
+					b.ask("OPTIONS", fmt.Sprint("z9hG4bKlater", i))
+				}
+				if seen["OPTIONS"] != 25 {
+					t.Errorf("%d half a second later, want 5 more", seen["OPTIONS"])
+				}
+			})
+		})
+	}
+}
+
+func TestEmergencyCallsAreLetInWhateverTheRate(t *testing.T) {
+	seen := map[string]int{}
+	inBubble(t, sip.UDP, wild(seen), func(b *bubble) {
+		for i := range 100 {
+			b.ask("OPTIONS", fmt.Sprint("z9hG4bK", i))
+		}
+		for i, uri := range []string{"urn:service:sos", "URN:service:SOS.fire", "sip:999@10.0.0.1", "sip:1999@10.0.0.1"} {
+			m := b.request("INVITE", fmt.Sprint("z9hG4bKsos", i))
+			m.RequestURI = uri
+			b.say(string(m.Append(nil)))
+		}
+		if seen["INVITE"] != 3 {
+			t.Errorf("%d of three emergency calls and one other were let in", seen["INVITE"])
+		}
+	})
+}
+
+func TestDatagramsFarAboveTheRateAreNotEvenRead(t *testing.T) {
+	inBubble(t, sip.UDP, wild(map[string]int{}), func(b *bubble) {
+		for range 1000 {
+			b.say("noise")
+		}
+		c := b.stack.Counters()
+		if c.Drops["malformed"] != 400 || c.Drops["throttled"] != 600 {
+			t.Errorf("drops %v, want 20 times the burst of 20 to be read", c.Drops)
+		}
+		after(time.Second)
+		b.ask("OPTIONS", "z9hG4bKgood")
+		b.want("1s > 200 OPTIONS")
+	})
+}
+
+func TestAConnectionFarAboveTheRateIsReadSlowlyAndLosesNothing(t *testing.T) {
+	seen, last := 0, time.Duration(0)
+	inBubble(t, sip.TCP, func(cfg *sip.StackConfig, b *bubble) {
+		wild(nil)(cfg, b)
+		cfg.Handle = func(*sip.ServerTx) { seen, last = seen+1, time.Since(b.start) }
+	}, func(b *bubble) {
+		bye := string(b.request("BYE", "z9hG4bKbye", "To", "<sip:+4420@10.0.0.1>;tag=x").Append(nil))
+		var all strings.Builder
+		for i := range 800 {
+			all.WriteString(strings.ReplaceAll(bye, "z9hG4bKbye", fmt.Sprint("z9hG4bK", i)))
+		}
+		go b.say(all.String())
+		after(time.Minute)
+		// 400 at once, 200 a second from then on.
+		if seen != 800 || last < 1900*time.Millisecond || last > 2100*time.Millisecond {
+			t.Errorf("%d of 800 were let in, the last after %v; want 2 s", seen, last)
+		}
+	})
+}
+
+// A response counts only when it comes from whom the request went to.
+func TestNobodyAnswersForAnother(t *testing.T) {
+	const third = "10.0.0.3:5060"
+	for name, c := range map[string]struct {
+		same bool // the other address is the peer's as well
+		want []string
+	}{
+		"another peer":                  {false, nil},
+		"the peer from another address": {true, []string{"0s event 200 OPTIONS"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, sip.UDP, func(cfg *sip.StackConfig, b *bubble) {
+				other := &sip.Remote{Name: "other"}
+				cfg.Admit = func(_ *sip.Listener, src netip.Addr) []*sip.Remote {
+					if src == peerAddr.Addr() {
+						return []*sip.Remote{b.remote}
+					}
+					if c.same {
+						return []*sip.Remote{other, b.remote}
+					}
+					return []*sip.Remote{other}
+				}
+			}, func(b *bubble) {
+				b.begin("OPTIONS")
+				b.want("0s > OPTIONS")
+				forged := sip.NewResponse(b.last("OPTIONS"), 200, "")
+				forged.TagTo("forged")
+				conn, err := b.net.ListenPacket(netip.MustParseAddrPort(third))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				conn.WriteToUDPAddrPort(forged.Append(nil), ourAddr)
+				b.want(c.want...)
+			})
+		})
+	}
+}
