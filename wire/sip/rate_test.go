@@ -98,7 +98,9 @@ func TestAConnectionFarAboveTheRateIsReadSlowlyAndLosesNothing(t *testing.T) {
 		for i := range 800 {
 			all.WriteString(strings.ReplaceAll(bye, "z9hG4bKbye", fmt.Sprint("z9hG4bK", i)))
 		}
-		go b.say(all.String())
+		c := b.dial()
+		defer c.Close()
+		go c.Write([]byte(all.String()))
 		after(time.Minute)
 		// 400 at once, 200 a second from then on.
 		if seen != 800 || last < 1900*time.Millisecond || last > 2100*time.Millisecond {

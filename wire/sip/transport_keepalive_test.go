@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,7 +18,7 @@ import (
 
 // lineEnds collects the line ends that a scripted peer receives, and when, and
 // answers each ping while told to.
-func lineEnds(b *bubble, c net.Conn, answer *atomic.Bool) *[]time.Duration {
+func lineEnds(b *bubble, c net.Conn, answer *atomic.Bool) func() []time.Duration {
 	var at []time.Duration
 	go func() {
 		buf := make([]byte, 4096)
@@ -27,14 +28,20 @@ func lineEnds(b *bubble, c net.Conn, answer *atomic.Bool) *[]time.Duration {
 				return
 			}
 			if string(buf[:n]) == "\r\n\r\n" {
+				b.mu.Lock()
 				at = append(at, time.Since(b.start))
+				b.mu.Unlock()
 				if answer.Load() {
 					c.Write([]byte("\r\n"))
 				}
 			}
 		}
 	}()
-	return &at
+	return func() []time.Duration {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return slices.Clone(at)
+	}
 }
 
 // opened is a connection that the stack opened, by an OPTIONS that is answered.
@@ -80,14 +87,14 @@ func TestAQuietConnectionOfOursIsPingedWithAVaryingPause(t *testing.T) {
 		at := lineEnds(b, b.opened(), &answer)
 		after(14 * time.Minute)
 		last, pauses := time.Duration(0), map[time.Duration]bool{}
-		for _, ping := range *at {
+		for _, ping := range at() {
 			if d := ping - last; d < 96*time.Second || d > 2*time.Minute {
 				t.Errorf("pause of %v", d)
 			}
 			pauses[ping-last] = true
 			last = ping
 		}
-		if n := len(*at); n < 7 || n > 9 || len(pauses) < 2 {
+		if n := len(at()); n < 7 || n > 9 || len(pauses) < 2 {
 			t.Errorf("%d pings in 14 min, with pauses %v", n, pauses)
 		}
 		after(2 * time.Minute)
@@ -102,8 +109,8 @@ func TestAPeerThatIgnoresPingsKeepsItsConnection(t *testing.T) {
 		var answer atomic.Bool
 		at := lineEnds(b, b.opened(), &answer)
 		after(14 * time.Minute)
-		if n := b.stack.Counters().Connections; n != 1 || len(*at) < 7 || len(b.accepted) != 1 {
-			t.Errorf("%d connections after %d pings, %d opened", n, len(*at), len(b.accepted))
+		if n := b.stack.Counters().Connections; n != 1 || len(at()) < 7 || len(b.accepted) != 1 {
+			t.Errorf("%d connections after %d pings, %d opened", n, len(at()), len(b.accepted))
 		}
 	})
 }
@@ -116,7 +123,7 @@ func TestAPeerThatStopsAnsweringPingsIsDeadAndDialledAgain(t *testing.T) {
 		at := lineEnds(b, c, &answer)
 		after(3 * time.Minute)
 		answer.Store(false)
-		known := len(*at)
+		known := len(at())
 		again := make(chan time.Duration, 1)
 		go func() {
 			if c, err := b.tcp.Accept(); err == nil {
@@ -127,13 +134,13 @@ func TestAPeerThatStopsAnsweringPingsIsDeadAndDialledAgain(t *testing.T) {
 			}
 		}()
 		after(3 * time.Minute)
-		if len(*at) != known+1 {
-			t.Fatalf("%d pings, %d of them answered", len(*at), known)
+		if len(at()) != known+1 {
+			t.Fatalf("%d pings, %d of them answered", len(at()), known)
 		}
 		select {
 		case when := <-again:
 			// Ten seconds for the pong, then one to two of back-off.
-			if d := when - (*at)[known]; d < 11*time.Second || d > 12*time.Second {
+			if d := when - at()[known]; d < 11*time.Second || d > 12*time.Second {
 				t.Errorf("a new connection %v after the unanswered ping", d)
 			}
 		default:
@@ -172,8 +179,8 @@ func TestNobodyIsPingedWhoDoesNotWantIt(t *testing.T) {
 		var answer atomic.Bool
 		at := lineEnds(b, b.opened(), &answer)
 		after(14 * time.Minute)
-		if len(*at) != 0 {
-			t.Errorf("pings at %v", *at)
+		if len(at()) != 0 {
+			t.Errorf("pings at %v", at())
 		}
 	})
 }
