@@ -401,6 +401,18 @@ func (m *machine) check() {
 }
 
 func (m *machine) run() {
+	m.start()
+	for len(m.bytes) > 0 {
+		m.act()
+		if m.s.phase == over {
+			break
+		}
+	}
+	m.windUp()
+}
+
+// start begins the call.
+func (m *machine) start() {
 	in := sip.NewRequest("INVITE", "sip:+442079460123@gw.example")
 	in.Add("Via", "SIP/2.0/UDP h;branch=z9hG4bKin")
 	in.Add("From", "<sip:+441632960001@10.1.0.1>;tag=f")
@@ -417,13 +429,6 @@ func (m *machine) run() {
 		tx: 1, msg: in, addr: netip.MustParseAddrPort(coreAt), remote: &sip.Remote{Name: "core-1"}, transport: sip.UDP,
 		peer: m.known(relay.Caller), dress: m.dress(relay.Caller), snapshot: snapOf(),
 	})
-	for len(m.bytes) > 0 {
-		m.act()
-		if m.s.phase == over {
-			break
-		}
-	}
-	m.windUp()
 }
 
 // FuzzStep: whatever happens in whatever order, the call ends, answers every
