@@ -396,10 +396,13 @@ func (s *Set) Hold(name string) (release func()) {
 
 // Health is how each peer stands, in the order of the snapshot.
 func (s *Set) Health() []record.PeerHealth {
-	now := time.Now()
+	now, proofs := time.Now(), s.proofs()
 	var all []record.PeerHealth
 	for _, m := range s.table.Load().order {
 		h := m.health(now)
+		if p, ok := proofs[m.remote]; ok {
+			h.CertEnds, h.CertRoot = &p.NotAfter, p.Root
+		}
 		h.Peer, h.Group, h.Side = m.Name, m.Group.Name, record.Side(m.Group.Side)
 		h.Transport, h.Target = m.Transport, m.hostPort()
 		if b := m.login.binding; b != nil {
@@ -411,6 +414,22 @@ func (s *Set) Health() []record.PeerHealth {
 		all = append(all, h)
 	}
 	return all
+}
+
+// proofs are the certificates the peers showed last, on whichever side of a
+// connection.
+func (s *Set) proofs() map[*sip.Remote]sip.PeerCertificate {
+	stack := s.stack.Load()
+	if stack == nil {
+		return nil
+	}
+	last := map[*sip.Remote]sip.PeerCertificate{}
+	for _, p := range stack.PeerCertificates() {
+		if old, ok := last[p.Remote]; !ok || p.Seen.After(old.Seen) {
+			last[p.Remote] = p
+		}
+	}
+	return last
 }
 
 func (s *Set) unused(m *member) string {
