@@ -127,6 +127,9 @@ func (s *Set) Start(stack *sip.Stack) { s.stack.Store(stack) }
 // Handle takes a new request from the stack. It never blocks.
 func (s *Set) Handle(tx *sip.ServerTx) {
 	req := tx.Request()
+	if !s.cfg.Peers.Proven(tx) {
+		return
+	}
 	if id := ua.IDOf(req); id.LocalTag != "" {
 		s.inDialog(tx, req, id)
 		return

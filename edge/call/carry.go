@@ -44,6 +44,8 @@ func (c *call) do(e effect) {
 		c.inDialog(e)
 	case sendDirect:
 		c.direct(e)
+	case resend:
+		c.resend(e)
 	case plug:
 		if err := c.media.Set(e.leg, e.what); err != nil {
 			c.todo = append(c.todo, unplugged{err})
@@ -168,6 +170,7 @@ func (c *call) invite(e invite) {
 func (c *call) request(id int, msg *sip.Message, to sip.Target) {
 	stack := c.set.stack.Load()
 	invite := msg.Method == "INVITE"
+	c.sign(id, msg, to)
 	tx, err := stack.Request(msg, to, func(ev sip.Event) {
 		switch {
 		case ev.Err != nil:

@@ -44,6 +44,7 @@ type call struct {
 	servers map[txn]*sip.ServerTx // run
 	clients map[int]*sip.ClientTx // run; INVITEs, for their CANCEL
 	sentTo  []sent                // run; where attempts went
+	shown   map[int]*shown        // run; requests to sides that may ask who we are
 	lastTx  txn                   // run
 	ways    [2]way                // run
 	media   *relay.Media          // run
@@ -236,6 +237,7 @@ func (c *call) handle(ev event) {
 		if v.msg.Status >= 200 {
 			delete(c.clients, v.id) // there is nothing to cancel any more
 		}
+		ev = c.judge(v)
 	case failed:
 		delete(c.clients, v.id)
 	case incoming:

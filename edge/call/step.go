@@ -22,6 +22,8 @@ func (s *state) step(at time.Time, ev event) []effect {
 		s.resolved(ev)
 	case responded:
 		s.responded(ev)
+	case challenged:
+		s.challenged(ev)
 	case failed:
 		s.requestFailed(ev)
 	case requested:

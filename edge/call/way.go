@@ -156,6 +156,7 @@ func (c *call) wentTo(id int) sip.Target {
 }
 
 func (c *call) sendAck(msg *sip.Message, to sip.Target) {
+	c.signAck(msg)
 	if err := c.set.stack.Load().Send(msg, to); err != nil {
 		c.set.cfg.Log.Debug("send ACK", obs.KeyCall, c.id, obs.KeyError, err)
 	}
