@@ -165,6 +165,8 @@ func (b *bubble) hangUp() {
 	if b.tcp != nil {
 		b.tcp.Close()
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, c := range b.accepted {
 		c.Close()
 	}
@@ -230,6 +232,13 @@ func (b *bubble) last(method string) *sip.Message {
 	return nil
 }
 
+// taken is how many connections the peer has accepted.
+func (b *bubble) taken() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.accepted)
+}
+
 // say sends bytes from the peer: over UDP, or over the connection the stack
 // opened last, or else one of its own.
 func (b *bubble) say(raw string) {
@@ -238,8 +247,11 @@ func (b *bubble) say(raw string) {
 	switch {
 	case b.udp != nil:
 		_, err = b.udp.WriteToUDPAddrPort([]byte(raw), ourAddr)
-	case len(b.accepted) > 0:
-		_, err = b.accepted[len(b.accepted)-1].Write([]byte(raw))
+	case b.taken() > 0:
+		b.mu.Lock()
+		c := b.accepted[len(b.accepted)-1]
+		b.mu.Unlock()
+		_, err = c.Write([]byte(raw))
 	default:
 		if b.dialled == nil {
 			b.dialled = b.dial()

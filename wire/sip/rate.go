@@ -50,7 +50,7 @@ func (b *bucket) fill(now time.Time, rate, burst float64) {
 	if b.at.IsZero() {
 		b.balance = burst
 	}
-	b.balance = min(burst, b.balance+rate*now.Sub(b.at).Seconds())
+	b.balance = min(burst, b.balance+rate*max(0, now.Sub(b.at).Seconds()))
 	b.at = now
 }
 

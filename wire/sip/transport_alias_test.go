@@ -113,7 +113,7 @@ func TestOverBareTCPNobodyTakesAPort(t *testing.T) {
 		b.ask("OPTIONS", "z9hG4bKa;alias", "Call-ID", "x")
 		b.begin("INFO")
 		b.want("0s > 200 OPTIONS", "0s > INFO")
-		if len(b.accepted) != 1 {
+		if b.taken() != 1 {
 			t.Error("the stack took the peer's connection")
 		}
 	})

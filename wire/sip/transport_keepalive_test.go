@@ -66,7 +66,9 @@ func (b *bubble) opened() net.Conn {
 		b.t.Fatal(err)
 	}
 	c := <-got
+	b.mu.Lock()
 	b.accepted = append(b.accepted, c)
+	b.mu.Unlock()
 	m, err := sip.NewReader(c, sip.Limits{}).Read()
 	if err != nil {
 		b.t.Fatal(err)
@@ -109,8 +111,8 @@ func TestAPeerThatIgnoresPingsKeepsItsConnection(t *testing.T) {
 		var answer atomic.Bool
 		at := lineEnds(b, b.opened(), &answer)
 		after(14 * time.Minute)
-		if n := b.stack.Counters().Connections; n != 1 || len(at()) < 7 || len(b.accepted) != 1 {
-			t.Errorf("%d connections after %d pings, %d opened", n, len(at()), len(b.accepted))
+		if n := b.stack.Counters().Connections; n != 1 || len(at()) < 7 || b.taken() != 1 {
+			t.Errorf("%d connections after %d pings, %d opened", n, len(at()), b.taken())
 		}
 	})
 }
@@ -302,9 +304,7 @@ func TestAResponseThatFindsNoWayBackIsReported(t *testing.T) {
 			b.net.Set(ourAddr.Addr(), peerAddr.Addr(), memnet.Weather{Refuse: true})
 			b.dialled.Close()
 			synctest.Wait()
-			if err := tx.Respond(sip.NewResponse(req, status, "")); err != nil {
-				t.Fatal(err)
-			}
+			_ = tx.Respond(sip.NewResponse(req, status, "")) // it may be known at once
 			b.want(want)
 		})
 	}

@@ -280,7 +280,9 @@ func TestALostConnectionFailsWhatHeardNothingAndSparesWhatDid(t *testing.T) {
 		b.want("0s event error: dial carrier at 10.0.0.2:5060: dial tcp 10.0.0.2:5060: connection refused")
 		b.net.Set(ourAddr.Addr(), peerAddr.Addr(), memnet.Weather{})
 		// The peer brings its final response over a connection of its own.
+		b.mu.Lock()
 		b.accepted = nil
+		b.mu.Unlock()
 		b.answer("INVITE", 486)
 		b.want("0s event 486 INVITE", "0s > ACK")
 	})
@@ -312,8 +314,8 @@ func TestAResponseWhoseConnectionIsGoneGoesToThePortInVia(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.want("0s > 200 OPTIONS")
-		if len(b.accepted) != 1 {
-			t.Errorf("%d connections of the stack's own", len(b.accepted))
+		if b.taken() != 1 {
+			t.Errorf("%d connections of the stack's own", b.taken())
 		}
 	})
 }
@@ -333,7 +335,7 @@ func TestARequestMayTakeTheConnectionThePeerOpened(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.want("0s > 200 OPTIONS", "0s > BYE")
-		if len(b.accepted) != 0 {
+		if b.taken() != 0 {
 			t.Error("the stack opened a connection of its own")
 		}
 		b.answer("BYE", 200)
@@ -343,7 +345,7 @@ func TestARequestMayTakeTheConnectionThePeerOpened(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.want("0s > INFO")
-		if len(b.accepted) != 1 {
+		if b.taken() != 1 {
 			t.Error("the stack opened no connection when the peer's was gone")
 		}
 		b.answer("INFO", 200)
@@ -488,8 +490,8 @@ func TestAPeerThatOnlyIgnoresOneRequestKeepsItsConnection(t *testing.T) {
 		b.begin("OPTIONS")
 		b.answer("OPTIONS", 200)
 		after(time.Minute)
-		if n := b.stack.Counters().Connections; n != 1 || len(b.accepted) != 1 {
-			t.Errorf("%d connections, %d opened", n, len(b.accepted))
+		if n := b.stack.Counters().Connections; n != 1 || b.taken() != 1 {
+			t.Errorf("%d connections, %d opened", n, b.taken())
 		}
 	})
 }
@@ -507,8 +509,8 @@ func TestReconnectReplacesConnectionsWithoutLosingWhatIsUnderWay(t *testing.T) {
 		b.begin("OPTIONS")
 		b.want("10s event 180 INVITE", "10s > OPTIONS")
 		b.answer("OPTIONS", 200)
-		if len(b.accepted) != 2 {
-			t.Errorf("%d connections opened, want a second one", len(b.accepted))
+		if b.taken() != 2 {
+			t.Errorf("%d connections opened, want a second one", b.taken())
 		}
 		after(time.Minute)
 		if n := b.stack.Counters().Connections; n != 2 {
@@ -534,8 +536,8 @@ func TestAConnectionThatCannotBeReplacedIsKept(t *testing.T) {
 		after(time.Minute)
 		b.begin("OPTIONS")
 		b.answer("OPTIONS", 200)
-		if n := b.stack.Counters().Connections; n != 1 || len(b.accepted) != 1 {
-			t.Errorf("%d connections, %d accepted: the old one should have served", n, len(b.accepted))
+		if n := b.stack.Counters().Connections; n != 1 || b.taken() != 1 {
+			t.Errorf("%d connections, %d accepted: the old one should have served", n, b.taken())
 		}
 	})
 }
@@ -566,7 +568,7 @@ func TestAConnectionThatAPeerOpenedIsClosedWhenItIsQuiet(t *testing.T) {
 		if n := b.stack.Counters().Connections; n != 0 {
 			t.Errorf("%d connections are left when the call is over", n)
 		}
-		if len(b.accepted) > 0 {
+		if b.taken() > 0 {
 			t.Errorf("its answer took a connection of its own")
 		}
 	})
