@@ -66,7 +66,8 @@ type Spool struct {
 	waiting []entry       // mu
 	trouble *fault.Error  // mu: why the disk refuses, nil while it does not
 	closed  bool          // mu
-	wake    chan struct{} // one place: "something waits"
+	wake    chan struct{} // one place: "an entry waits, and somebody for it"
+	idle    chan struct{} // one place: "an entry waits"
 	quit    chan struct{} // closed by Close
 	ended   chan struct{} // closed by the writer
 
@@ -97,6 +98,7 @@ func open(c Config, t tuning) (*Spool, error) {
 		log:    cmp.Or(c.Log, slog.Default()),
 		tuning: t,
 		wake:   make(chan struct{}, 1),
+		idle:   make(chan struct{}, 1),
 		quit:   make(chan struct{}),
 		ended:  make(chan struct{}),
 	}
@@ -196,8 +198,12 @@ func (s *Spool) put(st stage, c link.Call, done func(error)) error {
 		return fault.New(fault.Exhausted, "too many records wait for the disk")
 	}
 	s.waiting = append(s.waiting, e)
+	wake := s.wake
+	if done == nil {
+		wake = s.idle
+	}
 	select {
-	case s.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default: // the writer has been told and has not looked yet
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -323,6 +324,38 @@ func TestOneCommitServesManyCalls(t *testing.T) {
 	if c := s.Counters(); c.Written != calls || c.Commits > calls/10 {
 		t.Errorf("%d entries took %d commits", c.Written, c.Commits)
 	}
+}
+
+func TestEntriesNobodyWaitsForShareTheCommitOfTheNextCall(t *testing.T) {
+	s := openAt(t, t.TempDir())
+	const calls = 50
+	for i := range calls {
+		durable(t, s.Begin, sample(i))
+		s.Answer(answeredCall(sample(i)), nil)
+		for range 100 { // the writer may look now
+			runtime.Gosched()
+		}
+		s.End(endedCall(answeredCall(sample(i)), link.ByCaller, 0), nil)
+	}
+	// One more now and then, when the machine holds the test up.
+	if c := s.Counters(); c.Commits > calls+calls/4 {
+		t.Errorf("%d calls took %d commits", calls, c.Commits)
+	}
+}
+
+func TestAnEntryNobodyWaitsForIsSoonWrittenAlone(t *testing.T) {
+	s := openAt(t, t.TempDir())
+	s.End(endedCall(sample(1), link.ByCaller, 0), nil)
+	tick, late := time.NewTicker(5*time.Millisecond), time.After(heartbeat/2)
+	defer tick.Stop()
+	for s.Counters().Written == 0 {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatal("it waits for the heartbeat")
+		}
+	}
+	get(t, s, sample(1).ID)
 }
 
 func TestAFullQueueRefusesNewCallsAndKeepsEnds(t *testing.T) {

@@ -40,14 +40,29 @@ WHERE excluded.stage >= calls.stage`
 // leaves open. It is also how often a refusing disk is tried again.
 const heartbeat = 2 * time.Second
 
+// Entries that nobody waits for wait this long at most for one that somebody
+// does, to share its commit: a quiet node then syncs once a call and not three
+// times. A crash within that time closes the call as "node lost", as it does
+// one whose BYE is still on its way.
+const company = 50 * time.Millisecond
+
 // write is the only goroutine that writes to the file.
 func (s *Spool) write() {
 	defer close(s.ended)
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	var alone <-chan time.Time // ends the wait for company
 	for {
 		select {
 		case <-s.wake:
+			alone = nil
+			s.flushAll(false)
+		case <-s.idle:
+			if alone == nil {
+				alone = time.After(company)
+			}
+		case <-alone:
+			alone = nil
 			s.flushAll(false)
 		case <-beat.C:
 			s.flushAll(true)
