@@ -2,7 +2,6 @@ package call
 
 import (
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/tandemgw/tandem/edge/interop"
@@ -12,8 +11,6 @@ import (
 	"github.com/tandemgw/tandem/wire/sip"
 	"github.com/tandemgw/tandem/wire/ua"
 )
-
-var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // accept is a 2xx to an INVITE of ours. The first one to the attempt under way
 // answers the call. One that comes again lost its ACK. Every other one, of a

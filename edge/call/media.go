@@ -1,6 +1,7 @@
 package call
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/tandemgw/tandem/edge/relay"
@@ -88,6 +89,9 @@ func directionOf(d *sdp.Session) sdp.Direction {
 	}
 	return sdp.Inactive
 }
+
+// loopback stands for an address that is not 0.0.0.0.
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // turned is d with another direction.
 func turned(d *sdp.Session, to sdp.Direction) *sdp.Session {
