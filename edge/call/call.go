@@ -323,8 +323,22 @@ func (s *Set) Drain(ctx context.Context) {
 	for _, c := range s.all() {
 		c.post(hangup{drainCause}, true)
 	}
+	select {
+	case <-idle:
+		return
+	case <-time.After(lastWords):
+	}
+	for _, c := range s.all() {
+		c.post(expired{giveUp}, true)
+	}
 	<-idle
 }
+
+// lastWords is how long Drain waits for what comes after the end of a call,
+// such as the answer to our BYE. A far side that has gone silent would keep the
+// process for 64*T1 more, and an operator who ends a node has had the patience
+// that he configured.
+const lastWords = 2 * time.Second
 
 // Counters are figures over all calls since the start.
 type Counters struct {

@@ -594,6 +594,23 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// Far sides that say nothing any more do not keep the process.
+func TestDrainSilentFarSides(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.talk()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		began := time.Now()
+		w.set.Drain(ctx)
+		if d := time.Since(began); d > 5*time.Second {
+			t.Errorf("it took %v after a patience of 1s", d)
+		}
+		if r := w.records.last(t); r.Ended == nil {
+			t.Errorf("the record is open: %+v", r)
+		}
+	})
+}
+
 func TestLimits(t *testing.T) {
 	t.Run("duration", func(t *testing.T) {
 		inWorldOf(t, func(w *world) { w.cfg.Limits.Duration = time.Hour }, func(w *world) {
