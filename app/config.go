@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -29,7 +30,9 @@ type Config struct {
 	Gateway  gateway.Gateway  `yaml:"gateway"`
 	Numbers  []NumberConfig   `yaml:"numbers"`
 
-	Warnings Problems `yaml:"-"` // what is allowed but unwise
+	File     string         `yaml:"-"` // where it was read, absolute
+	Warnings Problems       `yaml:"-"` // what is allowed but unwise
+	LogLevel *slog.LevelVar `yaml:"-"` // turned when node.log.level changes; nil: it is not
 }
 
 // NodeConfig is the process.
@@ -108,15 +111,21 @@ func LoadConfig(path string) (*Config, error) {
 // Check reads a configuration and tells everything about it that is wrong or
 // unwise, in the order of the file. The configuration is as far as it could
 // be read, never nil.
-func Check(path string) (*Config, Problems) {
+func Check(path string) (*Config, Problems) { return check(path, filepath.Dir(path)) }
+
+// check is Check with names of files taken from a folder.
+func check(path, dir string) (*Config, Problems) {
 	c, k := defaultConfig(), &configCheck{reader: newReader(), now: time.Now()}
 	k.Config = c
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return c, Problems{{File: path, Text: "cannot be read: " + err.Error()}}
 	}
+	if c.File, err = filepath.Abs(path); err != nil {
+		c.File = path
+	}
 	k.read(data, c)
-	c.locate(filepath.Dir(path))
+	c.locate(dir)
 	c.advertise()
 	k.all()
 	problems := k.problems.in(path)
@@ -168,13 +177,18 @@ func (c *Config) advertise() {
 
 // Snapshot compiles the configuration into what the edge routes by.
 func (c *Config) Snapshot(revision uint64) (*snapshot.Snapshot, error) {
+	authorities, err := c.authorities()
+	if err != nil {
+		return nil, err
+	}
 	in := publish.Input{
-		Revision: revision,
-		Gateway:  c.Gateway,
-		Services: c.Services,
-		Operator: c.Operator,
-		Domains:  map[string]string{c.Node.Region: c.SIP.Domain},
-		Options:  c.SIP.Options,
+		Authorities: authorities,
+		Revision:    revision,
+		Gateway:     c.Gateway,
+		Services:    c.Services,
+		Operator:    c.Operator,
+		Domains:     map[string]string{c.Node.Region: c.SIP.Domain},
+		Options:     c.SIP.Options,
 	}
 	for _, n := range c.Numbers {
 		in.Numbers = append(in.Numbers, snapshot.Number{E164: n.Number, Service: n.Service, Account: n.Account})

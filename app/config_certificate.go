@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -31,29 +33,13 @@ func (k *configCheck) roots(path, file string) {
 }
 
 // pem reads the certificates of a file.
-func (k *configCheck) pem(path, file string) (list []*x509.Certificate) {
-	data, err := os.ReadFile(file)
+func (k *configCheck) pem(path, file string) []*x509.Certificate {
+	list, err := readPEM(file)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("cannot be read: %w", err)
+	}
 	if err != nil {
-		k.bad(path, "cannot be read: %s", err)
-		return nil
-	}
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			k.bad(path, "%s holds a damaged certificate: %s", file, err)
-			return nil
-		}
-		list = append(list, c)
-	}
-	if len(list) == 0 {
-		k.bad(path, "%s holds no certificate in PEM form", file)
+		k.bad(path, "%s", err)
 	}
 	return list
 }

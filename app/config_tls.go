@@ -42,18 +42,32 @@ func (c *Config) pairs() map[string]publish.Certificate {
 // ofListener is the name of a listener's certificate.
 func ofListener(name string) string { return "sip.listeners[" + name + "]" }
 
+// sipRoots is where the authorities stand that hold where no others do.
+const sipRoots = "sip.roots"
+
+// roots are the files of trusted authorities, by where they are named.
+func (c *Config) roots() map[string]string {
+	all := map[string]string{}
+	if c.SIP.Roots != "" {
+		all[sipRoots] = c.SIP.Roots
+	}
+	for where, t := range c.eachTLS() {
+		if t.Roots != "" {
+			all[where+".roots"] = t.Roots
+		}
+	}
+	return all
+}
+
 // authorities reads the files that TLS sections name for their roots.
 func (c *Config) authorities() (map[string]string, error) {
 	all := map[string]string{}
-	for where, t := range c.eachTLS() {
-		if t.Roots == "" {
-			continue
-		}
-		pem, err := os.ReadFile(t.Roots)
+	for _, file := range c.roots() {
+		pem, err := os.ReadFile(file)
 		if err != nil {
-			return nil, fmt.Errorf("read %s.roots: %w", where, err)
+			return nil, fmt.Errorf("read trusted authorities: %w", err)
 		}
-		all[t.Roots] = string(pem)
+		all[file] = string(pem)
 	}
 	return all, nil
 }

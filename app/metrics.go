@@ -41,6 +41,9 @@ var (
 	descRecords   = desc("records_written_total", "Entries of call records made durable.")
 	descCommits   = desc("records_commits_total", "Commits to disk that served them.")
 	descRefused   = desc("records_refused_total", "Calls refused because their record could not be made durable.")
+	descRevision  = desc("config_revision", "Revision of the configuration in force.")
+	descReloaded  = desc("config_last_reload_timestamp_seconds", "When the configuration was last read, at the start or later.")
+	descReloadOK  = desc("config_last_reload_success", "1 when it was good then and is in force.")
 	descWaiting   = desc("records_waiting", "Entries waiting for the disk.")
 )
 
@@ -63,6 +66,17 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	c.collectCalls(count, gauge)
 	c.collectSIP(count, gauge)
+
+	now, at, good := c.n.running.Load(), c.n.started, 1
+	if last := c.n.last.Load(); last != nil {
+		at = last.At
+		if !last.Good {
+			good = 0
+		}
+	}
+	gauge(descRevision, int(now.snapshot.Revision))
+	gauge(descReloaded, int(at.Unix()))
+	gauge(descReloadOK, good)
 
 	spool := c.n.spool.Counters()
 	count(descRecords, spool.Written)

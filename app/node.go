@@ -8,6 +8,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -34,20 +36,25 @@ import (
 
 // Node is one running node.
 type Node struct {
-	cfg     *Config      // RO
+	cfg     *Config      // RO; that it was started with, for what cannot change
 	log     *slog.Logger // RO
 	version string       // RO
 	started time.Time    // RO
 
-	certificates certificates // RO set, each reloads itself
-	snapshot     *snapshot.Snapshot
-	spool        *record.Spool
-	traces       *trace.Ring
-	engine       *rtp.Engine
-	peers        *peer.Set
-	calls        *call.Set
-	stack        *sip.Stack
-	control      *ops.Server
+	running   atomic.Pointer[running]
+	reloading sync.Mutex                     // one reload at a time
+	last      atomic.Pointer[ops.LastReload] // nil before the first
+	behind    sync.WaitGroup                 // connections being made anew
+	life      context.Context                // RO; ends when the node stops
+	die       context.CancelFunc             // RO
+
+	spool   *record.Spool
+	traces  *trace.Ring
+	engine  *rtp.Engine
+	peers   *peer.Set
+	calls   *call.Set
+	stack   *sip.Stack
+	control *ops.Server
 
 	draining atomic.Bool
 	ready    atomic.Bool
@@ -59,10 +66,10 @@ type Node struct {
 // one sentence what to do.
 func New(cfg *Config, log *slog.Logger, version string) (*Node, error) {
 	n := &Node{cfg: cfg, log: log, version: version, started: time.Now()}
+	n.life, n.die = context.WithCancel(context.Background())
 	for _, start := range []func() error{
 		n.lockData,
 		n.openSpool,
-		n.loadCertificates,
 		n.compile,
 		n.openControl,
 		n.openMedia,
@@ -74,7 +81,7 @@ func New(cfg *Config, log *slog.Logger, version string) (*Node, error) {
 		}
 	}
 	n.ready.Store(true)
-	n.log.Info("node is ready", obs.KeyNode, cfg.Node.Name, obs.KeyRegion, cfg.Node.Region, obs.KeyRevision, n.snapshot.Revision)
+	n.log.Info("node is ready", obs.KeyNode, cfg.Node.Name, obs.KeyRegion, cfg.Node.Region, obs.KeyRevision, n.running.Load().snapshot.Revision)
 	return n, nil
 }
 
@@ -83,10 +90,10 @@ func New(cfg *Config, log *slog.Logger, version string) (*Node, error) {
 func (n *Node) Run(ctx context.Context) error {
 	<-ctx.Done()
 	n.draining.Store(true)
-	live := n.calls.Counters().Live
-	n.log.Info("draining", obs.KeyNode, n.cfg.Node.Name, obs.KeyCount, live, obs.KeyDuration, n.cfg.Node.Drain)
+	live, patience := n.calls.Counters().Live, n.running.Load().cfg.Node.Drain
+	n.log.Info("draining", obs.KeyNode, n.cfg.Node.Name, obs.KeyCount, live, obs.KeyDuration, patience)
 	n.peers.Drain()
-	deadline, cancel := context.WithTimeout(context.Background(), n.cfg.Node.Drain)
+	deadline, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	n.calls.Drain(deadline)
 	n.stop()
@@ -94,15 +101,15 @@ func (n *Node) Run(ctx context.Context) error {
 	return nil
 }
 
-// Reload reads the certificates' files again; new connections use them at
-// once. What cannot be read leaves the old one in force.
-func (n *Node) Reload() error { return n.certificates.reload() }
-
 // Close stops the node without draining.
 func (n *Node) Close() { n.stop() }
 
 // stop ends what was started, last first.
 func (n *Node) stop() {
+	n.die()
+	n.reloading.Lock() // a reload under way ends first; another begins no more
+	n.behind.Wait()
+	n.reloading.Unlock()
 	for i := len(n.stops) - 1; i >= 0; i-- {
 		n.stops[i]()
 	}
@@ -137,25 +144,13 @@ func (n *Node) openSpool() error {
 	return nil
 }
 
-func (n *Node) loadCertificates() error {
-	n.certificates = certificates{}
-	for _, l := range n.cfg.SIP.Listeners {
-		if l.Certificate == nil {
-			continue
-		}
-		if err := n.certificates.add(l.Name, *l.Certificate); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// compile makes the first configuration in force out of the file's.
 func (n *Node) compile() error {
-	snap, err := n.cfg.Snapshot(1)
+	first, err := n.cfg.make(1, nil)
 	if err != nil {
-		return fmt.Errorf("compile the gateway: %w", err)
+		return err
 	}
-	n.snapshot = snap
+	n.running.Store(first)
 	return nil
 }
 
@@ -209,7 +204,7 @@ func (n *Node) openMedia() error {
 		cfg.Interfaces = append(cfg.Interfaces, rtp.Interface{
 			Name: string(i.Side), Bind: i.Bind, Advertise: i.Advertise,
 			PortMin: i.Ports.Min, PortMax: i.Ports.Max,
-			Allow: n.snapshot.MediaSources(i.Side, n.cfg.Node.Region),
+			Allow: n.running.Load().snapshot.MediaSources(i.Side, n.cfg.Node.Region),
 		})
 	}
 	engine, err := rtp.New(cfg)
@@ -232,29 +227,16 @@ func (n *Node) openMedia() error {
 // openSignalling makes peers, calls and the stack, which know each other, and
 // lets traffic in when all three stand.
 func (n *Node) openSignalling() error {
-	roots, err := loadRoots(n.cfg.SIP.Roots)
-	if err != nil {
-		return err
-	}
-	var servers []string
-	for _, s := range n.cfg.SIP.DNS {
-		servers = append(servers, s.String())
-	}
-	resolver, err := sip.NewResolver(sip.ResolverConfig{Servers: servers})
-	if err != nil {
-		return fmt.Errorf("set up DNS: %w", err)
-	}
-	listeners := n.listeners()
+	listeners, now := n.listeners(), n.running.Load()
 	n.peers = peer.NewSet(peer.Config{
-		Region: n.cfg.Node.Region, Listeners: listeners, Resolver: resolver,
-		Roots: roots, Interval: n.cfg.SIP.Options, Product: n.product(), Log: n.log,
+		Region: n.cfg.Node.Region, Listeners: listeners, Product: n.product(), Certificate: n.certificate, Log: n.log,
 	})
-	n.peers.Apply(n.snapshot)
+	n.peers.Renew(now.snapshot, now.settings())
 	n.onStop(n.peers.Close)
 	n.calls = call.NewSet(call.Config{
 		Node: n.cfg.Node.Name, Region: n.cfg.Node.Region, Peers: n.peers, Relay: relay.New(n.engine),
 		Interfaces: map[link.Side]string{link.Side(snapshot.Operator): string(snapshot.Operator), link.Side(snapshot.Cloud): string(snapshot.Cloud)},
-		Snapshot:   func() *snapshot.Snapshot { return n.snapshot },
+		Snapshot:   func() *snapshot.Snapshot { return n.running.Load().snapshot },
 		Records:    n.spool, Traces: n.traces, Product: n.product(), Log: n.log,
 	})
 	stack, err := sip.NewStack(sip.StackConfig{
@@ -291,10 +273,11 @@ func (n *Node) product() string { return "Tandem/Gateway/" + n.version }
 func (n *Node) listeners() []sip.Listener {
 	var out []sip.Listener
 	for _, l := range n.cfg.SIP.Listeners {
-		out = append(out, sip.Listener{
-			Name: l.Name, Side: string(l.Side), Transport: transports[l.Transport],
-			Bind: l.Bind, Advertise: l.Advertise, Certificate: n.certificates.get(l.Name),
-		})
+		at := sip.Listener{Name: l.Name, Side: string(l.Side), Transport: transports[l.Transport], Bind: l.Bind, Advertise: l.Advertise}
+		if l.Certificate != nil {
+			at.Certificate = func() (*tls.Certificate, error) { return n.certificate(ofListener(l.Name)) }
+		}
+		out = append(out, at)
 	}
 	return out
 }
@@ -305,7 +288,7 @@ var transports = map[string]sip.Transport{"udp": sip.UDP, "tcp": sip.TCP, "tls":
 func (n *Node) api() ops.Config {
 	return ops.Config{
 		Calls: liveCalls{n}, Records: n.spool, Traces: n.traces, Peers: livePeers{n},
-		Health: n.health, Metrics: n.metrics(), Log: n.log,
+		Reload: n.reload, Health: n.health, Metrics: n.metrics(), Log: n.log,
 	}
 }
 
@@ -313,7 +296,10 @@ func (n *Node) api() ops.Config {
 func (n *Node) health() ops.Health {
 	h := ops.Health{
 		State: ops.Starting, Node: n.cfg.Node.Name, Region: n.cfg.Node.Region,
-		Version: n.version, Started: n.started, Revision: n.snapshot.Revision,
+		Version: n.version, Started: n.started, Reload: n.last.Load(),
+	}
+	if now := n.running.Load(); now != nil {
+		h.Revision, h.Since = now.snapshot.Revision, now.since
 	}
 	if !n.ready.Load() {
 		return h

@@ -55,22 +55,26 @@ func (Secret) LogValue() slog.Value { return slog.StringValue(blanked) }
 // MarshalText hides it from JSON and YAML.
 func (Secret) MarshalText() ([]byte, error) { return []byte(blanked), nil }
 
-// NewLogger makes the logger of a process. level is "debug", "info", "warn"
-// or "error", format "text" or "json"; empty means info and text.
-func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
-	o := &slog.HandlerOptions{}
-	switch level {
+// ParseLevel reads "debug", "info", "warn" or "error"; empty means info.
+func ParseLevel(name string) (slog.Level, error) {
+	switch name {
 	case "debug":
-		o.Level = slog.LevelDebug
+		return slog.LevelDebug, nil
 	case "", "info":
-		o.Level = slog.LevelInfo
+		return slog.LevelInfo, nil
 	case "warn":
-		o.Level = slog.LevelWarn
+		return slog.LevelWarn, nil
 	case "error":
-		o.Level = slog.LevelError
-	default:
-		return nil, fmt.Errorf("log level %q: use debug, info, warn or error", level)
+		return slog.LevelError, nil
 	}
+	return 0, fmt.Errorf("log level %q: use debug, info, warn or error", name)
+}
+
+// NewLogger makes the logger of a process. level is asked for each line, so
+// that a *slog.LevelVar can be turned while it logs. format is "text" or
+// "json"; empty means text.
+func NewLogger(w io.Writer, level slog.Leveler, format string) (*slog.Logger, error) {
+	o := &slog.HandlerOptions{Level: level}
 	switch format {
 	case "", "text":
 		return slog.New(slog.NewTextHandler(w, o)), nil

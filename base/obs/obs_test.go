@@ -2,7 +2,9 @@ package obs
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -16,7 +18,7 @@ func TestASecretIsShownNowhere(t *testing.T) {
 	type holder struct{ Password Secret }
 	var out strings.Builder
 	for _, format := range []string{"text", "json"} {
-		log, err := NewLogger(&out, "debug", format)
+		log, err := NewLogger(&out, slog.LevelDebug, format)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,8 +53,9 @@ func TestLevelsAndFormats(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.level+" "+tt.format, func(t *testing.T) {
 			var out strings.Builder
-			log, err := NewLogger(&out, tt.level, tt.format)
-			if (err != nil) != tt.fails {
+			level, err := ParseLevel(tt.level)
+			log, wrong := NewLogger(&out, level, tt.format)
+			if err = errors.Join(err, wrong); (err != nil) != tt.fails {
 				t.Fatal(err)
 			}
 			if err != nil {

@@ -34,7 +34,7 @@ New here? Run "tandem lab": a whole world on this machine, and calls to hear.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	cmd.AddCommand(newLab(), newServe(), newConfig(), newBench(), cli.NewCall(), cli.NewPeer(), newVersion())
+	cmd.AddCommand(newLab(), newServe(), newConfig(), cli.NewReload(), newBench(), cli.NewCall(), cli.NewPeer(), newVersion())
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/tandemgw/tandem/app"
 	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/front/cli"
 )
 
 func newServe() *cobra.Command {
@@ -19,14 +21,15 @@ func newServe() *cobra.Command {
 		Use:   "serve -c tandem.yaml",
 		Short: "Run a node of the gateway",
 		Long: `Run a node: it serves one service region until SIGTERM or Ctrl-C, then drains.
-SIGHUP reads the certificates' files again.`,
+SIGHUP, like "tandem reload", reads the configuration and the files that it names
+again; calls in progress are not touched.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := app.LoadConfig(file)
 			if err != nil {
 				return err
 			}
-			log, err := obs.NewLogger(os.Stderr, cfg.Node.Log.Level, cfg.Node.Log.Format)
+			log, err := newLog(cfg)
 			if err != nil {
 				return err
 			}
@@ -42,11 +45,7 @@ SIGHUP reads the certificates' files again.`,
 			defer signal.Stop(hup)
 			go func() {
 				for range hup {
-					if err := node.Reload(); err != nil {
-						log.Error("certificates were not all read again; those keep what they had", obs.KeyError, err)
-						continue
-					}
-					log.Info("certificates were read again")
+					_, _ = node.Reload() // it says in the log what came of it
 				}
 			}()
 			return node.Run(cmd.Context())
@@ -56,8 +55,20 @@ SIGHUP reads the certificates' files again.`,
 	return cmd
 }
 
+// newLog makes the log of a node, whose level a reload may turn.
+func newLog(cfg *app.Config) (*slog.Logger, error) {
+	level, err := obs.ParseLevel(cfg.Node.Log.Level)
+	if err != nil {
+		return nil, err
+	}
+	cfg.LogLevel = &slog.LevelVar{}
+	cfg.LogLevel.Set(level)
+	return obs.NewLogger(os.Stderr, cfg.LogLevel, cfg.Node.Log.Format)
+}
+
 func newConfig() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Look at a node's configuration"}
+	cmd.AddCommand(cli.NewConfigDiff())
 	cmd.AddCommand(&cobra.Command{
 		Use:   "check FILE",
 		Short: "Print everything that is wrong in a configuration, with line and column",

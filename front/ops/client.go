@@ -197,14 +197,20 @@ func decode(res *http.Response, v any) error {
 	return nil
 }
 
+// maxAnswer bounds an error: a configuration may have a thousand mistakes.
+const maxAnswer = 1 << 20
+
 // refusal turns an error of the API back into the fault it was.
 func refusal(res *http.Response) error {
 	if res.StatusCode == http.StatusOK {
 		return nil
 	}
 	var f failure
-	if err := json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&f); err != nil || f.Error.Message == "" {
+	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(&f); err != nil || f.Error.Message == "" {
 		return fmt.Errorf("the node answered %s and no reason", res.Status)
+	}
+	if len(f.Error.Problems) > 0 {
+		return &Rejected{f.Error.Problems}
 	}
 	for kind, t := range translation {
 		if t.code == f.Error.Code {

@@ -40,6 +40,7 @@ type api struct{ Config }
 //	GET    /calls/{id}/trace   its messages, as JSON or with Accept: application/vnd.tcpdump.pcap as a capture
 //	DELETE /calls/{id}         hang it up
 //	GET    /peers              health of the peers
+//	POST   /reload             read the configuration again; {"dryRun":true,"file":"…"} only compares
 //	GET    /health             state of the node; 503 unless ready
 //	GET    /metrics            for Prometheus
 //
@@ -54,6 +55,9 @@ func Handler(c Config) http.Handler {
 	mux.HandleFunc("DELETE /calls/{id}", a.answer(a.hangup))
 	mux.HandleFunc("GET /peers", a.answer(a.peers))
 	mux.HandleFunc("GET /health", a.health)
+	if c.Reload != nil {
+		mux.HandleFunc("POST /reload", a.answer(a.reload))
+	}
 	if c.Metrics != nil {
 		mux.Handle("GET /metrics", c.Metrics)
 	}
@@ -81,8 +85,9 @@ type (
 		Error failureBody `json:"error"`
 	}
 	failureBody struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
+		Code     string   `json:"code"`
+		Message  string   `json:"message"`
+		Problems []string `json:"problems,omitempty"` // of a configuration that is rejected
 	}
 )
 
@@ -315,6 +320,10 @@ var translation = map[fault.Kind]struct {
 
 // fail tells an error: only its public sentence leaves the node.
 func (a api) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if bad, ok := errors.AsType[*Rejected](err); ok {
+		reply(w, http.StatusBadRequest, failure{failureBody{"rejected", "the configuration is rejected; the one before stays in force", bad.Problems}})
+		return
+	}
 	kind := fault.Of(err)
 	t := translation[kind]
 	message := "an error of the node's own; its log says more"
@@ -324,5 +333,5 @@ func (a api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if kind == fault.Internal || kind == fault.Unavailable {
 		a.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
-	reply(w, t.status, failure{failureBody{t.code, message}})
+	reply(w, t.status, failure{failureBody{Code: t.code, Message: message}})
 }

@@ -42,15 +42,24 @@ type Peers interface {
 
 // Health is how a node stands.
 type Health struct {
-	State     string     `json:"state"` // "ready", "starting", "draining"
-	Why       string     `json:"why,omitempty"`
-	Node      string     `json:"node"`
-	Region    string     `json:"region"`
-	Version   string     `json:"version,omitempty"`
-	Started   time.Time  `json:"started"`
-	Revision  uint64     `json:"revision"` // of the snapshot in force
-	Calls     int        `json:"calls"`
-	Listeners []Listener `json:"listeners"`
+	State     string      `json:"state"` // "ready", "starting", "draining"
+	Why       string      `json:"why,omitempty"`
+	Node      string      `json:"node"`
+	Region    string      `json:"region"`
+	Version   string      `json:"version,omitempty"`
+	Started   time.Time   `json:"started"`
+	Revision  uint64      `json:"revision"`       // of the configuration in force
+	Since     time.Time   `json:"since,omitzero"` // when it was put in force
+	Reload    *LastReload `json:"lastReload,omitempty"`
+	Calls     int         `json:"calls"`
+	Listeners []Listener  `json:"listeners"`
+}
+
+// LastReload is how the newest attempt to change the configuration went.
+type LastReload struct {
+	At   time.Time `json:"at"`
+	Good bool      `json:"good"`
+	Why  string    `json:"why,omitempty"` // the first problem, when it was refused
 }
 
 // States of a node.
@@ -75,6 +84,7 @@ type Config struct {
 	Records Records
 	Traces  Traces
 	Peers   Peers
+	Reload  func(context.Context, ReloadRequest) (Reload, error) // the error may be *Rejected; nil: no /reload
 	Health  func() Health
 	Metrics http.Handler // nil: no /metrics
 	Log     *slog.Logger
