@@ -43,7 +43,7 @@ func Describe(m *sip.Message) (*sdp.Session, error) {
 func SetOffer(out, in *sip.Message, desc []byte, to Leg) {
 	const kind = "application/pidf+xml"
 	out.SetBody("application/sdp", desc)
-	if !to.Profile.Location || !strings.Contains(in.Get("Content-Type"), "multipart/") {
+	if whole, _, err := mediaType(in); err != nil || !to.Profile.Location || !strings.HasPrefix(whole, "multipart/") {
 		return
 	}
 	location, err := part(in, kind)
@@ -75,10 +75,17 @@ func SetOffer(out, in *sip.Message, desc []byte, to Leg) {
 	}
 }
 
+// mediaType reads Content-Type. MIME has no blanks about the slash and SIP has
+// (RFC 3261 25.1, SLASH).
+func mediaType(m *sip.Message) (kind string, params map[string]string, err error) {
+	kind, rest, _ := strings.Cut(m.Get("Content-Type"), "/")
+	return mime.ParseMediaType(strings.TrimSpace(kind) + "/" + strings.TrimSpace(rest))
+}
+
 // part finds the body of that type: the whole one or a part of it. nil without
 // an error when the message has none but may do without.
 func part(m *sip.Message, want string) ([]byte, error) {
-	kind, params, err := mime.ParseMediaType(m.Get("Content-Type"))
+	kind, params, err := mediaType(m)
 	switch {
 	case err != nil:
 		return nil, unsupported

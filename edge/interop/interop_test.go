@@ -400,6 +400,7 @@ func TestDescribe(t *testing.T) {
 		{"none", "", "", false, 0},
 		{"plain", "application/sdp", plainOffer, true, 0},
 		{"plain, in other case and with a parameter", "Application/SDP;charset=utf-8", plainOffer, true, 0},
+		{"plain, with blanks about the slash", "application / sdp ;\tcharset=\"utf-8\"", plainOffer, true, 0},
 		{"beside a location", `multipart/mixed;boundary="b1"`, parts, true, 0},
 		{"a location alone", "multipart/mixed;boundary=b1", "--b1\r\nContent-Type: application/pidf+xml\r\n\r\nx\r\n--b1--\r\n", false, 0},
 		{"something else", "text/plain", "hello", false, 415},
