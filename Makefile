@@ -20,7 +20,8 @@ peers: ## install the real peers that the tests call (Debian, as root); says wha
 	@./e2e/install-peers
 
 test: peers ## every ring: pure, bubble, world, real peers
-	$(GO) test -timeout $(TESTTIME) ./...
+	$(GO) build ./... # with all cores; the tests then run one package at a time, so that none starves another
+	$(GO) test -timeout $(TESTTIME) -p 1 ./...
 
 fast: ## the pure and the bubble rings only, within three minutes
 	$(GO) test -short -timeout 3m ./...
