@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// OPTIONS neither open nor close a circuit: a proxy may answer them and lose
+// every call behind it, and their answers between the failures of a few calls
+// an hour would hide those for ever.
+//
 // A circuit opens after trip failures in a row, or when half of the last
 // window outcomes failed: the first finds a dead peer within a few calls, the
 // second one of which only a part is dead. It stays open for pauseMin, twice
@@ -70,6 +74,13 @@ func (b *breaker) failure(now time.Time, retryAfter time.Duration) {
 	case again || b.tripped():
 		b.pause = min(max(2*b.pause, pauseMin), pauseMax)
 		b.until = now.Add(b.pause)
+	}
+}
+
+// revive makes the next call the trial: the peer was away, and is back.
+func (b *breaker) revive(now time.Time) {
+	if b.open(now) {
+		b.until, b.pause = now, 0
 	}
 }
 

@@ -120,10 +120,10 @@ func (st *standing) alive(now time.Time, rtt time.Duration, warning string) (cha
 	st.answered++
 	st.misses = 0
 	st.rtt = rtt
-	st.breaker.success(now)
 	changed = st.state != up
 	if changed {
 		st.state, st.since = up, now
+		st.breaker.revive(now)
 	}
 	if warning != "" || !st.breaker.open(now) {
 		st.why = warning
@@ -138,7 +138,6 @@ func (st *standing) missed(now time.Time, why string) (changed bool) {
 	defer st.mu.Unlock()
 	st.misses++
 	st.why = why
-	st.breaker.failure(now, 0)
 	changed = st.state != down
 	if changed {
 		st.state, st.since = down, now
