@@ -10,7 +10,7 @@ import (
 )
 
 func TestACallerWhoHearsNothingIsReassured(t *testing.T) {
-	inWorldOf(t, func(w *world) { w.cfg.Limits.Progress = 8 * time.Second }, func(w *world) {
+	inWorldOf(t, func(w *world) { w.cfg.Limits.Progress, w.cfg.Limits.Alerting = 8*time.Second, time.Hour }, func(w *world) {
 		w.teams.invite("+442079460123", teamsOffer)
 		w.teams.expect("100")
 		out := w.core.expect("INVITE")

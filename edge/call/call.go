@@ -64,7 +64,8 @@ type Records interface {
 // Limits bound calls; zero fields mean the defaults beside them.
 type Limits struct {
 	Calls         int           // at once, emergency calls aside: 20000
-	FirstResponse time.Duration // from a target, while there is another one to try: 4 s
+	FirstResponse time.Duration // from a target, while there is another one to try: 4 s; see state.grace for the last one
+	Alerting      time.Duration // from a target that has said 100, while there is another one to try: 20 s
 	Progress      time.Duration // until a caller who has heard nothing is told that we go on: 8 s
 	Ringing       time.Duration // from the INVITE to its final response: 3 min 10 s (RFC 3261 timer C)
 	Silence       time.Duration // without media until a side is asked whether it is still there: 1 min
@@ -76,6 +77,8 @@ func (l Limits) withDefaults() Limits {
 		l.Calls = 20_000
 	}
 	l.FirstResponse = orDefault(l.FirstResponse, 4*time.Second)
+	// Twice what the cloud itself waits: a core may page a mobile phone in it.
+	l.Alerting = orDefault(l.Alerting, 20*time.Second)
 	// The cloud tries the next way, or gives up, after 10 s without one
 	// (Microsoft Teams docs, FailoverTimeSeconds).
 	l.Progress = orDefault(l.Progress, 8*time.Second)

@@ -94,10 +94,19 @@ func (s *state) try(to sip.Target) {
 	}
 	s.notef("trying %s at %s %s: %s", l.peer.Name, to.Transport, to.Addr, s.target.Why)
 	s.do(invite{r.id, msg, dialogKey{callID, l.tag}, to})
-	if s.more() {
-		s.do(arm{silence, s.limits.FirstResponse})
-	}
+	s.do(arm{silence, s.grace()})
 	s.do(arm{ringingTooLong, s.limits.Ringing})
+}
+
+// grace is how long a target may say nothing at all. Whoever works says 100 in
+// 200 ms (RFC 3261 17.2.1). The last one gets more time, unless it is said to
+// be dead, but not the 32 s of timer B: the caller may have another region to
+// turn to, and Progress keeps it from doing so.
+func (s *state) grace() time.Duration {
+	if s.more() || s.target.Suspended {
+		return s.limits.FirstResponse
+	}
+	return 3 * s.limits.FirstResponse
 }
 
 // more tells whether there is anything left to try.
@@ -134,9 +143,8 @@ func (s *state) firstOffer() (*sdp.Session, error) {
 // inviteResponse is a response to the INVITE of an attempt.
 func (s *state) inviteResponse(r *request, msg *sip.Message) {
 	mine := s.attempt != nil && s.attempt.id == r.id
-	if mine && !s.attempt.heard {
-		s.attempt.heard = true
-		s.do(arm{silence, 0})
+	if mine {
+		s.listenTo(msg)
 	}
 	switch {
 	case msg.Status < 200:
@@ -151,6 +159,18 @@ func (s *state) inviteResponse(r *request, msg *sip.Message) {
 			s.refused(msg)
 		}
 	}
+}
+
+// listenTo sets how long the attempt may go on as it does: one that has said no
+// more than 100 may be stuck, and another target may not.
+func (s *state) listenTo(msg *sip.Message) {
+	switch {
+	case msg.Status > 100 || !s.more():
+		s.do(arm{silence, 0})
+	case !s.attempt.heard:
+		s.do(arm{silence, s.limits.Alerting})
+	}
+	s.attempt.heard = true
 }
 
 // refused is a final answer that is not a 2xx.
@@ -188,19 +208,22 @@ func (s *state) failed(o peer.Outcome) {
 	s.hunt()
 }
 
-// errSilent is the error of an attempt that was left for the next one.
-type errSilent time.Duration
+// errSilent is the error of an attempt that was left for want of an answer.
+type errSilent string
 
-func (e errSilent) Error() string { return "no response at all in " + time.Duration(e).String() }
+func (e errSilent) Error() string { return string(e) }
 
-// silent leaves an attempt without any response for the next target. Its
-// INVITE is cancelled as soon as that is allowed, and should it still be
-// answered, released.
+// silent leaves an attempt without any response, or with 100 alone, for the
+// next target. Its INVITE is cancelled as soon as that is allowed, and should
+// it still be answered, released.
 func (s *state) silent() {
-	if s.phase != hunting || s.attempt == nil || !s.more() {
+	if s.phase != hunting || s.attempt == nil {
 		return
 	}
-	err := errSilent(s.limits.FirstResponse)
+	err := errSilent("no response at all in " + s.grace().String())
+	if s.attempt.heard {
+		err = errSilent("nothing but 100 in " + s.limits.Alerting.String())
+	}
 	s.row().Error = err.Error()
 	s.do(cancel{s.attempt.id, ""})
 	s.failed(peer.Outcome{Err: err})
