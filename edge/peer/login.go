@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,10 +75,15 @@ func (s *secret) get(now time.Time) (obs.Secret, error) {
 	return s.value, err
 }
 
-// loginOf finds the login of whoever a message goes to or came from.
+// loginOf finds the login of whoever a message goes to or came from, those
+// among them who only have calls to end.
 func (s *Set) loginOf(r *sip.Remote) *login {
-	if m := s.table.Load().byRemote[r]; m != nil {
+	t := s.table.Load()
+	if m := t.byRemote[r]; m != nil {
 		return m.login
+	}
+	if i := slices.IndexFunc(t.leaving, func(m *member) bool { return m.remote == r }); i >= 0 {
+		return t.leaving[i].login
 	}
 	return nil
 }
@@ -137,11 +143,12 @@ func (s *Set) Heard(resp *sip.Message, to sip.Target) {
 func asksWho(resp *sip.Message) bool { return resp.Status == 401 || resp.Status == 407 }
 
 // exchange sends a request outside of dialogs, again when it is challenged, and
-// gives the final response; unproven is why that is still a challenge. by may
-// be nil. silence is the error when nothing comes in patience.
+// gives the final response; unproven is why that is still a challenge. req is
+// left as it was sent last, proofs aside. by may be nil. silence is the error
+// when nothing comes in patience.
 func (s *Set) exchange(ctx context.Context, by *ua.Prover, req *sip.Message, to sip.Target, silence error) (resp *sip.Message, unproven, err error) {
 	if by == nil {
-		if resp, err = s.transact(ctx, req, to, silence); err == nil && asksWho(resp) {
+		if resp, err = s.transact(ctx, req.Clone(), to, silence); err == nil && asksWho(resp) {
 			unproven = ErrNoProof
 		}
 		return resp, unproven, err
@@ -160,7 +167,7 @@ func (s *Set) exchange(ctx context.Context, by *ua.Prover, req *sip.Message, to 
 		if unproven = by.Learn(shown, resp, tries); unproven != nil {
 			return resp, unproven, nil
 		}
-		req = ua.Again(req)
+		ua.Again(req)
 	}
 }
 

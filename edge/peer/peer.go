@@ -150,6 +150,9 @@ func (s *Set) apply(snap *snapshot.Snapshot, with Settings) (outdated []string) 
 	for _, m := range slices.Concat(old.order, old.leaving) {
 		if t.byRemote[m.remote] == nil {
 			m.end()
+			if slices.Contains(s.bindings, m.login.binding) {
+				m.linger(now)
+			}
 			if m.engaged(now) {
 				t.leaving = append(t.leaving, m)
 			}

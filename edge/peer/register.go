@@ -95,6 +95,14 @@ func (s *Set) registerAll(t *table) {
 	s.bindings = kept
 }
 
+// linger lets a peer that goes answer while our registration with it is taken
+// back.
+func (st *standing) linger(now time.Time) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.quiet = now
+}
+
 // unregisterAll takes all registrations back, and waits for it: not long, and
 // for all at once.
 func (s *Set) unregisterAll() {
@@ -171,7 +179,7 @@ func (b *binding) took(t sip.Target) bool {
 func (s *Set) register(ctx context.Context, b *binding, t sip.Target) (granted time.Duration, no *refusal) {
 	known, _ := s.Find(b.name)
 	for range 2 { // a 423 is obeyed once
-		resp, unproven, err := s.exchange(ctx, b.prover, b.request(b.asked), t, errRegistrarSilent)
+		resp, unproven, err := s.send(ctx, b, b.asked, t)
 		switch {
 		case err != nil:
 			return 0, &refusal{why: Explain(err, known)}
@@ -187,6 +195,16 @@ func (s *Set) register(ctx context.Context, b *binding, t sip.Target) (granted t
 		return b.granted(resp), nil
 	}
 	return 0, &refusal{why: "it refuses the very time of registration that it asked for itself (423)", final: true}
+}
+
+// send sends the next REGISTER; expires 0 takes the binding back.
+func (s *Set) send(ctx context.Context, b *binding, expires time.Duration, to sip.Target) (resp *sip.Message, unproven, err error) {
+	req := b.request(expires)
+	resp, unproven, err = s.exchange(ctx, b.prover, req, to, errRegistrarSilent)
+	if seq, bad := req.CSeq(); bad == nil {
+		b.seq = seq.Seq // each proof took one more
+	}
+	return resp, unproven, err
 }
 
 // refused is a final response that is not a 2xx. Those that speak of the
@@ -223,8 +241,7 @@ func seconds(s string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// request writes the next REGISTER; expires 0 takes the binding back. Only our
-// own contact is named: other nodes register the same address of record.
+// request writes the next REGISTER. Only our own contact is named: other nodes register the same address of record.
 func (b *binding) request(expires time.Duration) *sip.Message {
 	aor, _ := sip.ParseURI(b.config.AOR) // the configuration was checked
 	registrar := sip.URI{Scheme: aor.Scheme, Host: aor.Host, Port: aor.Port}
@@ -365,7 +382,7 @@ func (s *Set) withdraw(b *binding) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
-	resp, unproven, err := s.exchange(ctx, b.prover, b.request(0), b.last, errRegistrarSilent)
+	resp, unproven, err := s.send(ctx, b, 0, b.last)
 	switch {
 	case errors.Is(err, sip.ErrClosed):
 	case err == nil && unproven == nil && resp.Status < 300:

@@ -100,16 +100,17 @@ func (p *Prover) Learn(req, resp *sip.Message, tries int) error {
 // Whoever gets the right proof for the wrong nonce says stale (RFC 7616 3.3).
 // A challenge without it, to a proof made from a challenge just received, or
 // for the very nonce that was used, means that name or secret are wrong: a
-// second proof would be the same.
+// second proof would be the same. Some far sides keep one nonce for all of our
+// requests, so that one which another request made useless proves nothing.
 func (p *Prover) learn(ch challenge, cred Credentials, shown []shownProof, tries int) error {
 	old := p.session(ch)
 	key := ch.algorithm.key(cred.Username, ch.realm, cred.Secret)
 	for _, s := range shown {
-		if s.proxy != ch.proxy || s.realm != ch.realm || ch.stale && s.nonce != ch.nonce {
+		if s.proxy != ch.proxy || s.realm != ch.realm || old != nil && old.plainKey(cred) != old.key {
 			continue
 		}
-		same := old != nil && old.username == cred.Username && old.plainKey(cred) == old.key
-		if (tries > 0 || s.nonce == ch.nonce) && (same || old == nil) {
+		newest := old == nil || old.nonce == s.nonce
+		if s.nonce == ch.nonce || tries > 0 && !ch.stale && (newest || tries > 1) {
 			return fmt.Errorf("it does not accept the name %s with our secret in the realm %s", clip(cred.Username), clip(ch.realm))
 		}
 	}
@@ -283,15 +284,12 @@ func newCnonce() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Again makes the request that follows a challenged one outside of a dialog:
-// the same with the next number (RFC 3261 22.2). In a dialog it is Renumber
-// that knows the next number.
-func Again(req *sip.Message) *sip.Message {
-	again := req.Clone()
-	if seq, err := again.CSeq(); err == nil {
-		setSeq(again, seq.Seq+1)
+// Again gives a request outside of a dialog, which goes again with a proof, the
+// next number (RFC 3261 22.2). In a dialog it is Renumber that knows it.
+func Again(req *sip.Message) {
+	if seq, err := req.CSeq(); err == nil {
+		setSeq(req, seq.Seq+1)
 	}
-	return again
 }
 
 func setSeq(req *sip.Message, seq uint32) {
