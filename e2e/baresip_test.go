@@ -31,6 +31,7 @@ type line struct {
 	name    string
 	at      netip.AddrPort // UDP and TCP; TLS is one port above, as baresip has it
 	account string         // "<sip:…>;options" without those that all have
+	manual  bool           // rings until told to /accept or /hangup
 	voice   []int16
 	pair    string // file of its certificate and key; empty: no TLS
 }
@@ -42,8 +43,12 @@ func (w *world) baresip(l line) *baresip {
 	if err := os.MkdirAll(filepath.Join(w.dir, dir), 0o700); err != nil {
 		w.t.Fatal(err)
 	}
-	w.write(filepath.Join(dir, "voice.wav"), wav(l.voice))
-	w.write(filepath.Join(dir, "accounts"), []byte(l.account+";regint=0;answermode=auto\n"))
+	answer := "auto"
+	if l.manual {
+		answer = "manual"
+	}
+	w.write(filepath.Join(dir, "voice.wav"), wav(l.voice, strings.Contains(l.account, "G722")))
+	w.write(filepath.Join(dir, "accounts"), []byte(l.account+";regint=0;answermode="+answer+"\n"))
 	w.write(filepath.Join(dir, "contacts"), nil)
 	var c strings.Builder
 	for _, s := range []string{
@@ -51,7 +56,7 @@ func (w *world) baresip(l line) *baresip {
 		"net_interface " + l.at.Addr().String(),
 		"dns_server " + w.dns.Addr().String(),
 		"module_path " + modules,
-		"module stdio.so", "module g711.so", "module srtp.so", "module aufile.so", "module sndfile.so",
+		"module stdio.so", "module g711.so", "module g722.so", "module srtp.so", "module aufile.so", "module sndfile.so",
 		"module_tmp account.so", "module_app menu.so",
 		"audio_source aufile," + filepath.Join(w.dir, dir, "voice.wav"),
 		"audio_alert nil", "rtp_stats yes",
@@ -84,12 +89,22 @@ func (b *baresip) do(command string) {
 
 func (b *baresip) dial(uri string) { b.t.Helper(); b.do("/dial " + uri) }
 
+// press presses a key of the telephone.
+func (b *baresip) press(key rune) {
+	b.t.Helper()
+	if _, err := b.stdin.Write([]byte(string(key))); err != nil {
+		b.t.Fatalf("tell baresip: %v", err)
+	}
+}
+
 // said waits until baresip has said a text.
-func (b *baresip) said(text string, within time.Duration) {
+func (b *baresip) said(text string, within time.Duration) { b.t.Helper(); b.saidTimes(text, 1, within) }
+
+func (b *baresip) saidTimes(text string, n int, within time.Duration) {
 	b.t.Helper()
 	b.w.until(within, func() string {
-		if !strings.Contains(b.out.String(), text) {
-			return fmt.Sprintf("baresip has not said %q", text)
+		if strings.Count(b.out.String(), text) < n {
+			return fmt.Sprintf("baresip has not said %q %d times", text, n)
 		}
 		return ""
 	})
@@ -126,16 +141,21 @@ func (b *baresip) sound(kind string) []int16 {
 	return unwav(data)
 }
 
-// wav is a file of 16-bit samples.
-func wav(pcm []int16) []byte {
+// wav is a file of 16-bit samples, at twice our rate when wide: baresip has no
+// resampler.
+func wav(pcm []int16, wide bool) []byte {
+	rate := uint32(audio.Rate)
+	if wide {
+		rate, pcm = 2*rate, double(pcm)
+	}
 	b := []byte("RIFF")
 	b = binary.LittleEndian.AppendUint32(b, uint32(36+2*len(pcm)))
 	b = append(b, "WAVEfmt "...)
 	b = binary.LittleEndian.AppendUint32(b, 16)
 	b = binary.LittleEndian.AppendUint16(b, 1) // PCM
 	b = binary.LittleEndian.AppendUint16(b, 1) // mono
-	b = binary.LittleEndian.AppendUint32(b, audio.Rate)
-	b = binary.LittleEndian.AppendUint32(b, 2*audio.Rate)
+	b = binary.LittleEndian.AppendUint32(b, rate)
+	b = binary.LittleEndian.AppendUint32(b, 2*rate)
 	b = binary.LittleEndian.AppendUint16(b, 2)
 	b = binary.LittleEndian.AppendUint16(b, 16)
 	b = append(b, "data"...)
@@ -146,19 +166,47 @@ func wav(pcm []int16) []byte {
 	return b
 }
 
-// unwav gives the samples of a file; its head may carry more chunks.
+// unwav gives the samples of a file at our rate; its head may carry more
+// chunks.
 func unwav(data []byte) (pcm []int16) {
+	wide := false
 	for at := 12; at+8 <= len(data); {
 		kind, size := string(data[at:at+4]), int(binary.LittleEndian.Uint32(data[at+4:]))
 		at += 8
 		size = min(size, len(data)-at)
-		if kind == "data" {
+		switch kind {
+		case "fmt ":
+			wide = binary.LittleEndian.Uint32(data[at+4:]) == 2*audio.Rate
+		case "data":
 			for i := at; i+1 < at+size; i += 2 {
 				pcm = append(pcm, int16(binary.LittleEndian.Uint16(data[i:])))
+			}
+			if wide {
+				pcm = halve(pcm)
 			}
 			return pcm
 		}
 		at += size + size&1
 	}
 	return nil
+}
+
+// double puts a sample between any two, halve takes the mean of each pair:
+// neither is a good filter, and both ends of a comparison have gone through
+// the same.
+func double(pcm []int16) []int16 {
+	out := make([]int16, 0, 2*len(pcm))
+	for i, s := range pcm {
+		next := pcm[min(i+1, len(pcm)-1)]
+		out = append(out, s, int16((int(s)+int(next))/2))
+	}
+	return out
+}
+
+func halve(pcm []int16) []int16 {
+	out := make([]int16, 0, len(pcm)/2)
+	for i := 0; i+1 < len(pcm); i += 2 {
+		out = append(out, int16((int(pcm[i])+int(pcm[i+1]))/2))
+	}
+	return out
 }

@@ -269,7 +269,7 @@ func (w *world) legs(r record.Call, cloud, operator record.Leg, teams phone.Fact
 
 // lossAllowed is what may be missing: the first packets of a call, and what a
 // busy machine is late with.
-const lossAllowed = 0.03
+const lossAllowed = 0.05
 
 // heard fails the test unless somebody heard what was sent.
 func heard(t *testing.T, what string, r audio.Report) {

@@ -189,15 +189,15 @@ func halfOpen(c net.Conn) {
 
 // ladder is what was measured on one rung.
 type ladder struct {
-	calls         []*ring
-	at            []time.Duration // when they were dialled
-	calm          time.Duration   // the first call after the last one that was not answered at once
-	affected      int
-	lost          int
-	longest       time.Duration
-	told, other   time.Duration // hanging up the call in progress
-	gap           [2]time.Duration
-	ended         string // why the call in progress ended by itself, "" when it did not
+	calls       []*ring
+	at          []time.Duration // when they were dialled
+	calm        time.Duration   // the first call after the last one that was not answered at once
+	affected    int
+	lost        int
+	longest     time.Duration
+	told, other time.Duration // hanging up the call in progress
+	gap         [2]time.Duration
+	ended       string // why the call in progress ended by itself, "" when it did not
 }
 
 func TestFailureLadder(t *testing.T) {

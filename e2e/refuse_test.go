@@ -105,7 +105,9 @@ func TestCertificates(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			w := build(t, setup{realCloud: true})
-			teams := w.teamsPhone(w.proxy(0), x.pair(w), nil, "PCMA/8000/1")
+			l := w.teamsLine("PCMA/8000/1")
+			l.pair = x.pair(w)
+			teams := w.baresip(l)
 			w.until(15*time.Second, func() string {
 				p := w.peer(teamsPeer)
 				if p.State != "down" {
@@ -173,9 +175,9 @@ func TestOtherKeys(t *testing.T) {
 	needBaresip(t)
 	w := build(t, setup{realCloud: true})
 	w.meddle(w.proxy(0), w.proxy(1))
-	teams := w.teamsPhone(w.proxy(1), w.keyPair(w.authority, authority.Terms{}, proxyName), audio.Speech(21), "PCMA/8000/1")
-	p := phones{w, teams, w.corePhone(audio.Tones(22, 10*time.Second), "PCMA/8000/1")}
-	p.peerUp(teamsPeer, "site-0")
+	teams := w.teamsLine("PCMA/8000/1")
+	teams.at = netip.AddrPortFrom(w.proxy(1).Addr(), w.proxy(1).Port()-1)
+	p := w.phonesOf(teams, w.coreLine("PCMA/8000/1"))
 	p.call(false)
 	w.until(10*time.Second, func() string {
 		live, err := w.node.Live(w.ctx)
@@ -186,13 +188,13 @@ func TestOtherKeys(t *testing.T) {
 	})
 	p.core.do("/hangup")
 	p.records(1)
-	for _, b := range []*baresip{teams, p.core} {
+	for _, b := range []*baresip{p.teams, p.core} {
 		if _, n := b.packets(); n != 0 {
 			t.Errorf("%d packets of another key arrived", n)
 		}
 	}
-	unheard(t, "what Teams' telephone said", audio.Listen(teams.sent(), p.core.heard()))
-	unheard(t, "what the core's telephone said", audio.Listen(p.core.sent(), teams.heard()))
+	unheard(t, "what Teams' telephone said", audio.Listen(p.teams.sent(), p.core.heard()))
+	unheard(t, "what the core's telephone said", audio.Listen(p.core.sent(), p.teams.heard()))
 }
 
 // unheard fails the test when somebody heard what he cannot have.

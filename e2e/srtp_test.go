@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,37 +28,45 @@ type phones struct {
 // codec and nothing else.
 func (w *world) phones(codec string) phones {
 	w.t.Helper()
-	pair := w.keyPair(w.authority, authority.Terms{}, proxyName)
-	p := phones{w, w.teamsPhone(w.proxy(0), pair, audio.Speech(21), codec), w.corePhone(audio.Tones(22, 10*time.Second), codec)}
+	return w.phonesOf(w.teamsLine(codec), w.coreLine(codec))
+}
+
+func (w *world) phonesOf(teams, core line) phones {
+	w.t.Helper()
+	p := phones{w, w.baresip(teams), w.baresip(core)}
 	w.peerUp(teamsPeer, "site-0")
 	return p
 }
 
-// teamsPhone starts a baresip in the place of a Teams proxy: TLS with
-// certificates on both ends, SRTP or nothing.
-func (w *world) teamsPhone(at netip.AddrPort, pair string, voice []int16, codec string) *baresip {
-	w.t.Helper()
-	return w.baresip(line{
+// teamsLine is a telephone in the place of a Teams proxy: TLS with certificates
+// on both ends, SRTP or nothing.
+func (w *world) teamsLine(codec string) line {
+	return line{
 		name:    "teams",
-		at:      netip.AddrPortFrom(at.Addr(), at.Port()-1),
+		at:      netip.AddrPortFrom(w.proxy(0).Addr(), w.proxy(0).Port()-1),
 		account: "<sip:" + user + "@" + proxyName + ";transport=tls>;mediaenc=srtp-mand;audio_codecs=" + codec,
-		voice:   voice,
-		pair:    pair,
-	})
+		voice:   slices.Repeat(audio.Speech(21), 4), // baresip hangs up at the end of its file
+		pair:    w.keyPair(w.authority, authority.Terms{}, proxyName),
+	}
 }
 
-// corePhone starts a baresip in the operator's core.
-func (w *world) corePhone(voice []int16, codec string) *baresip {
-	w.t.Helper()
-	return w.baresip(line{
+// coreLine is a telephone in the operator's core.
+func (w *world) coreLine(codec string) line {
+	l := line{
 		name:    "core",
 		at:      w.site(0),
-		account: "<sip:" + subscriber + "@" + w.site(0).Addr().String() + ";transport=" + w.transport + ">;audio_codecs=" + codec,
-		voice:   voice,
-	})
+		account: "<sip:" + subscriber + "@" + siteName + ";transport=" + w.transport + ">;audio_codecs=" + codec,
+		voice:   audio.Tones(22, 25*time.Second),
+	}
+	if w.srtp() {
+		l.at = netip.AddrPortFrom(l.at.Addr(), l.at.Port()-1)
+		l.account += ";mediaenc=srtp-mand"
+		l.pair = w.keyPair(w.authority, authority.Terms{}, siteName)
+	}
+	return l
 }
 
-// Both ways over both transports, and with both laws.
+// Both ways over each transport, with each codec.
 func TestBaresipCalls(t *testing.T) {
 	t.Parallel()
 	needBaresip(t)
@@ -68,6 +78,8 @@ func TestBaresipCalls(t *testing.T) {
 		{"tcp", "PCMU/8000/1", true},
 		{"udp", "PCMU/8000/1", false},
 		{"tcp", "PCMA/8000/1", false},
+		{"tls", "PCMA/8000/1", true},
+		{"tls", "G722/16000/1", false},
 	} {
 		name, ender := "core calls Teams", record.ByCallee
 		if x.fromTeams {
@@ -75,7 +87,7 @@ func TestBaresipCalls(t *testing.T) {
 		}
 		t.Run(name+" over "+x.transport, func(t *testing.T) {
 			t.Parallel()
-			p := build(t, setup{transport: x.transport, realCloud: true}).phones(x.codec)
+			p := build(t, setup{transport: x.transport, codecs: "PCMA, PCMU, G722", realCloud: true}).phones(x.codec)
 			p.call(x.fromTeams)
 			p.talk(4 * time.Second)
 			p.teams.do("/hangup")
@@ -152,7 +164,7 @@ func (p phones) call(fromTeams bool) {
 	if fromTeams {
 		p.teams.dial(p.subscriberAtGateway())
 	} else {
-		p.core.dial("sip:" + user + "@" + p.gatewayCore().String())
+		p.core.dial(p.userAtGateway())
 	}
 	for _, b := range []*baresip{p.teams, p.core} {
 		b.said("Call established", 10*time.Second)
@@ -162,6 +174,15 @@ func (p phones) call(fromTeams bool) {
 // subscriberAtGateway is what a proxy dials to reach the subscriber.
 func (w *world) subscriberAtGateway() string {
 	return fmt.Sprintf("sip:%s@%s:%d", subscriber, gatewayName, w.gatewayCloud().Port())
+}
+
+// userAtGateway is what a core dials to reach Teams' user.
+func (w *world) userAtGateway() string {
+	host := w.gatewayCore().Addr().String()
+	if w.srtp() {
+		host = coreSide
+	}
+	return fmt.Sprintf("sip:%s@%s:%d", user, host, w.gatewayCore().Port())
 }
 
 // talk waits until the node has passed on media for so long.
@@ -187,6 +208,92 @@ func (p phones) overheard() {
 	heard(p.t, "what the core's telephone said", audio.Listen(p.core.sent(), p.teams.heard()))
 }
 
+// A telephone presses keys, which arrive as telephone events and not as sound.
+func TestBaresipPressesKeys(t *testing.T) {
+	t.Parallel()
+	needBaresip(t)
+	p := build(t, setup{realCloud: true}).phones("PCMA/8000/1")
+	p.call(true)
+	for _, way := range [][2]*baresip{{p.teams, p.core}, {p.core, p.teams}} {
+		for _, key := range "17#" {
+			way[0].press(key)
+			way[1].said(fmt.Sprintf("received event: '%c' (end=1)", key), 10*time.Second)
+		}
+	}
+	p.teams.do("/hangup")
+	p.records(1)
+}
+
+// Nobody answers: the called side declines, or the caller gives up.
+func TestBaresipDoesNotTalk(t *testing.T) {
+	t.Parallel()
+	needBaresip(t)
+	for _, fromTeams := range []bool{true, false} {
+		t.Run(map[bool]string{true: "Teams calls core", false: "core calls Teams"}[fromTeams], func(t *testing.T) {
+			t.Parallel()
+			w := build(t, setup{realCloud: true})
+			teams, core := w.teamsLine("PCMA/8000/1"), w.coreLine("PCMA/8000/1")
+			teams.manual, core.manual = true, true
+			p := w.phonesOf(teams, core)
+			caller, called, target := p.core, p.teams, p.userAtGateway()
+			if fromTeams {
+				caller, called, target = p.teams, p.core, p.subscriberAtGateway()
+			}
+
+			caller.dial(target)
+			caller.said("180 Ringing", 10*time.Second)
+			called.do("/hangup")
+			caller.said("session closed: 486", 10*time.Second)
+			w.records(1)
+
+			caller.dial(target)
+			called.saidTimes("Incoming call", 2, 10*time.Second)
+			caller.do("/hangup")
+			for _, r := range w.records(2) {
+				if r.Answered != nil || r.Failed() {
+					t.Errorf("the record of a call that was not answered has %+v", r.Cause)
+				}
+			}
+		})
+	}
+}
+
+// An operator's command ends a call for both telephones.
+func TestHangUpByCommand(t *testing.T) {
+	t.Parallel()
+	needBaresip(t)
+	p := build(t, setup{realCloud: true}).phones("PCMA/8000/1")
+	p.call(true)
+	live, err := p.node.Live(p.ctx)
+	if err != nil || len(live) != 1 {
+		t.Fatalf("the node has %d live calls: %v", len(live), err)
+	}
+	if _, err := p.node.Hangup(p.ctx, live[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []*baresip{p.teams, p.core} {
+		b.said("session closed", 5*time.Second)
+	}
+	if r := p.records(1)[0]; r.Cause.By != record.ByOperator {
+		t.Errorf("an operator's command ended the call; the record has %+v", r.Cause)
+	}
+}
+
+// Teams has SRTP always; a call of a proxy without it is none of Teams.
+func TestNoSRTPFromTeams(t *testing.T) {
+	t.Parallel()
+	needBaresip(t)
+	w := build(t, setup{realCloud: true})
+	teams := w.teamsLine("PCMA/8000/1")
+	teams.account = strings.Replace(teams.account, ";mediaenc=srtp-mand", "", 1)
+	p := w.phonesOf(teams, w.coreLine("PCMA/8000/1"))
+	p.teams.dial(p.subscriberAtGateway())
+	p.teams.said("session closed: 488", 10*time.Second)
+	if r := p.records(1)[0]; r.Answered != nil || len(r.Attempts) != 0 {
+		t.Errorf("a call without SRTP went on: %+v", r)
+	}
+}
+
 // agrees checks the record against what the telephones were made to speak.
 func (p phones) agrees(r record.Call, fromTeams bool, codec string) {
 	p.t.Helper()
@@ -194,9 +301,13 @@ func (p phones) agrees(r record.Call, fromTeams bool, codec string) {
 	if fromTeams {
 		cloud, operator = r.Caller, r.Callee
 	}
-	if cloud.Codec != codec || cloud.SRTP != sdes || operator.Codec != codec || operator.SRTP != "" {
-		p.t.Errorf("the record has %q by %q towards Teams and %q by %q towards the core; it was %s, by %s towards Teams",
-			cloud.Codec, cloud.SRTP, operator.Codec, operator.SRTP, codec, sdes)
+	inCore := ""
+	if p.srtp() {
+		inCore = sdes
+	}
+	if cloud.Codec != codec || cloud.SRTP != sdes || operator.Codec != codec || operator.SRTP != inCore {
+		p.t.Errorf("the record has %q by %q towards Teams and %q by %q towards the core; it was %s, by %q and %q",
+			cloud.Codec, cloud.SRTP, operator.Codec, operator.SRTP, codec, sdes, inCore)
 	}
 	// A few are lost at the start: those of the called side come before its
 	// answer has told their keys, and a clear one from an address that was not

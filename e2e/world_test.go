@@ -47,6 +47,8 @@ const (
 	gatewayName = "1r1.e2e.example"
 	teamsDomain = "pstnhub.e2e.example"
 	proxyName   = "sip." + teamsDomain
+	coreSide    = "r1.e2e.example" // the gateway's, towards the operator
+	siteName    = "a.core.e2e.example"
 	tenant      = "00000000-0000-4000-8000-00000000e2e0"
 )
 
@@ -63,7 +65,7 @@ const optionsInterval = time.Second
 // setup is what a world is made of. The zero value is a node between SIPp over
 // UDP and the Teams of the sandbox.
 type setup struct {
-	transport  string // of the operator's side, "udp" unless set
+	transport  string // of the operator's side, "udp" unless set; "tls" has SRTP too
 	sites      int    // of the operator's core, 1 unless set
 	codecs     string // of the gateway, "PCMA, PCMU" unless set
 	realCloud  bool   // the sandbox does not play Teams: a program will, at w.proxy(0)
@@ -121,6 +123,7 @@ func build(t *testing.T, s setup) *world {
 	}
 	t.Cleanup(func() { _ = w.dns.Close() })
 	w.dns.SetHost(gatewayName, time.Minute, w.gatewayCloud().Addr())
+	w.dns.SetHost(coreSide, time.Minute, w.gatewayCore().Addr())
 	if s.realCloud {
 		w.dns.SetHost(proxyName, time.Minute, w.proxy(0).Addr())
 	} else {
@@ -189,6 +192,8 @@ func (w *world) proxy(i int) netip.AddrPort   { return w.at(w.cloudV6, hostProxy
 // the configuration knows one; on ::1 there is one site.
 func (w *world) site(i int) netip.AddrPort { return w.at(w.operatorV6, hostSite+byte(i), 5060) }
 
+func (w *world) srtp() bool { return w.transport == "tls" }
+
 func (w *world) startTeams() {
 	w.t.Helper()
 	cert := w.issue("sip."+teamsDomain, "sip2."+teamsDomain, "sip3."+teamsDomain)
@@ -222,7 +227,7 @@ func (w *world) issue(names ...string) *tls.Certificate {
 // startNode writes the node's configuration and starts it in this process.
 func (w *world) startNode() {
 	w.t.Helper()
-	if _, err := w.authority.Write(w.dir, "sip", w.issue(gatewayName, "*."+gatewayName)); err != nil {
+	if _, err := w.authority.Write(w.dir, "sip", w.issue(gatewayName, "*."+gatewayName, coreSide)); err != nil {
 		w.t.Fatal(err)
 	}
 	var text strings.Builder
@@ -274,6 +279,9 @@ func (w *world) explain() {
 type nodeFacts struct {
 	Cloud, Core, DNS          netip.AddrPort
 	Domain, Transport, Codecs string
+	CoreSide, SiteName        string
+	Protocol                  string // transport as the resource writes it
+	SRTP                      bool   // in the core
 	Proxies, Names            []string
 	TeamsNet                  []string
 	AlsoFrom                  []string // where signalling and media may come from besides
@@ -286,6 +294,7 @@ type nodeFacts struct {
 func (w *world) facts() nodeFacts {
 	f := nodeFacts{
 		Cloud: w.gatewayCloud(), Core: w.gatewayCore(), DNS: w.dns.Addr(), Domain: gatewayName,
+		CoreSide: coreSide, SiteName: siteName, Protocol: strings.ToUpper(w.transport), SRTP: w.srtp(),
 		Transport: w.transport, Codecs: w.codecs, SitePort: w.site(0).Port(), Options: optionsInterval,
 		TeamsNet: []string{netip.PrefixFrom(w.v4(hostProxy), 29).Masked().String()},
 		Metrics:  netip.AddrPortFrom(w.v4(hostCore), 9464),
@@ -332,6 +341,10 @@ sip:
       side: operator
       transport: {{.Transport}}
       bind: "{{.Core}}"
+{{- if .SRTP}}
+      advertise: {{.CoreSide}}:{{.Core.Port}}
+      certificate: {chain: sip.pem, key: sip.key}
+{{- end}}
   roots: root.pem
   dns: ["{{.DNS}}"]
   options: {{.Options}}
@@ -346,6 +359,9 @@ services:
     sources: {{list .TeamsNet .AlsoFrom}}
     media: {{list .TeamsNet .AlsoFrom}}
     names: {{list .Names}}
+{{- if .SRTP}}
+operator: {names: [{{.SiteName}}]}
+{{- end}}
 gateway:
   name: e2e
   location: r1
@@ -358,8 +374,8 @@ gateway:
     operatorPeerGroupConfigScheme: UseOperatorPeerGroupConfig
     peerGroups:
       - peerGroupName: core
-        signalingProtocol: {{if eq .Transport "udp"}}UDP{{else}}TCP{{end}}
-        mediaProtocol: RTP
+        signalingProtocol: {{.Protocol}}
+        mediaProtocol: {{if .SRTP}}SRTP{{else}}RTP{{end}}
         peers:
 {{- range $i, $site := .Sites}}
           - peerName: site-{{$i}}
