@@ -73,7 +73,9 @@ func (l look) peers(w io.Writer, peers []record.PeerHealth) {
 			{cert, color},
 		})
 	}
-	l.table(w, []string{"PEER", "GROUP", "SIDE", "STATE", "SINCE", "RTT", "OPTIONS", "IN", "CALLS", "CERT"}, rows)
+	header, rows := l.withRegistrations(peers, []string{"PEER", "GROUP", "SIDE", "STATE", "SINCE", "RTT", "OPTIONS", "IN", "CALLS", "CERT"}, rows)
+	l.table(w, header, rows)
+	l.registrationTroubles(w, peers)
 	for _, p := range peers {
 		if p.Why != "" && p.State != "up" {
 			fmt.Fprintf(w, "\n%s (%s %s) is %s:\n", l.paint(strong, plain(p.Peer)), plain(p.Transport), plain(p.Target), l.paint(peerColor(p.State), p.State))
