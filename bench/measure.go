@@ -8,12 +8,9 @@ import (
 	"time"
 )
 
-// settle is left between a load and what is read of it, so that what is
-// under way arrives, and between two loads.
-const (
-	settle = 500 * time.Millisecond
-	pause  = 2 * time.Second
-)
+// settle is left between a load and what is read of it, so that what is under
+// way arrives.
+const settle = 500 * time.Millisecond
 
 // measurement is the work on one system.
 type measurement struct {
@@ -51,8 +48,11 @@ func (m *measurement) warm(ctx context.Context) {
 	t := newTally()
 	m.system.calls.offer(ctx, load{from: -1, rate: 20, span: time.Second}, t)
 	m.system.calls.drain(ctx, t, patience)
-	rest(ctx, pause)
+	rest(ctx, m.pause())
 }
+
+// pause is what is left between two loads.
+func (m *measurement) pause() time.Duration { return min(2*time.Second, m.Span/2) }
 
 // both is the usage of the system and of the generator.
 type both struct{ system, own usage }
@@ -91,7 +91,7 @@ func (m *measurement) callCost(ctx context.Context, from int) error {
 	}
 	m.report.Calls = append(m.report.Calls, c)
 	done("%.2f ms CPU a call", c.CPU)
-	rest(ctx, pause)
+	rest(ctx, m.pause())
 	return nil
 }
 
@@ -107,13 +107,13 @@ func (m *measurement) standing(ctx context.Context) error {
 		if err := m.mediaCost(ctx, n, empty.system); err != nil {
 			return err
 		}
-		rest(ctx, pause)
+		rest(ctx, m.pause())
 	}
 	return nil
 }
 
 func (m *measurement) mediaCost(ctx context.Context, n int, empty usage) error {
-	done := m.show.step(fmt.Sprintf("media of %d calls, %d packets/s", n, 2*n*packetRate))
+	done := m.show.step(fmt.Sprintf("media of %d calls", n))
 	t, player := newTally(), m.system.calls.player
 	release := m.system.calls.stand(ctx, n, m.Rate, t)
 	for wait := patience; t.answered.Load() < int64(n) && wait > 0 && ctx.Err() == nil; wait -= settle {
@@ -167,7 +167,7 @@ func (m *measurement) overload(ctx context.Context) error {
 			return err
 		}
 		m.report.Ramp = append(m.report.Ramp, l)
-		peak = max(peak, l.Goodput)
+		peak = max(peak, min(l.Goodput, l.Rate)) // what the last load left is not this one's
 		if l.Goodput < keepsUp*l.Rate || rate == m.Most {
 			break
 		}
@@ -222,7 +222,7 @@ func (m *measurement) offered(ctx context.Context, rate float64, span time.Durat
 		Failures: t.causes(),
 	}
 	done("%.0f/s completed, set up in %.0f ms p99", l.Goodput, l.SetupP99)
-	rest(ctx, pause)
+	rest(ctx, m.pause())
 	return l, nil
 }
 

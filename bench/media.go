@@ -248,7 +248,10 @@ func understand(body []byte) (d description, err error) {
 		}
 		if v, ok := strings.CutPrefix(line, "m=audio "); ok {
 			port, _, _ := strings.Cut(v, " ")
-			n, _ := strconv.ParseUint(port, 10, 16) // 0 is refused below
+			n, err := strconv.ParseUint(port, 10, 16)
+			if err != nil {
+				return d, errDescription
+			}
 			d.addr = netip.AddrPortFrom(netip.Addr{}, uint16(n))
 		}
 		if v, ok := strings.CutPrefix(line, "a=crypto:"); ok && d.keys == nil {

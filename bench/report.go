@@ -136,7 +136,7 @@ type show struct {
 func (s *show) step(name string) (done func(format string, args ...any)) {
 	began := time.Now()
 	return func(format string, args ...any) {
-		s.line("  %5.1fs  %-34s %s", time.Since(began).Seconds(), name, fmt.Sprintf(format, args...))
+		s.line("  %5.1fs  %-30s %s", time.Since(began).Seconds(), name, fmt.Sprintf(format, args...))
 	}
 }
 
@@ -150,24 +150,25 @@ func (s *show) line(format string, args ...any) {
 func (s *show) report(r *Report) {
 	s.line("\n%s · %s · %d CPUs · Linux %s", r.System, r.Began.Format("2006-01-02"), r.CPUs, r.Kernel)
 	if len(r.Calls) > 0 {
-		s.line("\n  calls without media     CPU/call  set-up p50     p99  completed  (load's CPU)")
+		s.line("\n  calls without media    CPU/call  set-up p50      p99  completed  (load's CPU)")
 		for _, c := range r.Calls {
-			s.line("  %-15s %4.0f/s  %5.2f ms  %7.1f ms %5.1f ms  %8.1f%%  %8.2f ms",
+			s.line("  %-13s %5.0f/s  %5.2f ms  %7.1f ms %5.0f ms  %8.1f%%  %8.2f ms",
 				c.Way, c.Rate, c.CPU, c.SetupP50, c.SetupP99, 100*per(float64(c.Completed), float64(c.Offered)), c.OwnCPU)
 		}
 	}
 	if len(r.Media) > 0 {
-		s.line("\n  calls  CPU/packet  memory/call  delay p50 / p99 in → out →    lost  (load's CPU)")
+		s.line("\n  calls  CPU/packet  memory/call  delay p50/p99 in ms      lost  (load's CPU)")
+		s.line("                                  from cloud from core")
 		for _, c := range r.Media {
-			s.line("  %5d  %7.1f µs  %8.1f KB  %5.2f/%5.2f  %5.2f/%5.2f ms  %6.2f%%  %7.1f µs", c.Calls, c.CPU, c.PerCall,
+			s.line("  %5d  %7.1f µs  %8.1f KB  %4.2f/%5.2f %4.2f/%5.2f  %5.2f%%  %8.1f µs", c.Calls, c.CPU, c.PerCall,
 				c.DelayP50[0], c.DelayP99[0], c.DelayP50[1], c.DelayP99[1], 100*per(float64(c.Lost), float64(c.Sent)), c.OwnCPU)
 		}
 	}
 	if len(r.Overload) > 0 {
 		s.line("\n  saturation %.0f calls/s", r.Saturation)
-		s.line("  offered           completed in time   set-up p50      p99   CPU/call   in the end")
+		s.line("  offered        completed in time  set-up p50      p99  CPU/call  in the end")
 		for _, l := range r.Overload {
-			s.line("  %3.1f×  %6.0f/s       %6.0f/s       %7.0f ms %6.0f ms  %6.2f ms      %5.1f%%",
+			s.line("  %3.1f×  %5.0f/s          %6.0f/s    %5.0f ms %5.0f ms  %5.2f ms      %5.1f%%",
 				l.Factor, l.Rate, l.Goodput, l.SetupP50, l.SetupP99, l.CPU, 100*l.Completed)
 		}
 	}
