@@ -89,6 +89,7 @@ const (
 	dropFraming
 	dropRetransmission
 	dropMerged
+	dropLooped
 	dropUnmatched
 	dropOverload
 	dropThrottled
@@ -99,7 +100,7 @@ const (
 )
 
 var dropNames = [...]string{
-	"stranger", "malformed", "framing", "retransmission", "merged", "unmatched", "overload", "throttled",
+	"stranger", "malformed", "framing", "retransmission", "merged", "looped", "unmatched", "overload", "throttled",
 	"slow_reader", "slow_sender", "unsent", "panic",
 }
 

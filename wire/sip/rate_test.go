@@ -147,3 +147,35 @@ func TestNobodyAnswersForAnother(t *testing.T) {
 		})
 	}
 }
+
+// A core that sends our own INVITE back to us would make calls until all ports
+// are gone.
+func TestOurOwnRequestComeBackIsALoopUnlessItIsForSomebodyElse(t *testing.T) {
+	for name, c := range map[string]struct {
+		uri  string
+		seen int
+	}{
+		"the same user":    {"sip:+4930@10.0.0.1;user=phone", 0},
+		"forwarded to one": {"sip:+4940@10.0.0.1", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := 0
+			inBubble(t, sip.UDP, func(cfg *sip.StackConfig, _ *bubble) {
+				cfg.Handle = func(tx *sip.ServerTx) {
+					seen++
+					_ = tx.Respond(sip.NewResponse(tx.Request(), 486, ""))
+				}
+			}, func(b *bubble) {
+				tx := b.begin("INVITE")
+				back := b.last("INVITE").Clone()
+				back.RequestURI = c.uri
+				back.Prepend("Via", "SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKproxy")
+				b.say(string(back.Append(nil)))
+				if m := b.last("INVITE"); seen != c.seen || c.seen == 0 && m.Status != 482 {
+					t.Errorf("%d were seen by the user; the last answer is %d", seen, m.Status)
+				}
+				tx.Cancel("")
+			})
+		})
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -119,6 +118,9 @@ func (s *Stack) request(m *Message, src Source) {
 		s.cancelled(m, via, key, src)
 	case inDialog(m):
 		s.begin(m, via, key, src)
+	case s.looped(m):
+		s.count.drop(dropLooped)
+		s.answer(m, via, src, 482, "")
 	default:
 		s.beginPaced(m, via, key, src)
 	}
@@ -148,6 +150,28 @@ func (s *Stack) room(m *Message, r *Remote) bool {
 		limit += limit / 8
 	}
 	return all < limit && his < limit-limit/4
+}
+
+// looped tells whether a request is one of our own come back: further down it
+// has the Via of a transaction that waits, and it asks for the same user. For
+// another user it spirals, as a call does that the core forwards (RFC 3261
+// section 16.3).
+func (s *Stack) looped(m *Message) bool {
+	first := true
+	for text := range m.List("Via") {
+		if first {
+			first = false
+			continue
+		}
+		via, err := ParseVia(text)
+		if err != nil {
+			continue
+		}
+		if tx := s.clients.get(txKey{branch: via.Branch(), method: m.Method}); tx != nil && tx.isMe(via) && tx.asksFor(m.RequestURI) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Stack) ack(m *Message, src Source) {
@@ -220,7 +244,7 @@ func (s *Stack) response(m *Message, src Source) {
 		return
 	}
 	tx := s.clients.get(txKey{branch: via.Branch(), method: cseq.Method})
-	if tx != nil && via.Port == tx.flow.l.port && strings.EqualFold(via.Host, tx.flow.l.host) && s.mayAnswer(src, tx) && tx.receive(m) {
+	if tx != nil && tx.isMe(via) && s.mayAnswer(src, tx) && tx.receive(m) {
 		return
 	}
 	if s.cfg.HandleStray != nil {

@@ -13,6 +13,10 @@ const (
 	// retireMax is how long it is kept for that: longer than a telephone rings
 	// (RFC 3261 timer C is three minutes).
 	retireMax = 4 * time.Minute
+	// verdictWait is how long a new TLS connection has to prove itself before
+	// it is preferred: with TLS 1.3 a peer refuses our certificate when the
+	// handshake is over for us (RFC 8446 4.4.2.4), a round trip later.
+	verdictWait = 500 * time.Millisecond
 )
 
 // Reconnection is what became of one connection.
@@ -40,13 +44,19 @@ func (s *Stack) Reconnect(ctx context.Context, which func(*Listener, *Remote) bo
 			fresh[c] = s.replace(c.key)
 		}
 	}
+	judged := false
+	for _, c := range old {
+		if next := fresh[c]; next != nil && next.stands(ctx) == nil && next.l.Transport == TLS {
+			judged = true
+		}
+	}
+	if judged {
+		sleep(ctx, verdictWait)
+	}
 	for _, c := range old {
 		r := Reconnection{Remote: c.remote, Addr: c.addr, Inbound: c.key.l == nil}
-		if next := fresh[c]; next != nil {
+		if next := fresh[c]; next != nil && !s.conns.prefer(next) {
 			r.Err = next.stands(ctx)
-			if r.Err == nil {
-				s.conns.prefer(next)
-			}
 		}
 		if r.Err == nil {
 			s.conns.retire(c)
@@ -98,7 +108,6 @@ func (s *Stack) replace(key connKey) *stream {
 func (c *stream) stands(ctx context.Context) error {
 	select {
 	case <-c.up:
-		return nil
 	case <-c.done:
 	case <-ctx.Done():
 		c.close(ctx.Err(), true)
@@ -108,11 +117,24 @@ func (c *stream) stands(ctx context.Context) error {
 	return c.err
 }
 
-// prefer makes a stream the one that is used from now on.
-func (t *connTable) prefer(c *stream) {
+// prefer makes a stream the one that is used from now on, if it still stands.
+func (t *connTable) prefer(c *stream) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !c.alive() {
+		return false
+	}
 	t.pool[c.key] = c
+	return true
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 func (t *connTable) retire(c *stream) {

@@ -469,6 +469,38 @@ func TestWhoSharesAnAddressIsHeldToHisOwnPolicy(t *testing.T) {
 	}
 }
 
+func TestANewConnectionThatThePeerRefusesLeavesTheOldOne(t *testing.T) {
+	ca, other := newIssuer(t, "Root", nil), newIssuer(t, "Other", nil)
+	good := ca.leaf(nil, "us.example")
+	e := newEnd(t, sip.TLS, loopback, good, sip.TLSPolicy{Names: []string{"them.example"}, Roots: ca.pool()})
+	them := newEnd(t, sip.TLS, loopback, ca.leaf(nil, "them.example"), sip.TLSPolicy{Names: []string{"us.example"}, Roots: ca.pool()})
+	if ev := e.ask(t, them, ""); ev.Err != nil {
+		t.Fatal(ev.Err)
+	}
+	everything := func(*sip.Listener, *sip.Remote) bool { return true }
+	*good = *other.leaf(nil, "us.example")
+	done := e.stack.Reconnect(t.Context(), everything)
+	if len(done) != 1 || done[0].Err == nil || !strings.Contains(done[0].Err.Error(), "see that it trusts the root of our certificate") {
+		t.Fatalf("reconnected: %+v", done)
+	}
+	if ev := e.ask(t, them, ""); ev.Err != nil {
+		t.Errorf("over the old one: %v", ev.Err)
+	}
+	*good = *ca.leaf(nil, "us.example")
+	if done = e.stack.Reconnect(t.Context(), everything); len(done) != 1 || done[0].Err != nil {
+		t.Fatalf("reconnected: %+v", done)
+	}
+	eventually(t, func() bool { return e.stack.Counters().Connections == 1 && them.stack.Counters().Connections == 1 })
+	if ev := e.ask(t, them, ""); ev.Err != nil {
+		t.Errorf("over the new one: %v", ev.Err)
+	}
+	for _, c := range them.stack.PeerCertificates() {
+		if !c.NotAfter.Equal(good.Leaf.NotAfter) {
+			t.Errorf("they still know the old certificate: %+v", c)
+		}
+	}
+}
+
 func TestAmongPeersBehindOneAddressTheCertificateDecides(t *testing.T) {
 	ca := newIssuer(t, "Root", nil)
 	remotes := []*sip.Remote{

@@ -1,6 +1,9 @@
 package sip
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // ClientTx is a client transaction: a request of ours and what comes back.
 // It is RFC 3261 sections 17.1.1 (INVITE, with RFC 6026) and 17.1.2.
@@ -53,6 +56,23 @@ func (s *Stack) startClient(req *Message, branch string, f flow, h func(Event)) 
 		tx.failLater(err)
 	}
 	return tx
+}
+
+// isMe tells whether a Via with our branch is ours altogether.
+func (tx *ClientTx) isMe(via Via) bool {
+	return via.Port == tx.flow.l.port && strings.EqualFold(via.Host, tx.flow.l.host)
+}
+
+// asksFor tells whether the request still waits and is for the user of uri.
+func (tx *ClientTx) asksFor(uri string) bool {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.req == nil {
+		return false
+	}
+	mine, err := ParseURI(tx.req.RequestURI)
+	theirs, err2 := ParseURI(uri)
+	return err == nil && err2 == nil && mine.User == theirs.User
 }
 
 // failLater reports a failure from another goroutine, so that h does not run
