@@ -161,6 +161,31 @@ func (m *mouth) follow(method string, resp *sip.Message, seq int) letter {
 	}}
 }
 
+// leave acknowledges the final response to an INVITE and releases the call that
+// it may have made, until the node has nothing more to say.
+func (m *mouth) leave(l letter, got *sip.Message) {
+	m.s.t.Helper()
+	if got != nil && l.method == "INVITE" {
+		ack := m.follow("ACK", got, 1)
+		if got.Status >= 300 {
+			ack.headers = append(ack.headers, "Via: "+got.Get("Via"))
+		}
+		m.say(ack)
+		if got.Status < 300 {
+			m.say(m.follow("BYE", got, 2))
+		}
+	}
+	for {
+		msg := m.hear(50 * time.Millisecond)
+		if msg == nil {
+			return
+		}
+		if msg.Method == "BYE" {
+			m.raw(sip.NewResponse(msg, 200, "").Append(nil))
+		}
+	}
+}
+
 // mediaPorts are the ports the node has open for media at one address.
 func (s *siege) mediaPorts(at netip.Addr) (ports []netip.AddrPort) {
 	s.t.Helper()
