@@ -486,7 +486,7 @@ func TestANewConnectionThatThePeerRefusesLeavesTheOldOne(t *testing.T) {
 	if ev := e.ask(t, them, ""); ev.Err != nil {
 		t.Errorf("over the old one: %v", ev.Err)
 	}
-	*good = *ca.leaf(nil, "us.example")
+	*good = *ca.leaf(func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Add(time.Hour) }, "us.example")
 	if done = e.stack.Reconnect(t.Context(), everything); len(done) != 1 || done[0].Err != nil {
 		t.Fatalf("reconnected: %+v", done)
 	}
