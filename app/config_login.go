@@ -9,6 +9,7 @@ import (
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sip"
+	"github.com/tandemgw/tandem/wire/ua"
 )
 
 // secretFiles are the names of the files with secrets.
@@ -49,6 +50,9 @@ func (k *configCheck) login(path string, l publish.PeerLogin) {
 	}
 	if d := l.Demand; d != nil {
 		k.secret(path+".demand", d.Username, d.SecretFile, d.SecretEnv)
+		for i, a := range d.Algorithms {
+			k.oneOf(fmt.Sprintf("%s.demand.algorithms[%d]", path, i), a, ua.Algorithms()...)
+		}
 		if d.Realm == "" {
 			k.bad(path+".demand.realm", "missing: write the realm that the secret is for, best a domain name of yours")
 		}

@@ -23,7 +23,8 @@ type Demand struct {
 	Realm      string `yaml:"realm"` // ours
 	SecretFile string `yaml:"secretFile"`
 	SecretEnv  string `yaml:"secretEnv"`
-	MD5        bool   `yaml:"md5"` // MD5 will do as well as SHA-256
+
+	Algorithms []string `yaml:"algorithms"` // any of them will do, asked for in this order; none: SHA-256
 }
 
 // Register is a registration with every peer it is for.
@@ -65,7 +66,7 @@ func (l PeerLogin) snapshot() (out snapshot.Login) {
 		out.Prove = &snapshot.Proof{Username: a.Username, Realm: a.Realm, Secret: SecretAt(a.SecretFile, a.SecretEnv)}
 	}
 	if d := l.Demand; d != nil {
-		out.Demand = &snapshot.Proof{Username: d.Username, Realm: d.Realm, Secret: SecretAt(d.SecretFile, d.SecretEnv), MD5: d.MD5}
+		out.Demand = &snapshot.Proof{Username: d.Username, Realm: d.Realm, Secret: SecretAt(d.SecretFile, d.SecretEnv), Algorithms: d.Algorithms}
 	}
 	if r := l.Register; r != nil {
 		out.Register = &snapshot.Register{AOR: r.AOR, Contact: r.Contact, Expires: cmp.Or(r.Expires, time.Hour)}

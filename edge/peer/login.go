@@ -38,7 +38,7 @@ func newLogin(m *member, old *member) *login {
 		})
 	}
 	if d := m.Login.Demand; d != nil {
-		l.gate, l.demand.at = ua.NewGate(d.Realm, d.MD5), d.Secret
+		l.gate, l.demand.at = ua.NewGate(d.Realm, d.Algorithms...), d.Secret
 	}
 	if m.Login.Register != nil && m.listener != "" {
 		l.binding = newBinding(m, l.prover)

@@ -17,7 +17,8 @@ type Proof struct {
 	Username string `json:"username"`
 	Secret   string `json:"secret"`          // "file:/etc/tandem/carrier.secret" or "env:CARRIER_SECRET"
 	Realm    string `json:"realm,omitempty"` // prove: the only one that is answered, empty: any; demand: ours
-	MD5      bool   `json:"md5,omitempty"`   // demand: MD5 will do beside SHA-256
+
+	Algorithms []string `json:"algorithms,omitempty"` // demand: asked for in this order; empty: SHA-256
 }
 
 // Register is a registration.

@@ -36,6 +36,21 @@ const (
 	sha512Hash
 )
 
+// Algorithms are the names of those we have, the strongest first.
+func Algorithms() []string {
+	return []string{sha512Hash.String(), sha256Hash.String(), md5Hash.String()}
+}
+
+func (a algorithm) String() string {
+	switch a {
+	case sha512Hash:
+		return "SHA-512-256"
+	case sha256Hash:
+		return "SHA-256"
+	}
+	return "MD5"
+}
+
 // algorithmOf reads an algorithm; session tells that its key is made with the
 // first nonces (RFC 7616 3.4.2). Absent means MD5 (RFC 3261 22.4).
 func algorithmOf(name string) (a algorithm, session, ok bool) {

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,9 +21,9 @@ import (
 // used well has been counted, so that a proof that was overheard opens nothing
 // twice. It may be used by several goroutines.
 type Gate struct {
-	realm string            // RO
-	md5   bool              // RO; MD5 will do as well
-	key   [sha256.Size]byte // RO; of the nonces
+	realm      string            // RO
+	algorithms []algorithm       // RO; asked for, in this order
+	key        [sha256.Size]byte // RO; of the nonces
 
 	mu    sync.Mutex
 	used  map[string]counted // mu; by nonce
@@ -58,31 +59,34 @@ const (
 	Proven
 )
 
-// NewGate makes a Gate. SHA-256 is always asked for; weak allows MD5 too
-// (RFC 8760 2.3), for far sides that have nothing else.
-func NewGate(realm string, weak bool) *Gate {
-	g := &Gate{realm: realm, md5: weak, used: map[string]counted{}}
+// NewGate makes a Gate that asks for any of the algorithms, in their order:
+// the strongest should come first (RFC 8760 2.3), though there are far sides
+// that look at the first one only. None means SHA-256.
+func NewGate(realm string, algorithms ...string) *Gate {
+	g := &Gate{realm: realm, used: map[string]counted{}}
+	for _, name := range algorithms {
+		if a, session, ok := algorithmOf(name); ok && !session {
+			g.algorithms = append(g.algorithms, a)
+		}
+	}
+	if g.algorithms == nil {
+		g.algorithms = []algorithm{sha256Hash}
+	}
 	_, _ = rand.Read(g.key[:]) // never fails
 	return g
 }
 
-// Challenge writes the 401 to a request, the strongest algorithm first
-// (RFC 8760 2.3).
+// Challenge writes the 401 to a request.
 func (g *Gate) Challenge(req *sip.Message, v Verdict, now time.Time) *sip.Message {
 	resp := sip.NewResponse(req, 401, "")
-	g.demand(resp, "SHA-256", v, now)
-	if g.md5 {
-		g.demand(resp, "MD5", v, now)
+	for _, a := range g.algorithms {
+		value := "Digest realm=" + sip.Quote(g.realm) + `,nonce="` + g.nonce(now) + `",algorithm=` + a.String() + `,qop="auth"`
+		if v == Stale {
+			value += ",stale=true"
+		}
+		resp.Add("WWW-Authenticate", value)
 	}
 	return resp
-}
-
-func (g *Gate) demand(resp *sip.Message, algorithm string, v Verdict, now time.Time) {
-	value := "Digest realm=" + sip.Quote(g.realm) + `,nonce="` + g.nonce(now) + `",algorithm=` + algorithm + `,qop="auth"`
-	if v == Stale {
-		value += ",stale=true"
-	}
-	resp.Add("WWW-Authenticate", value)
 }
 
 // Judge looks for a proof of cred on a request.
@@ -113,7 +117,7 @@ func (g *Gate) Judge(req *sip.Message, cred Credentials, now time.Time) Verdict 
 
 func (g *Gate) judge(c credential, req *sip.Message, cred Credentials, now time.Time) Verdict {
 	a, isSession, ok := algorithmOf(c.get("algorithm"))
-	if !ok || isSession || a != sha256Hash && (a != md5Hash || !g.md5) {
+	if !ok || isSession || !slices.Contains(g.algorithms, a) {
 		return Refused
 	}
 	if !strings.EqualFold(c.get("qop"), qopAuth) || !sameUser(c.get("uri"), req.RequestURI) {

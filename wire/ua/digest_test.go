@@ -401,8 +401,8 @@ func pass(t *testing.T, g *Gate, p *Prover, cred Credentials, now time.Time) Ver
 
 func TestAGateOpensToTheRightSecret(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	for _, weak := range []bool{false, true} {
-		g := NewGate("r1.tandem.example", weak)
+	for _, algorithms := range [][]string{nil, {"SHA-256", "MD5"}, {"MD5"}, {"SHA-512-256"}} {
+		g := NewGate("r1.tandem.example", algorithms...)
 		if v := pass(t, g, proverOf(us), us, now); v != Proven {
 			t.Errorf("the right one: %d", v)
 		}
@@ -414,23 +414,33 @@ func TestAGateOpensToTheRightSecret(t *testing.T) {
 	}
 }
 
-func TestAGateAsksForTheStrongestFirst(t *testing.T) {
+func TestAGateAsksInItsOrder(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	algorithms := func(weak bool) (all []string) {
-		for line := range NewGate(`a "realm"`, weak).Challenge(invite(1), Unproven, now).Values("WWW-Authenticate") {
+	for _, x := range []struct {
+		algorithms []string
+		want       string
+	}{
+		{nil, "[SHA-256]"},
+		{[]string{"SHA-256", "MD5"}, "[SHA-256 MD5]"},
+		{[]string{"MD5", "SHA-512-256"}, "[MD5 SHA-512-256]"},
+		{[]string{"MD5-sess", "ROT13"}, "[SHA-256]"},
+	} {
+		var got []string
+		for line := range NewGate(`a "realm"`, x.algorithms...).Challenge(invite(1), Unproven, now).Values("WWW-Authenticate") {
 			list, err := parseCredentials(line)
 			if err != nil || list[0].get("realm") != `a "realm"` || list[0].get("qop") != "auth" || list[0].get("stale") != "" {
 				t.Errorf("%s: %v", line, err)
 			}
-			all = append(all, list[0].get("algorithm"))
+			got = append(got, list[0].get("algorithm"))
 		}
-		return all
+		if fmt.Sprint(got) != x.want {
+			t.Errorf("%v: got %v, want %s", x.algorithms, got, x.want)
+		}
 	}
-	if got := algorithms(false); fmt.Sprint(got) != "[SHA-256]" {
-		t.Error(got)
-	}
-	if got := algorithms(true); fmt.Sprint(got) != "[SHA-256 MD5]" {
-		t.Error(got)
+	for _, name := range Algorithms() {
+		if a, _, ok := algorithmOf(name); !ok || a.String() != name {
+			t.Errorf("%s is not read as it is written", name)
+		}
 	}
 }
 
@@ -444,32 +454,34 @@ func old(g *Gate, req *sip.Message, algorithm string, now time.Time) {
 	req.Add("Authorization", s.sign(req))
 }
 
-func TestMD5IsTakenOnlyWhereItIsAllowed(t *testing.T) {
+func TestOnlyTheAlgorithmsAskedForAreTaken(t *testing.T) {
 	now := time.Unix(1e9, 0)
+	both := []string{"SHA-256", "MD5"}
 	for _, x := range []struct {
-		weak      bool
+		asked     []string
 		algorithm string
 		want      Verdict
 	}{
-		{true, "MD5", Proven},
-		{true, "", Proven},
-		{false, "MD5", Refused},
-		{false, "", Refused},
-		{true, "SHA-256", Proven},
-		{true, "SHA-512-256", Refused}, // it was not offered
-		{true, "SHA-256-sess", Refused},
+		{both, "MD5", Proven},
+		{both, "", Proven},
+		{nil, "MD5", Refused},
+		{nil, "", Refused},
+		{both, "SHA-256", Proven},
+		{both, "SHA-512-256", Refused},
+		{both, "SHA-256-sess", Refused},
+		{[]string{"MD5"}, "SHA-256", Refused},
 	} {
-		g, req := NewGate("r", x.weak), invite(1)
+		g, req := NewGate("r", x.asked...), invite(1)
 		old(g, req, x.algorithm, now)
 		if v := g.Judge(req, us, now); v != x.want {
-			t.Errorf("%q, weak %v: %d, want %d", x.algorithm, x.weak, v, x.want)
+			t.Errorf("%q, asked for %v: %d, want %d", x.algorithm, x.asked, v, x.want)
 		}
 	}
 }
 
 func TestAProofOpensOnce(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	g, p := NewGate("r", false), proverOf(us)
+	g, p := NewGate("r"), proverOf(us)
 	pass(t, g, p, us, now)
 	req := invite(1)
 	p.Sign(req)
@@ -495,7 +507,7 @@ func TestAProofOpensOnce(t *testing.T) {
 
 func TestRequestsMayOvertakeEachOther(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	g, p := NewGate("r", false), proverOf(us)
+	g, p := NewGate("r"), proverOf(us)
 	pass(t, g, p, us, now) // 1
 	var sent []*sip.Message
 	for range 100 { // 2 to 101
@@ -517,7 +529,7 @@ func TestRequestsMayOvertakeEachOther(t *testing.T) {
 
 func TestANonceRunsOut(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	g, p := NewGate("r", false), proverOf(us)
+	g, p := NewGate("r"), proverOf(us)
 	pass(t, g, p, us, now)
 	for _, x := range []struct {
 		after time.Duration
@@ -543,7 +555,7 @@ func TestANonceRunsOut(t *testing.T) {
 
 func TestNoncesOfOthersAreNotOurs(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	g, other := NewGate("r", false), NewGate("r", false)
+	g, other := NewGate("r"), NewGate("r")
 	req := invite(1)
 	old(other, req, "SHA-256", now)
 	if v := g.Judge(req, us, now); v != Stale {
@@ -560,7 +572,7 @@ func TestNoncesOfOthersAreNotOurs(t *testing.T) {
 // memory, and what is forgotten must not open anything again.
 func TestTheMemoryOfAGateIsBounded(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	g := NewGate("r", false)
+	g := NewGate("r")
 	req := invite(1)
 	old(g, req, "SHA-256", now.Add(-time.Second))
 	if g.Judge(req, us, now) != Proven {
@@ -578,7 +590,7 @@ func TestTheMemoryOfAGateIsBounded(t *testing.T) {
 		t.Errorf("what was forgotten opens again: %d", v)
 	}
 	// With time the old ones go, and nothing needs to be forgotten early.
-	g2 := NewGate("r", false)
+	g2 := NewGate("r")
 	for i := range maxNonces {
 		g2.count(fmt.Sprint(i), now, 1, now)
 	}
@@ -590,7 +602,7 @@ func TestTheMemoryOfAGateIsBounded(t *testing.T) {
 
 func TestARequestWithoutAUsableProof(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	g := NewGate("r", false)
+	g := NewGate("r")
 	for _, x := range []struct {
 		line string
 		want Verdict
@@ -683,7 +695,7 @@ func FuzzDigest(f *testing.F) {
 	f.Add(`Basic realm="x", Digest realm=r,nonce=n,domain="sip:carrier.example sip:["`)
 	f.Add(`Digest realm="r",username="trunk",nonce="",uri="sip:+441134960000@x",qop=auth,nc=00000001,cnonce="",response="",algorithm=MD5`)
 	f.Add(`nextnonce="x",cnonce=""`)
-	gate := NewGate("r", true)
+	gate := NewGate("r", "SHA-256", "MD5")
 	now := time.Unix(1e9, 0)
 	f.Fuzz(func(t *testing.T, line string) {
 		p := proverOf(us)
