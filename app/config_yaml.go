@@ -232,7 +232,7 @@ func (r *reader) scalar(path string, n *yaml.Node, v reflect.Value) {
 	kind := scalars[v.Type()]
 	x, err := kind.parse(n.Value)
 	if n.Kind != yaml.ScalarNode || err != nil {
-		r.complain(place{n.Line, n.Column}, path, describe(n)+": "+kind.want)
+		r.complain(place{n.Line, n.Column}, path, valueOf(n)+": "+kind.want)
 		return
 	}
 	v.Set(reflect.ValueOf(x))
@@ -243,7 +243,7 @@ func (r *reader) scalar(path string, n *yaml.Node, v reflect.Value) {
 func (r *reader) plain(path string, n *yaml.Node, v reflect.Value) {
 	here := place{n.Line, n.Column}
 	if n.Kind != yaml.ScalarNode {
-		r.complain(here, path, describe(n)+": write a single value")
+		r.complain(here, path, valueOf(n)+": write a single value")
 		return
 	}
 	switch v.Kind() {
@@ -251,26 +251,26 @@ func (r *reader) plain(path string, n *yaml.Node, v reflect.Value) {
 		v.SetString(n.Value)
 	case reflect.Bool:
 		if n.ShortTag() != "!!bool" {
-			r.complain(here, path, describe(n)+": write true or false")
+			r.complain(here, path, valueOf(n)+": write true or false")
 			return
 		}
 		v.SetBool(strings.EqualFold(n.Value, "true"))
 	case reflect.Uint16:
 		x, err := strconv.ParseUint(n.Value, 10, 16)
 		if err != nil {
-			r.complain(here, path, describe(n)+": write a number from 0 to 65535")
+			r.complain(here, path, valueOf(n)+": write a number from 0 to 65535")
 		}
 		v.SetUint(x)
 	default:
 		x, err := strconv.Atoi(n.Value)
 		if err != nil {
-			r.complain(here, path, describe(n)+": write a whole number")
+			r.complain(here, path, valueOf(n)+": write a whole number")
 		}
 		v.SetInt(int64(x))
 	}
 }
 
-func describe(n *yaml.Node) string {
+func valueOf(n *yaml.Node) string {
 	if n.Kind == yaml.ScalarNode {
 		return strconv.Quote(n.Value)
 	}

@@ -171,7 +171,7 @@ func renewed(from, to *running) []ops.Change {
 	var d differ
 	for _, name := range slices.Sorted(maps.Keys(to.certificates)) {
 		if old := from.certificates[name]; old != nil && !sameCertificate(old, to.certificates[name]) {
-			d.add(name+".certificate", identity(old.Leaf), identity(to.certificates[name].Leaf))
+			d.add(name+".certificate", describe(old.Leaf), describe(to.certificates[name].Leaf))
 		}
 	}
 	for _, where := range slices.Sorted(maps.Keys(to.trusted)) {
@@ -186,8 +186,8 @@ func sameCertificate(a, b *tls.Certificate) bool {
 	return slices.EqualFunc(a.Certificate, b.Certificate, slices.Equal[[]byte])
 }
 
-// identity tells one certificate from its renewal.
-func identity(c *x509.Certificate) string {
+// describe tells one certificate from its renewal.
+func describe(c *x509.Certificate) string {
 	return fmt.Sprintf("%s, serial %x, until %s", bearing(c), c.SerialNumber, day(c.NotAfter))
 }
 

@@ -41,6 +41,7 @@ var (
 	descRecords   = desc("records_written_total", "Entries of call records made durable.")
 	descCommits   = desc("records_commits_total", "Commits to disk that served them.")
 	descRefused   = desc("records_refused_total", "Calls refused because their record could not be made durable.")
+	descNotAfter  = desc("certificate_not_after_seconds", "Unix time at which the certificate of a peer, or one of ours by where it is configured, ends.", "peer", "listener")
 	descRevision  = desc("config_revision", "Revision of the configuration in force.")
 	descReloaded  = desc("config_last_reload_timestamp_seconds", "When the configuration was last read, at the start or later.")
 	descReloadOK  = desc("config_last_reload_success", "1 when it was good then and is in force.")
@@ -67,6 +68,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.collectCalls(count, gauge)
 	c.collectSIP(count, gauge)
 
+	for _, own := range c.n.shownCertificates() {
+		gauge(descNotAfter, int(own.Ends.Unix()), "", own.Name)
+	}
 	now, at, good := c.n.running.Load(), c.n.started, 1
 	if last := c.n.last.Load(); last != nil {
 		at = last.At
@@ -108,6 +112,9 @@ func (c collector) collectCalls(count countFunc, gauge gaugeFunc) {
 		}
 		gauge(descPeerUp, up, p.Peer, string(p.Side))
 		gauge(descPeerCalls, p.Calls, p.Peer, string(p.Side))
+		if p.CertEnds != nil {
+			gauge(descNotAfter, int(p.CertEnds.Unix()), p.Peer, "")
+		}
 	}
 }
 

@@ -81,6 +81,7 @@ func New(cfg *Config, log *slog.Logger, version string) (*Node, error) {
 		}
 	}
 	n.ready.Store(true)
+	n.behind.Go(n.watchCertificates)
 	n.log.Info("node is ready", obs.KeyNode, cfg.Node.Name, obs.KeyRegion, cfg.Node.Region, obs.KeyRevision, n.running.Load().snapshot.Revision)
 	return n, nil
 }
@@ -337,6 +338,16 @@ func (l liveCalls) Hangup(id string) error {
 		return errStarting
 	}
 	return l.n.calls.Hangup(id)
+}
+
+func (l livePeers) Certificates() []ops.Certificate { return l.n.shownCertificates() }
+func (l livePeers) Warnings() []ops.Warning         { return l.n.warnings(time.Now()) }
+
+func (l livePeers) Reconnect(ctx context.Context, names ...string) ([]link.Reconnection, error) {
+	if !l.n.ready.Load() {
+		return nil, errStarting
+	}
+	return l.n.peers.Reconnect(ctx, names...)
 }
 
 func (l livePeers) Health() []link.PeerHealth {

@@ -170,7 +170,7 @@ func TestAReloadTellsAndLogsEveryChange(t *testing.T) {
 		}
 		got = append(got, c.Path+": "+transition(c))
 	}
-	serial := func(r *running, name string) string { return identity(r.certificates[name].Leaf) }
+	serial := func(r *running, name string) string { return describe(r.certificates[name].Leaf) }
 	now := n.running.Load()
 	want := []string{
 		"node.log.level: info → debug",

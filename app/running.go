@@ -21,6 +21,7 @@ type running struct {
 	since        time.Time
 	snapshot     *snapshot.Snapshot
 	certificates map[string]*tls.Certificate    // by the names of Config.pairs
+	identities   []identity                     // the same, as others see them
 	trusted      map[string][]*x509.Certificate // authorities, by where their file is named
 	resolver     *sip.Resolver
 }
@@ -44,6 +45,7 @@ func (c *Config) make(revision uint64, old *running) (*running, error) {
 		}
 		r.trusted[where] = list
 	}
+	r.identify()
 	var err error
 	if old != nil && slices.Equal(old.cfg.SIP.DNS, c.SIP.DNS) {
 		r.resolver = old.resolver

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,6 +22,23 @@ type Teams struct {
 	Media   []netip.Prefix `yaml:"media"`   // of its media
 	Names   []string       `yaml:"names"`   // one of which its certificate must bear
 	TLS     TLS            `yaml:"tls"`
+}
+
+// MicrosoftRoots are the common names of the authorities that the proxies of
+// Teams may prove themselves by (Microsoft's list of 2026; it changed in 2023
+// and cut off those who had not added the new one).
+var MicrosoftRoots = []string{
+	"DigiCert Global Root CA", "DigiCert Global Root G2", "DigiCert Global Root G3",
+	"DigiCert TLS ECC P384 Root G5", "DigiCert TLS RSA4096 Root G5",
+	"Microsoft ECC Root Certificate Authority 2017", "Microsoft RSA Root Certificate Authority 2017",
+}
+
+// Public tells whether these are Microsoft's own proxies, not a lab's.
+func (t Teams) Public() bool {
+	return slices.ContainsFunc(t.Default().Proxies, func(p string) bool {
+		host, _, err := SplitProxy(p)
+		return err == nil && strings.HasSuffix(host, ".pstnhub.microsoft.com")
+	})
 }
 
 // TLS is how TLS connections with peers are made.

@@ -404,7 +404,7 @@ func (s *Set) Health() []record.PeerHealth {
 	for _, m := range s.table.Load().order {
 		h := m.health(now)
 		if p, ok := proofs[m.remote]; ok {
-			h.CertEnds, h.CertRoot = &p.NotAfter, p.Root
+			h.CertEnds, h.CertRoot, h.TLS = &p.NotAfter, p.Root, agreed(p)
 		}
 		h.Peer, h.Group, h.Side = m.Name, m.Group.Name, record.Side(m.Group.Side)
 		h.Transport, h.Target = m.Transport, m.hostPort()

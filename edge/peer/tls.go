@@ -112,3 +112,11 @@ func reconnection(r sip.Reconnection, m *member) record.Reconnection {
 	}
 	return out
 }
+
+// agreed is the newest handshake with a peer, for those who watch.
+func agreed(p sip.PeerCertificate) *record.TLS {
+	return &record.TLS{
+		Version: p.Version, Suite: p.Suite, Names: p.Names, Issuer: p.Issuer, RootEnds: p.RootEnds,
+		Address: p.Addr.String(), Inbound: p.Inbound, Seen: p.Seen,
+	}
+}

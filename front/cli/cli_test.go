@@ -146,8 +146,23 @@ func TestRenderings(t *testing.T) {
 		"ladder_refused": func(w io.Writer) { view.ladder(w, short) },
 		"ladder_empty":   func(w io.Writer) { view.ladder(w, record.Trace{}) },
 		"messages":       func(w io.Writer) { view.messages(w, trace()) },
-		"peers":          func(w io.Writer) { view.peers(w, peers()) },
-		"peers_color":    func(w io.Writer) { colored.peers(w, peers()) },
+		"peers":          func(w io.Writer) { view.peerList(w, peerList()) },
+		"peers_color":    func(w io.Writer) { colored.peerList(w, peerList()) },
+		"peer_up": func(w io.Writer) {
+			p := peers()[0]
+			p.CertRoot = "DigiCert Global Root G2"
+			p.TLS = &record.TLS{
+				Version: "TLS 1.2", Suite: "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", Names: []string{"sip.pstnhub.microsoft.com", "sip2.pstnhub.microsoft.com", "sip3.pstnhub.microsoft.com"},
+				Issuer: "Microsoft Azure RSA TLS Issuing CA 03", RootEnds: time.Date(2038, 1, 15, 12, 0, 0, 0, time.UTC), Address: "52.114.1.1:5061", Seen: day,
+			}
+			view.peer(w, p, peerList().Warnings)
+		},
+		"peer_suspended": func(w io.Writer) { view.peer(w, peers()[1], peerList().Warnings) },
+		"peer_down":      func(w io.Writer) { view.peer(w, peers()[2], nil) },
+		"reload":         func(w io.Writer) { view.reloaded(w, changed()) },
+		"reload_nothing": func(w io.Writer) { view.reloaded(w, ops.Reload{Revision: 8}) },
+		"diff":           func(w io.Writer) { view.compared(w, changed()) },
+		"reconnect":      func(w io.Writer) { _ = view.reconnected(w, reconnections()) },
 	}
 	for name, render := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -255,9 +270,65 @@ func TestLasting(t *testing.T) {
 // edge plays the node.
 type edge struct{ live []record.LiveCall }
 
-func (e edge) Live() []record.LiveCall     { return e.live }
-func (e edge) Hangup(string) error         { return nil }
-func (e edge) Health() []record.PeerHealth { return peers() }
+func (e edge) Live() []record.LiveCall         { return e.live }
+func (e edge) Hangup(string) error             { return nil }
+func (e edge) Health() []record.PeerHealth     { return peers() }
+func (e edge) Certificates() []ops.Certificate { return peerList().Certificates }
+func (e edge) Warnings() []ops.Warning         { return peerList().Warnings }
+
+func (e edge) Reconnect(_ context.Context, names ...string) ([]record.Reconnection, error) {
+	switch {
+	case len(names) == 0:
+		return nil, nil
+	case names[0] == "nobody":
+		return nil, fault.New(fault.NotFound, "there is no peer nobody")
+	}
+	return reconnections(), nil
+}
+
+func reconnections() []record.Reconnection {
+	return []record.Reconnection{
+		{Peer: "sip", Address: "52.114.1.1:5061"},
+		{Peer: "sip", Address: "52.114.1.1:40001", Inbound: true},
+		{Peer: "sip2", Address: "52.114.1.2:5061", Why: "sip2.pstnhub.microsoft.com:5061 (52.114.1.2:5061): connection refused: nothing listens on this port"},
+	}
+}
+
+func reload(_ context.Context, req ops.ReloadRequest) (ops.Reload, error) {
+	if strings.HasSuffix(req.File, "bad.yaml") {
+		return ops.Reload{}, &ops.Rejected{Problems: []string{"tandem.yaml:3:1: sip.domian: unknown key: did you mean domain?", "tandem.yaml:9:5: sip.options: 1h: write a duration from 1s to 10m0s"}}
+	}
+	return changed(), nil
+}
+
+func changed() ops.Reload {
+	return ops.Reload{
+		Revision: 8,
+		Changes: []ops.Change{
+			{Path: "sip.options", Old: "1m0s", New: "30s"},
+			{Path: "numbers[+441134960011]", New: "{number: +441134960011, service: OperatorConnect, account: contoso}"},
+			{Path: "gateway.properties.emergencyDialStrings", Old: "[911]"},
+			{Path: "gateway.properties.serviceLocations[westeurope].primaryRegionProperties.operatorAddresses", Old: "[10.1.0.10]", New: "[10.1.0.10, 10.1.0.11]"},
+		},
+		Warnings: []string{"tandem.yaml:12:3: node.metrics: 0.0.0.0:9464 can be reached from outside and asks for no password: bind a private address"},
+		Renewing: []string{"sip"},
+		Restart:  []string{"restart needed for node.name: r1-a → r1-b"},
+	}
+}
+
+// peerList is peers with certificates of ours and warnings.
+func peerList() ops.PeerList {
+	list := ops.PeerList{Peers: peers()}
+	list.Certificates = []ops.Certificate{
+		{Name: "sip.listeners[cloud]", Bears: []string{"1r1.tandem.example", "*.1r1.tandem.example"}, Issuer: "Issuing CA", Root: "DigiCert Global Root G2", Ends: *after(5 * 24 * time.Hour)},
+		{Name: "operator.tls", Bears: []string{"r1.tandem.example"}, Issuer: "Issuing CA", Ends: *after(200 * 24 * time.Hour)},
+	}
+	list.Warnings = []ops.Warning{
+		{About: "sip.listeners[cloud]", Cause: "ends 7", Text: "our certificate of sip.listeners[cloud] ends in 4 days, on 2026-11-25: renew it and run tandem reload"},
+		{About: "sip2", Cause: "ends 14", Text: "the certificate of peer sip2 ends in 11 days, on 2026-12-02: have the peer renew it"},
+	}
+	return list
+}
 
 func (e edge) List(_ context.Context, f record.Filter) ([]record.Call, error) {
 	var found []record.Call
@@ -282,7 +353,7 @@ func (traces) Pcap(w io.Writer, id string) (bool, error) {
 func run(t *testing.T, line ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	root := &cobra.Command{Use: "tandem", SilenceErrors: true, SilenceUsage: true}
-	root.AddCommand(NewCall(), NewPeer())
+	root.AddCommand(NewCall(), NewPeer(), NewReload(), NewConfigDiff())
 	var out, errs strings.Builder
 	root.SetOut(&out)
 	root.SetErr(&errs)
@@ -294,7 +365,7 @@ func run(t *testing.T, line ...string) (stdout, stderr string, status int) {
 func serve(t *testing.T, e edge) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "control.sock")
-	h := ops.Handler(ops.Config{Calls: e, Records: e, Traces: traces{}, Peers: e, Log: slog.New(slog.DiscardHandler)})
+	h := ops.Handler(ops.Config{Calls: e, Records: e, Traces: traces{}, Peers: e, Reload: reload, Log: slog.New(slog.DiscardHandler)})
 	s, err := ops.Listen(socket, h, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -339,6 +410,18 @@ func TestCommands(t *testing.T) {
 		{"call list --limit x", 2, "", "invalid argument"},
 		{"peer list", 0, "sip2.pstnhub", ""},
 		{"peer list --json", 0, `"certificateEnds"`, ""},
+		{"peer list", 0, "OUR CERTIFICATE", ""},
+		{"peer show sip2", 0, "! the certificate of peer sip2 ends", ""},
+		{"peer show sip2 --json", 0, `"certificateEnds"`, ""},
+		{"peer show nobody", 3, "", "there is no peer nobody"},
+		{"peer reconnect", 0, "", "No TLS connection was open"},
+		{"peer reconnect nobody", 3, "", "there is no peer nobody"},
+		{"peer reconnect sip sip2", 1, "made anew", "1 connection could not be made anew"},
+		{"reload", 0, "Revision 8 is in force: 4 changes", ""},
+		{"reload --json", 0, `"revision": 8`, ""},
+		{"diff next.yaml", 0, "4 differences from revision 8", ""},
+		{"diff next.yaml --json", 0, `"restart"`, ""},
+		{"diff bad.yaml", 1, "did you mean domain?", "2 problems found: it would be rejected"},
 		{"call list --socket /nowhere/s", 4, "", "no node is running here: /nowhere/s does not exist; start one with"},
 	}
 	for _, tt := range tests {

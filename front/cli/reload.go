@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -102,7 +104,7 @@ func (l look) reloaded(w io.Writer, r ops.Reload) {
 	l.changes(w, r.Changes)
 	fmt.Fprintf(w, "\nRevision %d is in force: %s.\n", r.Revision, count(len(r.Changes), "change"))
 	if len(r.Renewing) > 0 {
-		fmt.Fprintf(w, "%s of TLS peers made anew; see `tandem peer list`.\n", count(len(r.Renewing), "connection"))
+		l.hanging(w, "", "TLS connections are made anew to "+strings.Join(r.Renewing, ", ")+".")
 	}
 }
 
@@ -129,12 +131,34 @@ func (l look) changes(w io.Writer, list []ops.Change) {
 	for _, c := range list {
 		switch {
 		case c.Old == "":
-			l.hanging(w, good, "+ "+c.Path+": "+c.New)
+			l.change(w, good, "+ "+c.Path+":", c.New)
 		case c.New == "":
-			l.hanging(w, bad, "- "+c.Path+": "+c.Old)
+			l.change(w, bad, "- "+c.Path+":", c.Old)
 		default:
-			l.hanging(w, "", "~ "+c.Path+": "+c.Old+" → "+c.New)
+			l.change(w, "", "~ "+c.Path+":", c.Old+" → "+c.New)
 		}
+	}
+}
+
+// change writes a path and a value, below each other when they do not fit in a
+// line. A path that is too long by itself is broken after a dot.
+func (l look) change(w io.Writer, color, path, value string) {
+	path, value = plain(path), plain(value)
+	if utf8.RuneCountInString(path)+1+utf8.RuneCountInString(value) <= 80 {
+		fmt.Fprintln(w, l.paint(color, path+" "+value))
+		return
+	}
+	line := ""
+	for part := range strings.SplitAfterSeq(path, ".") {
+		if utf8.RuneCountInString(line+part) > 80 && line != "" {
+			fmt.Fprintln(w, l.paint(color, line))
+			line = "    "
+		}
+		line += part
+	}
+	fmt.Fprintln(w, l.paint(color, line))
+	for _, line := range wrap(value, 76) {
+		fmt.Fprintln(w, l.paint(color, "    "+line))
 	}
 }
 

@@ -114,9 +114,28 @@ func (c *Client) Hangup(ctx context.Context, id string) (string, error) {
 
 // Peers lists the peers of the node.
 func (c *Client) Peers(ctx context.Context) ([]record.PeerHealth, error) {
-	var list peerList
-	err := c.get(ctx, "/peers", &list)
+	list, err := c.PeerList(ctx)
 	return list.Peers, err
+}
+
+// PeerList is the peers with the certificates that we show them, and what is
+// to be feared of either.
+type PeerList struct {
+	Peers        []record.PeerHealth `json:"peers"`
+	Certificates []Certificate       `json:"certificates"`
+	Warnings     []Warning           `json:"warnings"`
+}
+
+// PeerList lists them.
+func (c *Client) PeerList(ctx context.Context) (list PeerList, err error) {
+	return list, c.get(ctx, "/peers", &list)
+}
+
+// Reconnect makes TLS connections anew, of all peers when none is named.
+func (c *Client) Reconnect(ctx context.Context, peers ...string) ([]record.Reconnection, error) {
+	var done reconnected
+	err := c.post(ctx, "/peers/reconnect", map[string][]string{"peers": peers}, &done)
+	return done.Connections, err
 }
 
 // Health tells how the node stands, also while it is not ready.

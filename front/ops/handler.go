@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -39,7 +40,8 @@ type api struct{ Config }
 //	GET    /calls/{id}         one call, live or past; the beginning of an ID will do while only one call has it
 //	GET    /calls/{id}/trace   its messages, as JSON or with Accept: application/vnd.tcpdump.pcap as a capture
 //	DELETE /calls/{id}         hang it up
-//	GET    /peers              health of the peers
+//	GET    /peers              health of the peers; our certificates; warnings of both
+//	POST   /peers/reconnect    make TLS connections anew, of all peers or of {"peers":["…"]}
 //	POST   /reload             read the configuration again; {"dryRun":true,"file":"…"} only compares
 //	GET    /health             state of the node; 503 unless ready
 //	GET    /metrics            for Prometheus
@@ -54,6 +56,7 @@ func Handler(c Config) http.Handler {
 	mux.HandleFunc("GET /calls/{id}/trace", a.trace)
 	mux.HandleFunc("DELETE /calls/{id}", a.answer(a.hangup))
 	mux.HandleFunc("GET /peers", a.answer(a.peers))
+	mux.HandleFunc("POST /peers/reconnect", a.answer(a.reconnect))
 	mux.HandleFunc("GET /health", a.health)
 	if c.Reload != nil {
 		mux.HandleFunc("POST /reload", a.answer(a.reload))
@@ -75,8 +78,8 @@ type (
 	pastList struct {
 		Calls []record.Call `json:"calls"`
 	}
-	peerList struct {
-		Peers []record.PeerHealth `json:"peers"`
+	reconnected struct {
+		Connections []record.Reconnection `json:"connections"`
 	}
 	hungUp struct {
 		ID string `json:"id"`
@@ -185,7 +188,18 @@ func (a api) peers(*http.Request) (any, error) {
 	slices.SortFunc(peers, func(x, y record.PeerHealth) int {
 		return cmp.Or(cmp.Compare(x.Side, y.Side), cmp.Compare(x.Group, y.Group), cmp.Compare(x.Peer, y.Peer))
 	})
-	return peerList{peers}, nil
+	return PeerList{peers, append([]Certificate{}, a.Peers.Certificates()...), append([]Warning{}, a.Peers.Warnings()...)}, nil
+}
+
+func (a api) reconnect(r *http.Request) (any, error) {
+	var req struct {
+		Peers []string `json:"peers"`
+	}
+	if err := read(r, &req); err != nil {
+		return nil, err
+	}
+	done, err := a.Peers.Reconnect(r.Context(), req.Peers...)
+	return reconnected{append([]record.Reconnection{}, done...)}, err
 }
 
 func (a api) trace(w http.ResponseWriter, r *http.Request) {
@@ -247,6 +261,19 @@ func (a api) health(w http.ResponseWriter, _ *http.Request) {
 		status = http.StatusServiceUnavailable // so that a load balancer or probe needs to read nothing
 	}
 	reply(w, status, h)
+}
+
+// maxRequest bounds the body of a request.
+const maxRequest = 64 << 10
+
+// read decodes the body of a request, which may be left out.
+func read(r *http.Request, v any) error {
+	dec := json.NewDecoder(io.LimitReader(r.Body, maxRequest))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil && !errors.Is(err, io.EOF) {
+		return &fault.Error{Kind: fault.Invalid, Public: "the body is not the JSON that is wanted: " + err.Error(), Err: err}
+	}
+	return nil
 }
 
 // filter reads a search for records.

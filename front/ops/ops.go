@@ -38,6 +38,27 @@ type Traces interface {
 // Peers are the far sides as the node sees them.
 type Peers interface {
 	Health() []record.PeerHealth
+	Certificates() []Certificate // ours
+	Warnings() []Warning
+	// Reconnect makes the TLS connections of the peers named anew, of all when
+	// none is; fault.NotFound when there is no such peer.
+	Reconnect(ctx context.Context, names ...string) ([]record.Reconnection, error)
+}
+
+// Certificate is one that the node shows to peers.
+type Certificate struct {
+	Name   string    `json:"name"` // where it is configured: "sip.listeners[cloud]"
+	Bears  []string  `json:"bears"`
+	Issuer string    `json:"issuer"`
+	Root   string    `json:"root,omitempty"` // that its chain ends in, where one is known
+	Ends   time.Time `json:"ends"`
+}
+
+// Warning is of something that will break, or is about to.
+type Warning struct {
+	About string `json:"about"` // the peer, or the name of our certificate
+	Cause string `json:"cause"` // a word that stays the same while the cause does: "ends", "chain"
+	Text  string `json:"text"`  // what is the matter and what to do
 }
 
 // Health is how a node stands.

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,9 @@ type edge struct {
 	asked  record.Filter
 	hung   []string
 	err    error
+
+	certificates []Certificate
+	warnings     []Warning
 }
 
 func (e *edge) Live() []record.LiveCall { return e.live }
@@ -74,10 +78,35 @@ func (r ring) Pcap(w io.Writer, id string) (bool, error) {
 }
 
 func (e *edge) Health() []record.PeerHealth { return e.peers }
+func (e *edge) Certificates() []Certificate { return e.certificates }
+func (e *edge) Warnings() []Warning         { return e.warnings }
+
+func (e *edge) Reconnect(_ context.Context, names ...string) ([]record.Reconnection, error) {
+	if slices.Contains(names, "nobody") {
+		return nil, fault.New(fault.NotFound, "there is no peer nobody")
+	}
+	var all []record.Reconnection
+	for _, p := range e.peers {
+		if len(names) == 0 || slices.Contains(names, p.Peer) {
+			all = append(all, record.Reconnection{Peer: p.Peer})
+		}
+	}
+	return all, nil
+}
+
+func (e *edge) reload(_ context.Context, req ReloadRequest) (Reload, error) {
+	switch {
+	case req.File == "bad":
+		return Reload{}, &Rejected{[]string{"one", "two"}}
+	case req.DryRun:
+		return Reload{File: req.File, Revision: 7, Restart: []string{"restart needed"}}, nil
+	}
+	return Reload{Revision: 8, Changes: []Change{{"sip.options", "1m0s", "30s"}}}, nil
+}
 
 func (e *edge) handler() http.Handler {
 	return Handler(Config{
-		Calls: e, Records: e, Traces: ring(e.traces), Peers: e,
+		Calls: e, Records: e, Traces: ring(e.traces), Peers: e, Reload: e.reload,
 		Health: func() Health { return e.health }, Log: quiet,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "tandem_calls 1\n") }),
 	})
@@ -97,10 +126,13 @@ func call(id string, second int) record.Call {
 
 func world() *edge {
 	return &edge{
-		live:   []record.LiveCall{{Call: call("01aa", 1), State: record.Talking}, {Call: call("01ab", 2), State: record.Ringing}},
-		past:   []record.Call{call("01ab", 2), call("00ff", 0), call("00fe", 0), call("01aa", 1)},
-		traces: map[string]record.Trace{"00ff": {Call: record.Call{ID: "00ff"}, Packets: []record.Packet{{Raw: "INVITE"}}}, "refused": {Missing: 3}},
-		peers:  []record.PeerHealth{{Peer: "b", Side: "operator"}, {Peer: "a", Side: "operator"}, {Peer: "z", Side: "cloud"}},
+		live:         []record.LiveCall{{Call: call("01aa", 1), State: record.Talking}, {Call: call("01ab", 2), State: record.Ringing}},
+		past:         []record.Call{call("01ab", 2), call("00ff", 0), call("00fe", 0), call("01aa", 1)},
+		traces:       map[string]record.Trace{"00ff": {Call: record.Call{ID: "00ff"}, Packets: []record.Packet{{Raw: "INVITE"}}}, "refused": {Missing: 3}},
+		peers:        []record.PeerHealth{{Peer: "b", Side: "operator"}, {Peer: "a", Side: "operator"}, {Peer: "z", Side: "cloud"}},
+		certificates: []Certificate{{Name: "sip.listeners[cloud]"}},
+		warnings:     []Warning{{"a", "ends 7", "it ends"}},
+
 		health: Health{State: Ready, Node: "r1-a", Revision: 7, Listeners: []Listener{{Name: "cloud", Transport: "tls"}}},
 	}
 }
@@ -290,7 +322,7 @@ func TestEmptyListsAreListsAndMetricsAreServed(t *testing.T) {
 	for target, want := range map[string]string{
 		"/calls":        `{"calls":[]}`,
 		"/calls?past=1": `{"calls":[]}`,
-		"/peers":        `{"peers":[]}`,
+		"/peers":        `{"peers":[],"certificates":[],"warnings":[]}`,
 		"/metrics":      "tandem_calls 1",
 	} {
 		if status, body := ask(h, "GET", target); status != 200 || strings.TrimSpace(body) != want {
@@ -391,4 +423,52 @@ func TestSomethingElseBehindTheSocketIsNoNode(t *testing.T) {
 	}
 	l.Close()
 	<-done
+}
+
+func TestAReloadGoesThroughTheSocketWithItsProblems(t *testing.T) {
+	_, c := served(t)
+	done, err := c.Reload(t.Context(), ReloadRequest{})
+	if err != nil || done.Revision != 8 || len(done.Changes) != 1 || done.Changes[0].New != "30s" {
+		t.Errorf("%+v, %v", done, err)
+	}
+	done, err = c.Reload(t.Context(), ReloadRequest{DryRun: true, File: "next"})
+	if err != nil || done.File != "next" || len(done.Restart) != 1 || done.Changes == nil {
+		t.Errorf("%+v, %v", done, err)
+	}
+	_, err = c.Reload(t.Context(), ReloadRequest{DryRun: true, File: "bad"})
+	if bad, ok := errors.AsType[*Rejected](err); !ok || !slices.Equal(bad.Problems, []string{"one", "two"}) {
+		t.Errorf("%v", err)
+	}
+	if _, err = c.Reload(t.Context(), ReloadRequest{File: "other"}); fault.Of(err) != fault.Invalid {
+		t.Errorf("another file put in force: %v", err)
+	}
+}
+
+func TestPeersComeWithCertificatesAndWarningsAndCanBeReconnected(t *testing.T) {
+	_, c := served(t)
+	list, err := c.PeerList(t.Context())
+	if err != nil || len(list.Peers) != 3 || len(list.Certificates) != 1 || len(list.Warnings) != 1 || list.Warnings[0].Cause != "ends 7" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	for _, x := range []struct {
+		names []string
+		want  int
+		kind  fault.Kind
+	}{{nil, 3, 0}, {[]string{"a", "z"}, 2, 0}, {[]string{"nobody"}, 0, fault.NotFound}} {
+		done, err := c.Reconnect(t.Context(), x.names...)
+		if len(done) != x.want || fault.Of(err) != x.kind || (err != nil) != (x.want == 0) {
+			t.Errorf("%v: %v, %v", x.names, done, err)
+		}
+	}
+}
+
+func TestABodyThatIsNotWhatIsWantedIsRefused(t *testing.T) {
+	h := world().handler()
+	for target, body := range map[string]string{"/reload": `{"fiel":"x"}`, "/peers/reconnect": `["a"]`} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("POST", target, strings.NewReader(body)))
+		if w.Code != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
 }

@@ -1,10 +1,9 @@
 package ops
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"strings"
 
@@ -43,15 +42,10 @@ type Rejected struct {
 // Error is all problems, a line each.
 func (r *Rejected) Error() string { return strings.Join(r.Problems, "\n") }
 
-// maxRequest bounds the body of a request.
-const maxRequest = 64 << 10
-
 func (a api) reload(r *http.Request) (any, error) {
 	var req ReloadRequest
-	dec := json.NewDecoder(io.LimitReader(r.Body, maxRequest))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil && !errors.Is(err, io.EOF) {
-		return nil, &fault.Error{Kind: fault.Invalid, Public: `the body is not JSON such as {"dryRun":true}`, Err: err}
+	if err := read(r, &req); err != nil {
+		return nil, err
 	}
 	if req.File != "" && !req.DryRun {
 		return nil, fault.New(fault.Invalid, "a node takes its configuration from its own file only: set dryRun to compare another one")
@@ -66,15 +60,15 @@ func (a api) reload(r *http.Request) (any, error) {
 // Reload lets the node read its configuration again. The error is a *Rejected
 // when the file is not fit.
 func (c *Client) Reload(ctx context.Context, req ReloadRequest) (done Reload, err error) {
-	body, err := json.Marshal(req)
-	if err != nil {
-		return done, err
-	}
-	return done, c.post(ctx, "/reload", strings.NewReader(string(body)), &done)
+	return done, c.post(ctx, "/reload", req, &done)
 }
 
-func (c *Client) post(ctx context.Context, path string, body io.Reader, v any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://node"+path, body)
+func (c *Client) post(ctx context.Context, path string, what, v any) error {
+	body, err := json.Marshal(what)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://node"+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -113,8 +113,21 @@ type PeerHealth struct {
 	Calls     int        `json:"calls"`              // live calls through it
 	CertEnds  *time.Time `json:"certificateEnds,omitempty"`
 	CertRoot  string     `json:"certificateRoot,omitempty"`
+	TLS       *TLS       `json:"tls,omitempty"` // of the newest handshake
 
 	Registration *Registration `json:"registration,omitempty"` // where we register with it
+}
+
+// TLS is what a peer and we agreed on, and who it proved to be.
+type TLS struct {
+	Version  string    `json:"version"` // "TLS 1.3"
+	Suite    string    `json:"suite"`
+	Names    []string  `json:"names"`  // that its certificate bears
+	Issuer   string    `json:"issuer"` // of its certificate
+	RootEnds time.Time `json:"rootEnds"`
+	Address  string    `json:"address"`
+	Inbound  bool      `json:"inbound,omitempty"` // it dialled us
+	Seen     time.Time `json:"seen"`
 }
 
 // Reconnection is what became of one TLS connection when it was made anew.
