@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/edge/interop"
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/edge/relay"
 	"github.com/tandemgw/tandem/edge/trace"
@@ -183,7 +184,8 @@ func (s *Set) allow(tx *sip.ServerTx) map[string]string {
 
 // refuse answers a request that makes no call.
 func (s *Set) refuse(tx *sip.ServerTx, req *sip.Message, status int, headers map[string]string) {
-	resp := sip.NewResponse(req, status, "")
+	known, _ := s.cfg.Peers.Of(tx.Source())
+	resp := interop.Response(req, status, s.cfg.Peers.Leg(known))
 	resp.TagTo(sip.NewTag())
 	for name, value := range headers {
 		resp.Set(name, value)

@@ -120,6 +120,7 @@ func targetOf(src sip.Source) sip.Target {
 
 // ended closes the record and says so in the log, once per call.
 func (c *call) ended(r record.Call) {
+	c.told = true
 	c.measure(&r)
 	c.set.cfg.Records.End(r, nil)
 	if r.Answered == nil {
@@ -149,7 +150,7 @@ func (c *call) resolve(name string) {
 		if err == nil && len(hops) == 0 {
 			err = errors.New("it has no address")
 		}
-		c.post(resolved{known, peers.Leg(known), hops, err}, true)
+		c.post(resolved{known, peers.Leg(known), hops, peers.Down(name), err}, true)
 	})
 }
 

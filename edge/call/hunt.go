@@ -59,7 +59,7 @@ func (s *state) resolved(ev resolved) {
 		s.failed(peer.Outcome{Err: ev.err})
 		return
 	}
-	s.callee().peer, s.callee().dress = ev.peer, ev.dress
+	s.callee().peer, s.callee().dress, s.down = ev.peer, ev.dress, ev.down
 	s.hops = ev.hops[:min(len(ev.hops), maxHops)]
 	s.hunt()
 }
@@ -99,11 +99,11 @@ func (s *state) try(to sip.Target) {
 }
 
 // grace is how long a target may say nothing at all. Whoever works says 100 in
-// 200 ms (RFC 3261 17.2.1). The last one gets more time, unless it is said to
-// be dead, but not the 32 s of timer B: the caller may have another region to
-// turn to, and Progress keeps it from doing so.
+// 200 ms (RFC 3261 17.2.1). The last one gets more time, unless it does not
+// answer OPTIONS either, but not the 32 s of timer B: the caller may have
+// another region to turn to, and Progress keeps it from doing so.
 func (s *state) grace() time.Duration {
-	if s.more() || s.target.Suspended {
+	if s.more() || s.down {
 		return s.limits.FirstResponse
 	}
 	return 3 * s.limits.FirstResponse

@@ -4,13 +4,10 @@ import (
 	"context"
 	cryptorand "crypto/rand"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"sync"
 	"time"
 
-	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/edge/relay"
 	"github.com/tandemgw/tandem/link/record"
@@ -41,6 +38,8 @@ type call struct {
 
 	st      state                 // run
 	todo    []event               // run; results of effects
+	rest    []effect              // run; those behind the one being carried out
+	told    bool                  // run; the record is closed
 	servers map[txn]*sip.ServerTx // run
 	clients map[int]*sip.ClientTx // run; INVITEs, for their CANCEL
 	sentTo  []sent                // run; where attempts went
@@ -226,23 +225,6 @@ func (c *call) collect() []event {
 
 // handle runs one event and what comes of it.
 func (c *call) handle(ev event) {
-	switch v := ev.(type) {
-	case question:
-		v.answer <- c.view()
-		return
-	case located:
-		c.located(v)
-		return
-	case responded:
-		if v.msg.Status >= 200 {
-			delete(c.clients, v.id) // there is nothing to cancel any more
-		}
-		ev = c.judge(v)
-	case failed:
-		delete(c.clients, v.id)
-	case incoming:
-		ev = requested{v.leg, c.take(v.tx, v.msg.Method), v.msg}
-	}
 	c.guarded(ev)
 	for len(c.todo) > 0 {
 		ev, c.todo = c.todo[0], c.todo[1:]
@@ -251,31 +233,28 @@ func (c *call) handle(ev event) {
 	c.todo = nil
 }
 
-// guarded runs one event. A panic ends this call and nothing else.
-func (c *call) guarded(ev event) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.panicked(p)
+// prepare does what an event asks of the goroutine, and gives what step is to
+// see of it: nil for nothing.
+func (c *call) prepare(ev event) event {
+	switch v := ev.(type) {
+	case question:
+		defer close(v.answer)
+		v.answer <- c.view()
+		return nil
+	case located:
+		c.located(v)
+		return nil
+	case responded:
+		if v.msg.Status >= 200 {
+			delete(c.clients, v.id) // there is nothing to cancel any more
 		}
-	}()
-	for _, e := range c.st.step(time.Now(), ev) {
-		c.do(e)
+		return c.judge(v)
+	case failed:
+		delete(c.clients, v.id)
+	case incoming:
+		return requested{v.leg, c.take(v.tx, v.msg.Method), v.msg}
 	}
-}
-
-// panicked ends the call in the ordinary way, and should that panic as well,
-// with its bare hands.
-func (c *call) panicked(p any) {
-	c.set.count.panics.Add(1)
-	c.set.cfg.Log.Error("panic in a call, which ends", obs.KeyCall, c.id, obs.KeyError, fmt.Sprint(p), "stack", string(debug.Stack()))
-	defer func() {
-		if recover() != nil {
-			c.st.phase = over
-		}
-	}()
-	for _, e := range c.st.step(time.Now(), hangup{gatewayCause(500, 41, "a defect of the gateway ended the call")}) {
-		c.do(e)
-	}
+	return ev
 }
 
 // expire runs the timers that are due.

@@ -51,6 +51,7 @@ type state struct {
 	// The hunt.
 	targets []route.Target // still to be tried
 	target  route.Target   // the one being tried
+	down    bool           // it does not answer OPTIONS
 	hops    []sip.Target   // its addresses still to be tried
 	attempt *attempt       // under way, or answered; nil between two
 	told    int            // last provisional status sent to the caller
@@ -162,6 +163,7 @@ type (
 		peer  peer.Known
 		dress interop.Leg
 		hops  []sip.Target
+		down  bool // it does not answer OPTIONS
 		err   error
 	}
 	// responded is a response to a request of ours.

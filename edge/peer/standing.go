@@ -62,6 +62,18 @@ func (st *standing) suspended(now time.Time) bool {
 	return st.state == down || st.breaker.open(now)
 }
 
+// Down tells whether a peer leaves OPTIONS unanswered.
+func (s *Set) Down(name string) bool {
+	m := s.table.Load().byName[name]
+	return m != nil && m.isDown()
+}
+
+func (st *standing) isDown() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.state == down
+}
+
 func (st *standing) hold(now time.Time) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -41,7 +41,7 @@ func (r *router) order() {
 	})
 	r.out.Targets = make([]Target, len(list))
 	for i, c := range list {
-		r.out.Targets[i] = Target{Group: c.group, Peer: c.peer, Why: c.why(), Suspended: c.suspended}
+		r.out.Targets[i] = Target{c.group, c.peer, c.why()}
 	}
 }
 

@@ -36,8 +36,6 @@ type Target struct {
 	Group *snapshot.Group // RO, the snapshot's
 	Peer  *snapshot.Peer  // RO, the snapshot's
 	Why   string          // "local region, priority 0"
-	// Suspended: it is said to be dead, and here for want of a better one.
-	Suspended bool
 }
 
 // Refusal is the answer to a call that has nowhere to go.
