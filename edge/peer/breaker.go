@@ -64,16 +64,19 @@ func (b *breaker) success(now time.Time) {
 // failure counts against the peer; retryAfter is the pause it asked for, zero
 // when it did not.
 func (b *breaker) failure(now time.Time, retryAfter time.Duration) {
-	again := b.half(now)
+	again, opened := b.half(now), now.Before(b.until)
 	b.history = b.history<<1 | 1
 	b.trial = time.Time{}
-	switch {
-	case retryAfter > 0: // RFC 3261 21.5.4: nothing may go there until then
+	if retryAfter > 0 { // RFC 3261 21.5.4: nothing may go there until then
 		b.until = later(b.until, now.Add(min(retryAfter, pauseMax)))
-	case now.Before(b.until): // sent before it opened
-	case again || b.tripped():
+	}
+	if opened { // sent before it opened
+		return
+	}
+	// Microsoft's proxies say Retry-After: 1 for as long as they are ill.
+	if again || b.tripped() {
 		b.pause = min(max(2*b.pause, pauseMin), pauseMax)
-		b.until = now.Add(b.pause)
+		b.until = later(b.until, now.Add(b.pause))
 	}
 }
 

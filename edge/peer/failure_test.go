@@ -68,3 +68,27 @@ func TestAPeerThatWasAwayForLongIsTriedAsSoonAsItIsBack(t *testing.T) {
 		}
 	})
 }
+
+func TestAPeerThatAlwaysAsksForASecondIsGivenMore(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.far("10.1.0.1:5060")
+		w.far("10.2.0.1:5060")
+		w.set.Apply(snap(peerAt("core-1", "10.1.0.1:5060")))
+		w.set.Start(w.stack)
+		after(0)
+		lost := 0
+		for range 100 {
+			after(1300 * time.Millisecond)
+			if w.set.Suspended("core-1") {
+				continue
+			}
+			w.set.Hold("core-1")()
+			w.set.Report("core-1", Outcome{Status: 503, RetryAfter: time.Second})
+			lost++
+		}
+		// In 130 s: two, and then one after each pause of 10, 20, 40 s.
+		if lost > 5 {
+			t.Errorf("%d of 100 calls went there in vain", lost)
+		}
+	})
+}

@@ -4,8 +4,8 @@
 // A Set is made from the peers of a snapshot. It is the allow-list of the SIP
 // stack (Admit), turns a peer's name into targets in the order they are to be
 // tried (Resolve), sends OPTIONS to each peer and answers theirs (probe.go),
-// and keeps a circuit breaker per peer (breaker.go, pure) fed by those OPTIONS
-// and by the outcome of calls.
+// and keeps a circuit breaker per peer (breaker.go, pure) fed by the outcome of
+// calls.
 //
 // A table of peers is immutable and replaced as a whole; what must outlive a
 // snapshot, a peer's standing, is shared by the tables. Who is not in the newest
