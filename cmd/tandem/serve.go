@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -51,7 +52,7 @@ again; calls in progress are not touched.`,
 			return node.Run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVarP(&file, "config", "c", "tandem.yaml", "configuration of the node")
+	configFlag(cmd, &file)
 	return cmd
 }
 
@@ -68,30 +69,46 @@ func newLog(cfg *app.Config) (*slog.Logger, error) {
 
 func newConfig() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Look at a node's configuration"}
-	cmd.AddCommand(cli.NewConfigDiff())
-	cmd.AddCommand(&cobra.Command{
-		Use:   "check FILE",
+	var file string
+	check := &cobra.Command{
+		Use:   "check [FILE]",
 		Short: "Print everything that is wrong in a configuration, with line and column",
-		Args:  cobra.ExactArgs(1),
+		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, problems := app.Check(args[0])
-			wrong := 0
-			for _, p := range problems {
-				if !p.Warning {
-					wrong++
-				}
-				if _, err := fmt.Fprintln(cmd.OutOrStdout(), p); err != nil {
-					return err
-				}
+			if len(args) == 1 {
+				file = args[0]
 			}
-			if wrong > 0 {
-				return fmt.Errorf("%s has %d mistakes", args[0], wrong)
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is good\n", args[0])
-			return err
+			return checkConfig(cmd.OutOrStdout(), file)
 		},
-	})
+	}
+	configFlag(check, &file)
+	cmd.AddCommand(check, cli.NewConfigDiff())
 	return cmd
+}
+
+// checkConfig prints every problem of a file; mistakes, not warnings, are an
+// error.
+func checkConfig(out io.Writer, file string) error {
+	_, problems := app.Check(file)
+	wrong := 0
+	for _, p := range problems {
+		if !p.Warning {
+			wrong++
+		}
+		fmt.Fprintln(out, p)
+	}
+	switch wrong {
+	case 0:
+		fmt.Fprintf(out, "%s is good\n", file)
+		return nil
+	case 1:
+		return fmt.Errorf("%s has a mistake", file)
+	}
+	return fmt.Errorf("%s has %d mistakes", file, wrong)
+}
+
+func configFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVarP(file, "config", "c", "tandem.yaml", "configuration of the node")
 }
 
 // version is the module's version, or the commit of a build from a checkout.
