@@ -71,6 +71,7 @@ type setup struct {
 	realCloud  bool   // the sandbox does not play Teams: a program will, at w.proxy(0)
 	cloudV6    bool   // the cloud's side is on ::1
 	operatorV6 bool   // the operator's side is on ::1
+	operator   string // keys of the configuration's operator section, in flow style
 }
 
 // world is a node and what stands around it.
@@ -252,7 +253,7 @@ func (w *world) startNode() {
 }
 
 // explain tells, when the test has failed, what the node thought and the
-// messages of its newest call.
+// messages of a call.
 func (w *world) explain() {
 	if !w.t.Failed() {
 		return
@@ -260,11 +261,12 @@ func (w *world) explain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	w.t.Logf("the node's log:\n%s", w.log)
-	past, err := w.node.Past(ctx, record.Filter{Limit: 1})
+	past, err := w.node.Past(ctx, record.Filter{})
 	if err != nil || len(past) == 0 {
 		return
 	}
-	trace, err := w.node.Trace(ctx, past[0].ID)
+	odd := max(0, slices.IndexFunc(past, func(r record.Call) bool { return r.Ended == nil || r.Failed() }))
+	trace, err := w.node.Trace(ctx, past[odd].ID)
 	if err != nil {
 		return
 	}
@@ -272,7 +274,7 @@ func (w *world) explain() {
 	for _, p := range trace.Packets {
 		fmt.Fprintf(&b, "--- %s %s %s, out %v\n%s\n", p.At.Format("15:04:05.000"), p.Peer, p.Remote, p.Out, p.Raw)
 	}
-	w.t.Logf("the newest call %+v:\n%s", past[0], b.String())
+	w.t.Logf("the newest call that did not end well, or the newest, %+v:\n%s", past[odd], b.String())
 }
 
 // nodeFacts fill the template of the configuration.
@@ -280,6 +282,7 @@ type nodeFacts struct {
 	Cloud, Core, DNS          netip.AddrPort
 	Domain, Transport, Codecs string
 	CoreSide, SiteName        string
+	Operator                  string
 	Protocol                  string // transport as the resource writes it
 	SRTP                      bool   // in the core
 	Proxies, Names            []string
@@ -294,7 +297,7 @@ type nodeFacts struct {
 func (w *world) facts() nodeFacts {
 	f := nodeFacts{
 		Cloud: w.gatewayCloud(), Core: w.gatewayCore(), DNS: w.dns.Addr(), Domain: gatewayName,
-		CoreSide: coreSide, SiteName: siteName, Protocol: strings.ToUpper(w.transport), SRTP: w.srtp(),
+		Operator: w.operator, CoreSide: coreSide, SiteName: siteName, Protocol: strings.ToUpper(w.transport), SRTP: w.srtp(),
 		Transport: w.transport, Codecs: w.codecs, SitePort: w.site(0).Port(), Options: optionsInterval,
 		TeamsNet: []string{netip.PrefixFrom(w.v4(hostProxy), 29).Masked().String()},
 		Metrics:  netip.AddrPortFrom(w.v4(hostCore), 9464),
@@ -361,6 +364,8 @@ services:
     names: {{list .Names}}
 {{- if .SRTP}}
 operator: {names: [{{.SiteName}}]}
+{{- else if .Operator}}
+operator: { {{- .Operator -}} }
 {{- end}}
 gateway:
   name: e2e
