@@ -148,6 +148,14 @@ func TestRenderings(t *testing.T) {
 		"messages":       func(w io.Writer) { view.messages(w, trace()) },
 		"peers":          func(w io.Writer) { view.peerList(w, peerList()) },
 		"peers_color":    func(w io.Writer) { colored.peerList(w, peerList()) },
+		"peers_long": func(w io.Writer) {
+			long := peers()[:2]
+			for i := range long {
+				long[i].Peer, long[i].Group = fmt.Sprintf("microsoft-teams-%d", i+1), "microsoft-teams"
+			}
+			long[1].Why = ""
+			view.peers(w, append(long, record.PeerHealth{Peer: "operator-westeurope-1", Group: "operator-core", Side: "operator", State: "unknown"}))
+		},
 		"peer_up": func(w io.Writer) {
 			p := peers()[0]
 			p.CertRoot = "DigiCert Global Root G2"

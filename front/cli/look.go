@@ -83,6 +83,14 @@ func (l look) lines(head []string, rows [][]cell) []string {
 	return lines
 }
 
+// tableWidth is how many columns of a terminal a table takes.
+func tableWidth(head []string, rows [][]cell) (width int) {
+	for _, line := range (look{}).lines(head, rows) {
+		width = max(width, utf8.RuneCountInString(line))
+	}
+	return width
+}
+
 func (l look) line(widths []int, r []cell) string {
 	var line strings.Builder
 	used, blanks := 0, 0 // blanks are owed until something follows them

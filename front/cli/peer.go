@@ -78,6 +78,15 @@ func (l look) peers(w io.Writer, peers []record.PeerHealth) {
 		})
 	}
 	header, rows := l.withRegistrations(peers, []string{"PEER", "GROUP", "SIDE", "STATE", "SINCE", "RTT", "OPTIONS", "IN", "CALLS", "CERT"}, rows)
+	for _, column := range []string{"GROUP", "SIDE"} { // peer show has them
+		if tableWidth(header, rows) > max(80, l.width) {
+			i := slices.Index(header, column)
+			header = slices.Delete(header, i, i+1)
+			for k := range rows {
+				rows[k] = slices.Delete(rows[k], i, i+1)
+			}
+		}
+	}
 	l.table(w, header, rows)
 	l.registrationTroubles(w, peers)
 	for _, p := range peers {
