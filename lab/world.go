@@ -249,7 +249,7 @@ func (w *world) writeNodes(_ context.Context, opt Options) error {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("make a folder for %s: %w", r.name, err)
 		}
-		cert, err := w.authority.Issue(authority.Terms{}, r.cloudName, "*."+r.cloudName, r.coreName)
+		cert, err := w.authority.Issue(authority.Terms{ClientAuth: true}, r.cloudName, "*."+r.cloudName, r.coreName)
 		if err != nil {
 			return err
 		}
