@@ -32,26 +32,34 @@ func (s *state) challenged(ev challenged) {
 	if r == nil {
 		return
 	}
+	if !s.wants(r) {
+		s.responded(responded(ev))
+		return
+	}
 	cseq, _ := ev.msg.CSeq() // the stack has matched it to ours
+	// The INVITE that would have made a dialog, and the BYE that ends one, have
+	// no other request behind them that took the next number.
 	seq := cseq.Seq + 1
-	switch r.kind {
-	case inviting:
-		if s.phase != hunting || s.attempt == nil || s.attempt.id != r.id {
-			s.responded(responded(ev))
-			return
-		}
+	if r.kind == reinviting || r.kind == asking {
+		seq = s.legs[r.leg].dialog.Next()
+	}
+	if r.stub != nil {
 		r.stub.Set("CSeq", sip.CSeq{Seq: seq, Method: "INVITE"}.String())
-	case reinviting:
-		if s.round == nil || s.round.id != r.id {
-			s.responded(responded(ev))
-			return
-		}
-		s.legs[r.leg].dialog.Renumber(r.stub)
-		cseq, _ = r.stub.CSeq()
-		seq = cseq.Seq
-	case releasing: // nothing follows it in its dialog
 	}
 	s.do(resend{r.id, seq})
+}
+
+// wants tells whether a request of ours is still worth an answer.
+func (s *state) wants(r *request) bool {
+	switch r.kind {
+	case inviting:
+		return s.phase == hunting && s.attempt != nil && s.attempt.id == r.id
+	case reinviting:
+		return s.round != nil && s.round.id == r.id
+	case asking:
+		return s.phase == talking
+	}
+	return true
 }
 
 // shown is a request to a far side that we can prove to who we are.

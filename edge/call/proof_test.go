@@ -317,3 +317,28 @@ func TestAPeerThatMustProveItselfDoes(t *testing.T) {
 		nowhere(w)
 	})
 }
+
+// What asks a silent side takes numbers of its dialog too.
+func TestAQuestionToASilentSideIsProven(t *testing.T) {
+	change := carrier(t, proofCanary)
+	inWorldOf(t, func(w *world) { change(w); w.cfg.Limits.Silence = time.Minute }, func(w *world) {
+		core, teams := w.talk()
+		question := w.core.expect("OPTIONS")
+		w.core.challenge(question, 401, "n1")
+		again := w.core.expect("OPTIONS")
+		w.core.proven(again, "Authorization", "n1", "00000001")
+		for _, m := range []*sip.Message{question, again} {
+			if err := core.Accept(m); err != nil {
+				t.Errorf("%s: %v", m.Get("CSeq"), err)
+			}
+		}
+		w.core.reply(again, 200, "", "")
+		teams.request("BYE", "")
+		w.teams.expect("200")
+		bye := w.core.expect("BYE")
+		if err := core.Accept(bye); err != nil {
+			t.Errorf("%s after %s: %v", bye.Get("CSeq"), again.Get("CSeq"), err)
+		}
+		w.core.reply(bye, 200, "", "")
+	})
+}

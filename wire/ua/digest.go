@@ -344,9 +344,9 @@ func clip(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// Renumber gives req, a request of this dialog that has to go again with a
-// proof, the next number (RFC 3261 22.2).
-func (d *Dialog) Renumber(req *sip.Message) {
+// Next takes the next number of the dialog, for a request that has to go again
+// with a proof (RFC 3261 22.2).
+func (d *Dialog) Next() uint32 {
 	d.localSeq++
-	setSeq(req, d.localSeq)
+	return d.localSeq
 }

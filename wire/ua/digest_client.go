@@ -285,7 +285,7 @@ func newCnonce() string {
 }
 
 // Again gives a request outside of a dialog, which goes again with a proof, the
-// next number (RFC 3261 22.2). In a dialog it is Renumber that knows it.
+// next number (RFC 3261 22.2). In a dialog it is Dialog.Next that knows it.
 func Again(req *sip.Message) {
 	if seq, err := req.CSeq(); err == nil {
 		setSeq(req, seq.Seq+1)
