@@ -244,6 +244,9 @@ func (c *call) prepare(ev event) event {
 	case located:
 		c.located(v)
 		return nil
+	case astray:
+		c.reach(v.id, v.msg, v.others[0], v.others[1:])
+		return nil
 	case responded:
 		if v.msg.Status >= 200 {
 			delete(c.clients, v.id) // there is nothing to cancel any more

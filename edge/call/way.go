@@ -2,7 +2,11 @@ package call
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/edge/relay"
@@ -14,9 +18,10 @@ type way struct {
 	fallback sip.Target // where its INVITE came from or went to
 	hop      sip.URI
 	target   sip.Target
-	known    bool     // target stands for hop
-	asked    bool     // hop is being looked up
-	waiting  []effect // until it is known
+	others   []sip.Target // further addresses of hop
+	known    bool         // target stands for hop
+	asked    bool         // hop is being looked up
+	waiting  []effect     // until it is known
 }
 
 // locate sets where a leg's requests go from now on.
@@ -28,7 +33,7 @@ func (c *call) locate(e locate) {
 	if w.known && w.hop == e.hop {
 		return
 	}
-	w.hop, w.known, w.asked = e.hop, false, false
+	w.hop, w.others, w.known, w.asked = e.hop, nil, false, false
 	if !w.fallback.Addr.IsValid() || e.hop.Host == "" {
 		w.target, w.known = w.fallback, true
 	}
@@ -49,7 +54,7 @@ func (c *call) inDialog(e effect) {
 	leg := legOf(e)
 	w := &c.ways[leg]
 	if w.known {
-		c.sendBy(w.target, e)
+		c.sendBy(w, e)
 		return
 	}
 	w.waiting = append(w.waiting, e)
@@ -105,31 +110,83 @@ func (c *call) located(ev located) {
 		return
 	}
 	w.target, w.known = w.fallback, true
-	for i, t := range ev.hops {
-		if t.Addr.Addr().Unmap() == w.fallback.Addr.Addr().Unmap() {
-			t.Via = w.fallback.Via // RFC 5923: the connection it came on, while it stands
-			w.target = t
-			break
+	if hops := slices.Clone(ev.hops); len(hops) > 0 {
+		at := slices.IndexFunc(hops, func(t sip.Target) bool {
+			return t.Addr.Addr().Unmap() == w.fallback.Addr.Addr().Unmap()
+		})
+		if at >= 0 {
+			hops[at].Via = w.fallback.Via // RFC 5923: the connection it came on, while it stands
 		}
-		if i == 0 {
-			w.target = t
-		}
+		at = max(at, 0)
+		w.target = hops[at]
+		w.others = slices.Delete(hops, at, at+1)
 	}
 	waiting := w.waiting
 	w.waiting = nil
 	for _, e := range waiting {
-		c.sendBy(w.target, e)
+		c.sendBy(w, e)
 	}
 }
 
-func (c *call) sendBy(to sip.Target, e effect) {
+func (c *call) sendBy(w *way, e effect) {
 	switch e := e.(type) {
 	case send:
-		c.request(e.id, e.msg, to)
+		c.reach(e.id, e.msg, w.target, w.others)
 	case ack:
-		c.sendAck(e.msg, to)
+		c.sendAck(e.msg, w.target)
 	}
 }
+
+// reach sends a request inside a dialog to one address after the other, until
+// one takes it (RFC 3263 4.3): the proxy that the call was set up through may
+// be dead, and its twin know the call. A BYE or OPTIONS that is not answered at
+// all moves on as the INVITE of an attempt does; a re-INVITE does not, its
+// answer would be nobody's.
+func (c *call) reach(id int, msg *sip.Message, to sip.Target, others []sip.Target) {
+	if len(others) == 0 {
+		c.request(id, msg, to)
+		return
+	}
+	req := msg.Clone()
+	delete(c.shown, id) // what the address before was shown
+	c.sign(id, req, to)
+	const answered, moved = 1, 2
+	var fate atomic.Int32
+	move := func() { c.post(astray{id, msg, others}, true) }
+	tx, err := c.set.stack.Load().Request(req, to, func(ev sip.Event) {
+		first := fate.CompareAndSwap(0, answered)
+		switch {
+		case fate.Load() == moved: // too late
+		case first && ev.Err != nil && !errors.Is(ev.Err, sip.ErrClosed):
+			move()
+		case ev.Err != nil:
+			c.post(failed{id, ev.Err}, true)
+		default:
+			c.post(responded{id, ev.Msg}, ev.Msg.Status >= 200)
+		}
+	})
+	switch {
+	case err != nil:
+		c.todo = append(c.todo, failed{id, err})
+	case msg.Method == "INVITE":
+		c.clients[id] = tx
+	default:
+		time.AfterFunc(c.set.cfg.Limits.FirstResponse, func() {
+			if fate.CompareAndSwap(0, moved) {
+				move()
+			}
+		})
+	}
+}
+
+// astray is a request inside a dialog that one address did not take.
+type astray struct {
+	id     int
+	msg    *sip.Message
+	others []sip.Target // not empty
+}
+
+func (astray) event() {}
 
 func (c *call) direct(e sendDirect) {
 	to := c.wentTo(e.attempt)
