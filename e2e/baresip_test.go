@@ -122,23 +122,28 @@ func (b *baresip) packets() (sent, received int) {
 	return sent, received
 }
 
-// sent and heard are what its calls sent and heard, the oldest first. The
-// files are whole when the call has ended.
-func (b *baresip) sent() []int16  { return b.sound("enc") }
-func (b *baresip) heard() []int16 { return b.sound("dec") }
+// sent and heard are what its call, which has ended, sent and heard.
+func (b *baresip) sent() []int16  { b.t.Helper(); return b.sound("enc") }
+func (b *baresip) heard() []int16 { b.t.Helper(); return b.sound("dec") }
 
-func (b *baresip) sound(kind string) []int16 {
+func (b *baresip) sound(kind string) (pcm []int16) {
 	b.t.Helper()
-	files, err := filepath.Glob(filepath.Join(b.dir, "dump-*-"+kind+".wav"))
-	if err != nil || len(files) != 1 {
-		b.t.Errorf("baresip has written %d files of kind %s", len(files), kind)
-		return nil
-	}
-	data, err := os.ReadFile(files[0])
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return unwav(data)
+	b.w.until(10*time.Second, func() string {
+		files, err := filepath.Glob(filepath.Join(b.dir, "dump-*-"+kind+".wav"))
+		if err != nil || len(files) != 1 {
+			return fmt.Sprintf("baresip has written %d files of kind %s", len(files), kind)
+		}
+		data, err := os.ReadFile(files[0])
+		if err != nil {
+			return err.Error()
+		}
+		var whole bool
+		if pcm, whole = unwav(data); !whole {
+			return "baresip has not ended its file " + files[0]
+		}
+		return ""
+	})
+	return pcm
 }
 
 // wav is a file of 16-bit samples, at twice our rate when wide: baresip has no
@@ -166,13 +171,14 @@ func wav(pcm []int16, wide bool) []byte {
 	return b
 }
 
-// unwav gives the samples of a file at our rate; its head may carry more
-// chunks.
-func unwav(data []byte) (pcm []int16) {
+// unwav gives the samples of a file at our rate, and whether its head tells as
+// many as there are, which is written last. The head may carry more chunks.
+func unwav(data []byte) (pcm []int16, whole bool) {
 	wide := false
 	for at := 12; at+8 <= len(data); {
 		kind, size := string(data[at:at+4]), int(binary.LittleEndian.Uint32(data[at+4:]))
 		at += 8
+		whole = at+size == len(data)
 		size = min(size, len(data)-at)
 		switch kind {
 		case "fmt ":
@@ -184,11 +190,11 @@ func unwav(data []byte) (pcm []int16) {
 			if wide {
 				pcm = halve(pcm)
 			}
-			return pcm
+			return pcm, whole
 		}
 		at += size + size&1
 	}
-	return nil
+	return nil, false
 }
 
 // double puts a sample between any two, halve takes the mean of each pair:

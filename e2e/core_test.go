@@ -33,7 +33,7 @@ func TestSIPpCallsTeams(t *testing.T) {
 		w.teamsReady()
 		w.sipp("uac", w.site(0), "-m", "1", "-d", "4000", "-rtp_echo").succeeded(20 * time.Second)
 
-		f := w.received().Facts()
+		f := w.ended(w.received())
 		heard(t, "what Teams' user said and SIPp returned", audio.Compare(f.Sent, f.Heard))
 		r := w.records(1)[0]
 		w.legs(r, r.Callee, r.Caller, f)
@@ -72,7 +72,7 @@ func TestSIPpTalksToTeams(t *testing.T) {
 	w.write("speech.alaw", audio.ALaw.Encode(nil, speech))
 	w.teamsReady()
 	w.sipp("uac_talk", w.site(0), "-m", "1", "-d", "6000").succeeded(20 * time.Second)
-	f := w.received().Facts()
+	f := w.ended(w.received())
 	heard(t, "SIPp's speech", audio.Listen(speech, f.Heard.PCM))
 	w.behaved()
 }
@@ -123,8 +123,8 @@ func TestGivingUp(t *testing.T) {
 		w.teams.Answer(user, phone.Behaviour{NoAnswer: true})
 		w.teamsReady()
 		w.sipp("uac_cancel", w.site(0), "-m", "1", "-d", "300").succeeded(20 * time.Second)
-		if f := w.received().Facts(); !f.Answered.IsZero() || f.Ended.IsZero() {
-			t.Errorf("the call that SIPp gave up was answered at %s and ended at %s", f.Answered, f.Ended)
+		if f := w.ended(w.received()); !f.Answered.IsZero() {
+			t.Errorf("the call that SIPp gave up was answered at %s", f.Answered)
 		}
 
 		core := w.core("uas_ring", 0)
@@ -197,8 +197,7 @@ func TestSIPpHolds(t *testing.T) {
 		call := w.received()
 		w.heldAndBack(call)
 		s.succeeded(20 * time.Second)
-		<-call.Done()
-		heardLast(t, call.Facts())
+		heardLast(t, w.ended(call))
 
 		core := w.core("uas_hold", 0, "-d", "500", "-rtp_echo")
 		f := w.dial(phone.CallSpec{From: user, To: subscriber, Duration: 4 * time.Second})
@@ -245,9 +244,15 @@ func (w *world) dial(spec phone.CallSpec) phone.Facts {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return w.ended(c)
+}
+
+// ended waits for the end of a call and gives its facts.
+func (w *world) ended(c *phone.Call) phone.Facts {
+	w.t.Helper()
 	select {
 	case <-c.Done():
-	case <-time.After(spec.Duration + 20*time.Second):
+	case <-time.After(20 * time.Second):
 		w.t.Fatal("the call has not ended by itself")
 	}
 	return c.Facts()
@@ -267,14 +272,20 @@ func (w *world) legs(r record.Call, cloud, operator record.Leg, teams phone.Fact
 	}
 }
 
-// lossAllowed is what may be missing: the first packets of a call, and what a
-// busy machine is late with.
-const lossAllowed = 0.05
+// lossAllowed is what may be missing: the first packets of a call, for the most
+// part. On a machine that stands still for longer than a telephone buffers, it
+// says nothing of the gateway that sound is missing, only that some is there.
+func lossAllowed() float64 {
+	if stalls.lately() {
+		return 0.5
+	}
+	return 0.05
+}
 
 // heard fails the test unless somebody heard what was sent.
 func heard(t *testing.T, what string, r audio.Report) {
 	t.Helper()
-	if !r.Same || r.Loss > lossAllowed {
+	if !r.Same || r.Loss > lossAllowed() {
 		t.Errorf("%s was not heard: %+v", what, r)
 		return
 	}

@@ -19,7 +19,7 @@ func TestLateOffer(t *testing.T) {
 	w.teams.Answer(user, phone.Behaviour{})
 	w.teamsReady()
 	w.sipp("uac_late", w.site(0), "-m", "1", "-d", "2000", "-rtp_echo").succeeded(20 * time.Second)
-	f := w.received().Facts()
+	f := w.ended(w.received())
 	if !strings.Contains(f.Invite, "m=audio") {
 		t.Errorf("Teams got an INVITE without an offer:\n%s", f.Invite)
 	}
@@ -38,8 +38,7 @@ func TestLateOfferAfterHold(t *testing.T) {
 	call := w.received()
 	w.heldAndBack(call)
 	s.succeeded(20 * time.Second)
-	<-call.Done()
-	heardLast(t, call.Facts())
+	heardLast(t, w.ended(call))
 	w.behaved()
 }
 

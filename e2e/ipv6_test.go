@@ -26,7 +26,7 @@ func TestIPv6(t *testing.T) {
 			w.teams.Answer(user, phone.Behaviour{})
 			w.teamsReady()
 			w.sipp("uac", w.site(0), "-m", "1", "-d", "2000", "-rtp_echo").succeeded(20 * time.Second)
-			f := w.received().Facts()
+			f := w.ended(w.received())
 			heard(t, "what the called Teams' user said and SIPp returned", audio.Compare(f.Sent, f.Heard))
 
 			core := w.core("uas", 0, "-rtp_echo")

@@ -119,6 +119,7 @@ func TestBaresipHolds(t *testing.T) {
 			}
 			holder.do("/hold")
 			p.state(record.Held)
+			holder.saidTimes("stream: update 'audio'", 2, 10*time.Second) // it has the answer to its INVITE
 			holder.do("/resume")
 			p.state(record.Talking)
 			p.talk(3 * time.Second)
@@ -132,7 +133,7 @@ func TestBaresipHolds(t *testing.T) {
 			}{{"Teams to the core", p.teams, p.core}, {"the core to Teams", p.core, p.teams}} {
 				sent, _ := way.from.packets()
 				_, received := way.to.packets()
-				if received < sent-10 || received < 140 { // 50 of them before the hold
+				if received < sent*9/10 && !stalls.lately() || received < 100 { // 50 were before the hold
 					t.Errorf("of %d packets from %s %d arrived", sent, way.name, received)
 				}
 			}

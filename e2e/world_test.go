@@ -15,13 +15,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,7 +43,15 @@ import (
 	"github.com/tandemgw/tandem/sandbox/teams"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The tests wait for far sides nearly all of their time, so that more of them
+// may run at once than there are processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))) // a number is always taken
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // Names of the world; nobody owns the domain (RFC 2606).
 const (
@@ -112,6 +123,7 @@ func build(t *testing.T, s setup) *world {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), perTest)
 	t.Cleanup(cancel)
+	stalls.watch(t)
 	w := &world{setup: s, t: t, ctx: ctx, log: &tail{}}
 	w.dir = shortDir(t)
 	w.findNet()
@@ -507,6 +519,60 @@ func (w *world) received() *phone.Call {
 		return "Teams has received no call"
 	})
 	return found
+}
+
+// stalls notices when this machine does not let its processes run in time.
+var stalls stallWatch
+
+type stallWatch struct {
+	mu     sync.Mutex
+	tests  int           // mu; that want it to watch
+	stop   chan struct{} // mu; ends the watching
+	newest time.Time     // mu
+}
+
+// watch watches until the test has ended.
+func (s *stallWatch) watch(t *testing.T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tests++; s.tests == 1 {
+		s.stop = make(chan struct{})
+		go s.run(s.stop)
+	}
+	t.Cleanup(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.tests--; s.tests == 0 {
+			close(s.stop)
+		}
+	})
+}
+
+// A telephone buffers about five packets of 20 ms.
+const telephoneBuffer = 100 * time.Millisecond
+
+func (s *stallWatch) run(stop chan struct{}) {
+	tick := time.NewTicker(telephoneBuffer / 5)
+	defer tick.Stop()
+	for last := time.Now(); ; last = time.Now() {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		if time.Since(last) > telephoneBuffer {
+			s.mu.Lock()
+			s.newest = time.Now()
+			s.mu.Unlock()
+		}
+	}
+}
+
+// lately reports a stall during what a test may have listened to.
+func (s *stallWatch) lately() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.newest) < 15*time.Second
 }
 
 // tail keeps the end of what is written.
