@@ -68,6 +68,7 @@ type gateway struct {
 	calls       *call.Set
 	stack       *sip.Stack
 	records     ledger
+	dead        bool // has lost power
 }
 
 // inBubble runs f in a fresh world in which everything is well.
@@ -75,7 +76,7 @@ func inBubble(t *testing.T, prepare, f func(b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, net: memnet.New(), air: rtp.NewNetwork()}
-		b.legs.byCall = map[string]*leg{}
+		b.legs.byCall, b.legs.gone = map[string]*leg{}, map[string]bool{}
 		b.build(prepare)
 		f(b)
 		b.shut()
@@ -161,7 +162,8 @@ func (b *bubble) snapshot() *snapshot.Snapshot {
 	}
 	for i, at := range proxyAt {
 		s.Groups[1].Peers = append(s.Groups[1].Peers, snapshot.Peer{
-			Name: "teams-" + b.proxies[i].name, Transport: "TLS", SRTP: true, Host: b.proxies[i].name + "." + farDomain, Port: at.Port(), Sources: host(at),
+			Name: "teams-" + b.proxies[i].name, Transport: "TLS", SRTP: true, Host: b.proxies[i].name + "." + farDomain, Port: at.Port(),
+			Sources: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/24")},
 			Names:    []string{b.proxies[i].name + "." + farDomain, farRoute},
 			Priority: map[string]int{"r1": i, "r2": i},
 		})
@@ -227,6 +229,10 @@ func (b *bubble) shut() {
 	time.Sleep(5 * time.Minute)
 	synctest.Wait()
 	for _, g := range b.regions {
+		if g.dead {
+			g.stop()
+			continue
+		}
 		if n := g.calls.Counters(); n.Live != 0 || n.Panics != 0 {
 			b.t.Errorf("%s: %d calls live, %d panics after all is over", g.name, n.Live, n.Panics)
 		}
@@ -240,6 +246,9 @@ func (b *bubble) shut() {
 	}
 	for _, f := range b.fars() {
 		f.stop()
+	}
+	for _, l := range b.legs.byCall {
+		l.voice.close()
 	}
 	b.names.stop()
 	b.must(b.ends.Close())
@@ -453,9 +462,51 @@ func (b *bubble) impostor(f *far, do func(net.Conn)) {
 }
 
 // resetter serves connections as a proxy whose machine dies again and again:
-// it answers OPTIONS, and resets the connection half-way through its response
-// to an INVITE.
+// it answers OPTIONS, and the connection ends in the middle of its response to
+// an INVITE.
 func (b *bubble) resetter(f *far) func(net.Conn) {
+	return b.overTLS(f, func(c net.Conn, m *sip.Message) {
+		if m.Method != "INVITE" {
+			_, _ = c.Write(f.settle(m).Append(nil))
+			return
+		}
+		f.invites.Add(1)
+		half := sip.NewResponse(m, 180, "").Append(nil)
+		_, _ = c.Write(half[:len(half)/2])
+		b.net.Cut(f.at.Addr(), c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr())
+	})
+}
+
+// slow serves connections as a proxy without transactions: not even a 100
+// comes before its first response, nor with a negative pause anything at all.
+func (b *bubble) slow(f *far, pause time.Duration) func(net.Conn) {
+	return b.overTLS(f, func(c net.Conn, m *sip.Message) {
+		var mu sync.Mutex // a Write is two on TLS
+		f.stateless(m, pause, func(b []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			_, _ = c.Write(b)
+		})
+	})
+}
+
+// stateless handles what an impostor has read.
+func (f *far) stateless(m *sip.Message, pause time.Duration, write func([]byte)) {
+	switch {
+	case !m.IsRequest() || m.Method == "ACK":
+	case m.Method != "INVITE":
+		write(f.settle(m).Append(nil))
+	default:
+		f.invites.Add(1)
+		if pause >= 0 {
+			f.b.running.Go(func() {
+				f.ring(m, habit{pause: pause}, nil, func(m *sip.Message) { write(m.Append(nil)) })
+			})
+		}
+	}
+}
+
+func (b *bubble) overTLS(f *far, handle func(net.Conn, *sip.Message)) func(net.Conn) {
 	cert := *f.cert
 	return func(raw net.Conn) {
 		c := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{cert}})
@@ -465,18 +516,38 @@ func (b *bubble) resetter(f *far) func(net.Conn) {
 			if err != nil {
 				return
 			}
-			resp := sip.NewResponse(m, 200, "")
-			resp.TagTo(sip.NewTag())
-			b := resp.Append(nil)
-			if m.Method != "INVITE" {
-				_, _ = c.Write(b)
+			handle(c, m)
+		}
+	}
+}
+
+// slowSite is slow for a site of the core.
+func (b *bubble) slowSite(f *far, pause time.Duration) {
+	b.t.Helper()
+	f.stop()
+	conn, err := b.net.ListenPacket(f.at)
+	b.must(err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf, seen := make([]byte, 65536), map[string]bool{}
+		for {
+			n, from, err := conn.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				return
+			}
+			m, err := sip.Parse(append([]byte(nil), buf[:n]...), sip.Limits{})
+			if err != nil {
 				continue
 			}
-			_, _ = c.Write(b[:len(b)/2])
-			b0 := raw.RemoteAddr()
-			_ = b0
-			_ = raw.Close()
-			return
+			if via := m.Method + m.Get("Via"); !seen[via] || m.Method != "INVITE" {
+				seen[via] = true
+				f.stateless(m, pause, func(b []byte) { _, _ = conn.WriteToUDPAddrPort(b, from) })
+			}
 		}
+	}()
+	f.close = func() {
+		_ = conn.Close()
+		<-done
 	}
 }

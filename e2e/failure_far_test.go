@@ -35,7 +35,7 @@ type far struct {
 // habit is what a far side does with INVITEs. The zero habit rings and answers
 // at once.
 type habit struct {
-	mute   bool          // nothing at all
+	mute   bool          // nothing but 100
 	status int           // refuses them
 	header [2]string     // of that
 	pause  time.Duration // before its first response
@@ -44,9 +44,8 @@ type habit struct {
 
 // leg is one call as the far side sees it that was called.
 type leg struct {
-	dialog *ua.Dialog
 	from   *far
-	invite *sip.Message
+	dialog *ua.Dialog
 	offer  *sdp.Session
 	voice  *voice
 	bye    time.Time // when it was hung up on
@@ -56,6 +55,7 @@ type leg struct {
 type legs struct {
 	mu     sync.Mutex
 	byCall map[string]*leg // mu; by number called
+	gone   map[string]bool // mu; Call-IDs of callers who have hung up
 }
 
 func (b *bubble) newFar(name string, at netip.AddrPort, cert *tls.Certificate) *far {
@@ -97,40 +97,60 @@ func (f *far) transport() sip.Transport {
 
 func (f *far) handle(tx *sip.ServerTx) {
 	req := tx.Request()
-	switch req.Method {
-	case "INVITE":
+	h := *f.habit.Load()
+	if req.Method == "INVITE" {
 		f.invites.Add(1)
-		go f.answer(tx, *f.habit.Load())
+		if h.mute {
+			return // but for the 100 of the transaction (RFC 3261 17.2.1)
+		}
+		over := make(chan struct{})
+		tx.OnCancel(func(*sip.Message) { close(over) })
+		f.b.running.Go(func() { f.ring(req, h, over, func(m *sip.Message) { _ = tx.Respond(m) }) })
 		return
-	case "BYE":
-		f.b.hungUp(req)
 	}
-	resp := sip.NewResponse(req, 200, "")
+	_ = tx.Respond(f.settle(req))
+}
+
+// settle answers all but INVITE.
+func (f *far) settle(req *sip.Message) *sip.Message {
+	status := 200
+	switch {
+	case req.Method == "BYE":
+		f.b.hungUp(req)
+	case f.b.isGone(req):
+		status = 481
+	}
+	resp := sip.NewResponse(req, status, "")
 	resp.TagTo(sip.NewTag())
-	_ = tx.Respond(resp)
+	return resp
 }
 
 // hungUp notes a BYE.
 func (b *bubble) hungUp(bye *sip.Message) {
-	id := ua.IDOf(bye)
 	b.legs.mu.Lock()
 	defer b.legs.mu.Unlock()
 	for _, l := range b.legs.byCall {
-		if l.dialog != nil && l.dialog.ID() == id {
+		if l.dialog.ID() == ua.IDOf(bye) {
 			l.bye = time.Now()
+			l.voice.close()
 		}
 	}
 }
 
-// answer is a called far side.
-func (f *far) answer(tx *sip.ServerTx, h habit) {
-	req := tx.Request()
-	over := make(chan struct{})
-	tx.OnCancel(func(*sip.Message) { close(over) })
-	say := func(status int, body []byte) *sip.Message {
+// isGone tells whether a request is for a call that its caller has left.
+func (b *bubble) isGone(m *sip.Message) bool {
+	b.legs.mu.Lock()
+	defer b.legs.mu.Unlock()
+	return b.legs.gone[ua.IDOf(m).CallID]
+}
+
+// ring is a called far side.
+func (f *far) ring(req *sip.Message, h habit, over <-chan struct{}, respond func(*sip.Message)) {
+	tag := sip.NewTag()
+	say := func(status int, body []byte) {
 		resp := sip.NewResponse(req, status, "")
 		if status > 100 {
-			resp.TagTo("t" + req.Get("Call-ID"))
+			resp.TagTo(tag)
 			resp.Set("Contact", f.contact())
 		}
 		if f.cloud() {
@@ -142,12 +162,9 @@ func (f *far) answer(tx *sip.ServerTx, h habit) {
 		if h.header[0] != "" && status == h.status {
 			resp.Set(h.header[0], h.header[1])
 		}
-		_ = tx.Respond(resp) // who is gone hears nothing
-		return resp
+		respond(resp)
 	}
 	switch {
-	case h.mute:
-		return
 	case h.status != 0:
 		say(h.status, nil)
 		return
@@ -162,16 +179,19 @@ func (f *far) answer(tx *sip.ServerTx, h habit) {
 		case <-time.After(h.pause):
 		}
 	}
-	u, _ := sip.ParseURI(req.RequestURI)
-	l := &leg{invite: req, from: f}
-	l.offer, _ = sdp.Parse(req.Body)
+	u, err := sip.ParseURI(req.RequestURI)
+	f.b.must(err)
+	l := &leg{from: f}
+	l.offer, err = sdp.Parse(req.Body)
+	f.b.must(err)
+	l.dialog, err = ua.ServerDialog(req, tag)
+	f.b.must(err)
 	l.voice = f.b.newVoice(f, u.User)
-	say(180, nil)
-	resp := say(200, l.voice.describe())
-	l.dialog, _ = ua.ServerDialog(req, ua.IDOf(resp).LocalTag)
 	f.b.legs.mu.Lock()
 	f.b.legs.byCall[u.User] = l
 	f.b.legs.mu.Unlock()
+	say(180, nil)
+	say(200, l.voice.describe())
 }
 
 func (f *far) contact() string {
@@ -338,6 +358,9 @@ func (f *far) invite(r *ring, g *gateway) *sip.Message {
 // was: zero when never within two minutes.
 func (f *far) hangUp(r *ring) (told, other time.Duration) {
 	began := time.Now()
+	f.b.legs.mu.Lock()
+	f.b.legs.gone[r.dialog.ID().CallID] = true
+	f.b.legs.mu.Unlock()
 	answered := make(chan struct{}, 1)
 	_, err := f.stack.Request(r.dialog.NewRequest("BYE"), f.way(r.gateway), func(ev sip.Event) {
 		if ev.Err == nil && ev.Msg.Status >= 200 {
@@ -449,14 +472,11 @@ func (v *voice) heard() {
 	v.last = now
 }
 
-// silence is how long it has heard nothing, and the longest gap before.
-func (v *voice) silence() (now, longest time.Duration) {
+// silence is the longest it has heard nothing.
+func (v *voice) silence() time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.last.IsZero() {
-		return -1, -1
-	}
-	return time.Since(v.last), v.gap
+	return max(v.gap, time.Since(v.last))
 }
 
 // speak sends until the voice is closed.
