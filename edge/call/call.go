@@ -93,7 +93,9 @@ type Set struct {
 	cfg     Config // RO
 	stack   atomic.Pointer[sip.Stack]
 	count   counts
+	load    load
 	running sync.WaitGroup // one per call
+	lines   quota
 
 	mu       sync.Mutex
 	draining bool              // mu
@@ -207,6 +209,8 @@ func (s *Set) invite(tx *sip.ServerTx, req *sip.Message) {
 		// RFC 3261 8.2.2.2: the same request came on another way, since a
 		// proxy forked it to us twice.
 		s.refuse(tx, req, 482, nil)
+	case s.overloaded(req):
+		s.refuse(tx, req, 503, map[string]string{"Retry-After": "2"})
 	default:
 		s.begin(stack, tx, req, known)
 	}

@@ -24,7 +24,7 @@ func (c *call) do(e effect) {
 		c.open(e)
 	case begin:
 		c.set.count.begun.Add(1)
-		c.set.cfg.Records.Begin(e.record, func(err error) { c.post(begun{err}, true) })
+		c.set.cfg.Records.Begin(e.record, func(err error) { c.durable(e.record.Began, err) })
 	case answered:
 		c.set.count.answered.Add(1)
 		c.set.cfg.Records.Answer(e.record, nil)
@@ -118,7 +118,8 @@ func targetOf(src sip.Source) sip.Target {
 	}
 }
 
-// ended closes the record and says so in the log, once per call.
+// ended closes the record and says so in the log, once per call; of calls that
+// come to nothing only as many as the log has room for.
 func (c *call) ended(r record.Call) {
 	c.told = true
 	c.measure(&r)
@@ -126,11 +127,20 @@ func (c *call) ended(r record.Call) {
 	if r.Answered == nil {
 		c.set.count.failed.Add(1)
 	}
+	log := c.set.cfg.Log
 	var talked time.Duration
 	if r.Answered != nil {
 		talked = r.Ended.Sub(*r.Answered).Round(time.Millisecond)
+	} else if !r.Emergency {
+		missing, ok := c.set.lines.take(r.Caller.Peer, time.Now())
+		if !ok {
+			return
+		}
+		if missing > 0 {
+			log = log.With("unlogged", missing)
+		}
 	}
-	c.set.cfg.Log.Info("call ended",
+	log.Info("call ended",
 		obs.KeyCall, c.id, "from", r.From, "to", r.To, "service", r.Service,
 		"caller", r.Caller.Peer, "callee", r.Callee.Peer,
 		"codecs", r.Caller.Codec+"/"+r.Callee.Codec,
