@@ -31,6 +31,8 @@ type machine struct {
 	clients map[int]*sip.Message // requests that have no final response yet
 	invites map[int]*sip.Message // INVITEs of attempts, for ever
 	acked   map[string]int       // 2xx to acknowledge, by dialog
+	asked   map[int]*sip.Message // requests that a proof was asked for
+	numbers map[ua.ID]uint32     // of the last request in each dialog
 	due     [timers]time.Time
 
 	begun, ended, plugs   int
@@ -48,6 +50,7 @@ func newMachine(t *testing.T, data []byte) *machine {
 	m := &machine{
 		t: t, now: time.Unix(1e9, 0), bytes: data,
 		servers: map[txn]*serverSide{}, clients: map[int]*sip.Message{}, invites: map[int]*sip.Message{}, acked: map[string]int{},
+		asked: map[int]*sip.Message{}, numbers: map[ua.ID]uint32{},
 	}
 	m.s = &state{
 		limits: Limits{Duration: time.Hour}.withDefaults(), region: "r1", random: rand.NewChaCha8([32]byte{7}),
@@ -136,6 +139,8 @@ func (m *machine) do(e effect) {
 		}
 	case ack:
 		m.acknowledge(e.msg)
+	case resend:
+		m.resend(e)
 	case plug:
 		if m.closed || !m.opened {
 			m.t.Fatal("the relay was set after its ports were given back")
@@ -162,7 +167,28 @@ func (m *machine) send(id int, msg *sip.Message) {
 	if err := checkRequest(msg); err != nil {
 		m.t.Fatalf("%v:\n%s", err, msg)
 	}
+	m.count(msg)
 	m.clients[id] = msg
+}
+
+// count sees that no number of a dialog is used twice (RFC 3261 12.2.1.1).
+func (m *machine) count(msg *sip.Message) {
+	cseq, _ := msg.CSeq()
+	id := ua.IDOf(msg)
+	if id.LocalTag != "" && cseq.Seq <= m.numbers[id] {
+		m.t.Fatalf("%s follows number %d of its dialog:\n%s", msg.Get("CSeq"), m.numbers[id], msg)
+	}
+	m.numbers[id] = cseq.Seq
+}
+
+// resend sends a request again, as with a proof.
+func (m *machine) resend(e resend) {
+	msg := m.asked[e.id].Clone()
+	msg.Set("CSeq", sip.CSeq{Seq: e.seq, Method: msg.Method}.String())
+	m.send(e.id, msg)
+	if m.invites[e.id] != nil {
+		m.inviteOut, m.invites[e.id] = msg, msg
+	}
 }
 
 func checkRequest(msg *sip.Message) error {
@@ -266,6 +292,11 @@ func (m *machine) answer(which, status int, tag, body string) {
 			m.callee, _ = ua.ServerDialog(stub, tag)
 		}
 	}
+	if status == 401 {
+		m.asked[id] = req
+		m.feed(challenged{id, resp})
+		return
+	}
 	m.feed(responded{id, resp})
 }
 
@@ -288,7 +319,7 @@ func (m *machine) act() {
 	case 3, 4:
 		m.answer(m.next(8), 200, []string{"a", "b", "c"}[m.next(3)], body)
 	case 5:
-		m.answer(m.next(8), []int{302, 408, 481, 486, 487, 488, 491, 500, 503, 603}[m.next(10)], "a", "")
+		m.answer(m.next(8), []int{302, 408, 481, 486, 487, 488, 491, 500, 503, 603, 401, 401}[m.next(12)], "a", "")
 	case 6:
 		for id, msg := range m.clients {
 			delete(m.clients, id)

@@ -1,0 +1,80 @@
+package call
+
+import (
+	"sync"
+	"time"
+
+	"github.com/tandemgw/tandem/wire/sip"
+)
+
+// A node that is offered more than it can do must not do all of it late: the
+// work for a caller who has given up is wasted, and soon all of it is. So new
+// calls are refused while those that were taken wait too long for us; 503 sends
+// them to the other region. Emergency calls never are.
+const (
+	tardy = 100 * time.Millisecond // from an INVITE's arrival until its record is durable
+	spell = 50 * time.Millisecond  // what a judgement is made of, and stands for at least
+	probe = 250 * time.Millisecond // a heavy load is tried with one call this often, and whenever one got through
+)
+
+// load judges by the least wait of a spell, as CoDel does (RFC 8289): a short
+// one shows that the long ones were a burst, or a slow turn of the disk. The
+// zero value is ready.
+type load struct {
+	mu    sync.Mutex
+	until time.Time     // mu; end of the spell
+	least time.Duration // mu; wait in the spell
+	heavy bool          // mu; the least wait of the last spell was too long
+	tried time.Time     // mu; when a call was let in under a heavy load, zero once it got through
+}
+
+// waited tells how long a call has waited until now. It reports whether that
+// changes how we take calls.
+func (l *load) waited(now time.Time, wait time.Duration) (heavy, changed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.heavy
+	l.tried = time.Time{}
+	l.least = min(l.least, wait)
+	if now.After(l.until) {
+		l.heavy = l.least > tardy
+		l.until, l.least = now.Add(spell), time.Hour
+	}
+	return l.heavy, l.heavy != was
+}
+
+// full tells whether a new call is to be refused.
+func (l *load) full(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.heavy {
+		return false
+	}
+	if now.Sub(l.tried) < probe {
+		return true
+	}
+	l.tried = now
+	return false
+}
+
+// overloaded tells whether an INVITE is to be refused for want of time.
+func (s *Set) overloaded(req *sip.Message) bool {
+	u, err := sip.ParseURI(req.RequestURI)
+	if err == nil && s.cfg.Snapshot().IsEmergency(u.User) {
+		return false
+	}
+	return s.load.full(time.Now())
+}
+
+// durable says that a call's record is on the disk, or refused.
+func (c *call) durable(began time.Time, err error) {
+	now := time.Now()
+	switch heavy, changed := c.set.load.waited(now, now.Sub(began)); {
+	case !changed:
+	case heavy:
+		c.set.cfg.Log.Warn("more calls come than this node can do: new ones are refused, emergency calls aside")
+	default:
+		c.set.cfg.Log.Info("all new calls are taken again")
+	}
+	c.post(begun{err}, true)
+}

@@ -1,0 +1,110 @@
+package call
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tandemgw/tandem/wire/sip"
+)
+
+// slow has every record take d to become durable from now on.
+func (w *world) slow(d time.Duration) {
+	w.records.mu.Lock()
+	defer w.records.mu.Unlock()
+	w.records.delay = d
+}
+
+// busy places a call that the core refuses as soon as it comes.
+func (w *world) busy(to string) {
+	w.t.Helper()
+	in := w.teams.invite(to, teamsOffer)
+	w.teams.expect("100")
+	w.refuse(w.core.expect("INVITE"))
+	w.teams.ackFailure(in, w.teams.expect("486"))
+}
+
+// refuse has the core answer a call.
+func (w *world) refuse(out *sip.Message) {
+	resp := sip.NewResponse(out, 486, "")
+	resp.TagTo("busy")
+	w.core.send(resp)
+	w.core.expect("ACK")
+}
+
+func TestNewCallsAreRefusedWhileThoseThatWereTakenWaitTooLong(t *testing.T) {
+	const number = "+442079460123"
+	inWorld(t, func(w *world) {
+		w.slow(tardy + time.Millisecond)
+		w.busy(number) // one slow turn proves nothing
+		w.busy(number)
+		w.busy(number) // now the load is heavy, and this one tries whether it still is
+
+		w.slow(time.Second)
+		next := w.teams.invite(number, teamsOffer)
+		w.teams.expect("100") // so does this one
+		no := w.teams.invite(number, teamsOffer)
+		resp := w.teams.expect("503")
+		if resp.Get("Retry-After") == "" {
+			t.Error("the caller is not told when to come again")
+		}
+		w.teams.ackFailure(no, resp)
+		emergency := w.teams.invite("112", teamsOffer)
+		w.teams.expect("100") // it comes in
+
+		w.slow(0)
+		first, second := w.core.expect("INVITE"), w.core.expect("INVITE")
+		w.refuse(first)
+		w.teams.ackFailure(next, w.teams.expect("486"))
+		w.refuse(second)
+		w.teams.ackFailure(emergency, w.teams.expect("486"))
+		w.busy(number) // it comes through at once,
+		for range 3 {
+			w.busy(number) // and so do all others
+		}
+	})
+}
+
+func TestALoadIsJudgedByTheLeastWaitOfASpell(t *testing.T) {
+	at := time.Now()
+	tell := func(l *load, waits ...time.Duration) (heavy bool) {
+		for _, d := range waits {
+			at = at.Add(spell / 2)
+			heavy, _ = l.waited(at, d)
+		}
+		return heavy
+	}
+	const long, short = 2 * tardy, tardy / 2
+	var l load
+	for i, c := range []struct {
+		waits []time.Duration
+		heavy bool
+	}{
+		{[]time.Duration{long}, false},
+		{[]time.Duration{long, short, long}, false},
+		{[]time.Duration{long, long, long, long}, true},
+		{[]time.Duration{long, long, short}, true},
+		{[]time.Duration{short, long, short, short}, false},
+	} {
+		if got := tell(&l, c.waits...); got != c.heavy {
+			t.Errorf("step %d: heavy is %v", i, got)
+		}
+	}
+}
+
+func TestAHeavyLoadIsTriedAgainAndAgain(t *testing.T) {
+	l := load{heavy: true}
+	at := time.Now()
+	if l.full(at) {
+		t.Error("nothing is tried")
+	}
+	if !l.full(at.Add(time.Millisecond)) || !l.full(at.Add(probe-1)) {
+		t.Error("more than one is let in")
+	}
+	if l.full(at.Add(probe)) {
+		t.Error("a call that does not come through is waited for for ever")
+	}
+	l.waited(at.Add(probe+time.Millisecond), time.Hour)
+	if l.full(at.Add(probe + 2*time.Millisecond)) {
+		t.Error("the next one is not tried when one got through")
+	}
+}
