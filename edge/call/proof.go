@@ -40,7 +40,7 @@ func (s *state) challenged(ev challenged) {
 	// The INVITE that would have made a dialog, and the BYE that ends one, have
 	// no other request behind them that took the next number.
 	seq := cseq.Seq + 1
-	if r.kind == reinviting || r.kind == asking {
+	if r.kind != inviting && r.kind != releasing {
 		seq = s.legs[r.leg].dialog.Next()
 	}
 	if r.stub != nil {
@@ -56,10 +56,10 @@ func (s *state) wants(r *request) bool {
 		return s.phase == hunting && s.attempt != nil && s.attempt.id == r.id
 	case reinviting:
 		return s.round != nil && s.round.id == r.id
-	case asking:
-		return s.phase == talking
+	case releasing:
+		return true
 	}
-	return true
+	return s.phase == talking
 }
 
 // shown is a request to a far side that we can prove to who we are.
