@@ -41,6 +41,7 @@ type Options struct {
 	Rate     float64       // calls a second, for the cost of a call
 	Span     time.Duration // of each measurement
 	Most     float64       // calls a second at which the ramp ends
+	Share    float64       // of one processor that the system has in the ramp and beyond it; 0: all there is
 	Rounds   int           // of Compare
 }
 
@@ -66,6 +67,8 @@ func (o Options) Check() error {
 		return fmt.Errorf("%v calls a second: take 1 to 5000", o.Rate)
 	case o.Most < 1 || o.Most > 20_000:
 		return fmt.Errorf("a ramp up to %v calls a second: take 1 to 20000", o.Most)
+	case o.Share < 0 || o.Share > 64:
+		return fmt.Errorf("a share of %v processors: take 0 to 64", o.Share)
 	case o.Span < 500*time.Millisecond || o.Span > time.Minute:
 		return fmt.Errorf("measurements of %v: take 500ms to 1m", o.Span)
 	case o.Rounds < 1 || o.Rounds > 10:

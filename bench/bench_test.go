@@ -161,6 +161,7 @@ func TestOptionsWithoutSenseOrEndAreRefused(t *testing.T) {
 		"calls":   func(o *Options) { o.Standing = []int{0} },
 		"rate":    func(o *Options) { o.Rate = 0 },
 		"most":    func(o *Options) { o.Most = 1e9 },
+		"share":   func(o *Options) { o.Share = -1 },
 		"span":    func(o *Options) { o.Span = time.Hour },
 		"rounds":  func(o *Options) { o.Rounds = 0 },
 	} {

@@ -153,24 +153,24 @@ func (m *measurement) mediaCost(ctx context.Context, n int, empty usage) error {
 // A ramp goes up by halves until the system no longer keeps up: less than
 // nineteen of twenty calls are completed in time.
 const (
-	rampStart = 100
+	rampStart = 100.0
 	rampStep  = 1.5
 	keepsUp   = 0.95
 )
 
 // overload finds the saturation and offers more than that.
 func (m *measurement) overload(ctx context.Context) error {
-	peak := 0.0
-	for rate := float64(min(rampStart, m.Most)); ctx.Err() == nil; rate = min(rate*rampStep, m.Most) {
-		l, err := m.offered(ctx, rate, m.Span/2)
+	if m.Share > 0 {
+		undo, err := limit(m.system.PIDs, m.Share)
 		if err != nil {
-			return err
+			return fmt.Errorf("keep %s within a share of the processors (--share 0 does without): %w", m.system.Name, err)
 		}
-		m.report.Ramp = append(m.report.Ramp, l)
-		peak = max(peak, min(l.Goodput, l.Rate)) // what the last load left is not this one's
-		if l.Goodput < keepsUp*l.Rate || rate == m.Most {
-			break
-		}
+		defer undo()
+	}
+	m.report.Share = m.Share
+	peak, err := m.ramp(ctx)
+	if err != nil {
+		return err
 	}
 	m.report.Saturation = math.Round(peak)
 	for _, factor := range []float64{1, 1.5, 2} {
@@ -185,6 +185,32 @@ func (m *measurement) overload(ctx context.Context) error {
 		m.report.Overload = append(m.report.Overload, l)
 	}
 	return nil
+}
+
+// ramp goes up until the system has failed twice to keep up, and gives the
+// most it has kept up with.
+func (m *measurement) ramp(ctx context.Context) (peak float64, err error) {
+	failed := 0
+	for rate := min(rampStart, m.Most); ctx.Err() == nil; {
+		l, err := m.offered(ctx, rate, m.Span/2)
+		if err != nil {
+			return 0, err
+		}
+		m.report.Ramp = append(m.report.Ramp, l)
+		peak = max(peak, min(l.Goodput, l.Rate)) // what the last load left is not this one's
+		switch {
+		case l.Goodput < keepsUp*l.Rate:
+			failed++
+		case rate >= m.Most:
+			return peak, nil
+		default:
+			failed, rate = 0, min(rate*rampStep, m.Most)
+		}
+		if failed == 2 {
+			return peak, nil
+		}
+	}
+	return peak, ctx.Err()
 }
 
 // offered is one load from both sides. Goodput is what was completed between

@@ -108,3 +108,35 @@ func TestAProcessThatIsNotThereIsAnError(t *testing.T) {
 		t.Error("a process that has ended was measured")
 	}
 }
+
+func TestALimitedProcessGetsItsShare(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	cmd := exec.Command("sh", "-c", "while :; do :; done")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	undo, err := limit([]int{cmd.Process.Pid}, 0.2)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer undo()
+	before, err := cpuOf(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	rest(t.Context(), time.Second)
+	after, err := cpuOf(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if share := float64(after-before) / float64(time.Since(began)); share > 0.3 {
+		t.Errorf("it had %.2f of a processor", share)
+	}
+}

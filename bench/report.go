@@ -19,6 +19,7 @@ type Report struct {
 	Calls      []CallCost   `json:"calls,omitempty"`
 	Ramp       []LoadResult `json:"ramp,omitempty"`
 	Saturation float64      `json:"saturation,omitempty"` // calls/s
+	Share      float64      `json:"share,omitempty"`      // of a processor, while it was overloaded; 0: unlimited
 	Overload   []LoadResult `json:"overload,omitempty"`
 	Problems   []string     `json:"problems,omitempty"`
 }
@@ -117,6 +118,14 @@ func (r *Report) callCPU() float64 {
 	return per(sum, float64(len(r.Calls)))
 }
 
+// within tells of the limit.
+func (r *Report) within() string {
+	if r.Share == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" within %g of a processor", r.Share)
+}
+
 // growth is how much dearer a packet is with the most calls than with the
 // fewest.
 func (r *Report) growth() float64 {
@@ -165,7 +174,7 @@ func (s *show) report(r *Report) {
 		}
 	}
 	if len(r.Overload) > 0 {
-		s.line("\n  saturation %.0f calls/s", r.Saturation)
+		s.line("\n  saturation %.0f calls/s%s", r.Saturation, r.within())
 		s.line("  offered        completed in time  set-up p50      p99  CPU/call  in the end")
 		for _, l := range r.Overload {
 			s.line("  %3.1f×  %5.0f/s          %6.0f/s    %5.0f ms %5.0f ms  %5.2f ms      %5.1f%%",

@@ -50,6 +50,7 @@ With --compare Kamailio and rtpengine, when installed, do the same work in turn.
 	f.IntSliceVar(&opt.Standing, "calls", opt.Standing, "concurrent calls with media")
 	f.Float64Var(&opt.Rate, "rate", opt.Rate, "calls a second for the cost of a call")
 	f.Float64Var(&opt.Most, "most", opt.Most, "calls a second at which the ramp ends")
+	f.Float64Var(&opt.Share, "share", opt.Share, "share of one processor the system has in the ramp (root); 0: all there is")
 	f.DurationVar(&opt.Span, "time", opt.Span, "length of each measurement")
 	f.BoolVar(&opt.JSON, "json", false, "print the result as JSON")
 	cmd.MarkFlagsMutuallyExclusive("self", "target", "compare")
