@@ -147,3 +147,57 @@ func TestLostMessages(t *testing.T) {
 	}
 	w.behaved()
 }
+
+// A core may answer from behind proxies that stay in the way (RFC 3261
+// section 16.6): what follows in the dialog goes through all of them.
+func TestCoreRoutes(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		w := build(t, setup{transport: transport})
+		core := w.core("uas_routed", 0)
+		w.teamsReady()
+		f := w.dial(phone.CallSpec{From: user, To: subscriber, Duration: 500 * time.Millisecond})
+		core.finish()
+		if f.Status != 200 {
+			t.Errorf("Teams was told %d", f.Status)
+		}
+		w.records(1)
+		w.behaved()
+	})
+}
+
+// An answer that crosses the CANCEL on its way is acknowledged and released.
+func TestAnswerCrossesCancel(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		w := build(t, setup{transport: transport})
+		core := w.core("uas_cross", 0)
+		w.teamsReady()
+		f := w.dial(phone.CallSpec{From: user, To: subscriber, Patience: 500 * time.Millisecond})
+		w.until(10*time.Second, func() string {
+			if core.saw("BYE") == 0 {
+				return "SIPp, which answered, has got no BYE"
+			}
+			return ""
+		})
+		core.finish()
+		if f.Status != 487 {
+			t.Errorf("Teams' user gave up and was told %d", f.Status)
+		}
+		w.records(1)
+		w.behaved()
+	})
+}
+
+// Teams refuses the address 0.0.0.0, by which RFC 2543 put calls on hold.
+func TestOldHold(t *testing.T) {
+	t.Parallel()
+	needSIPp(t)
+	w := build(t, setup{})
+	w.teams.Answer(user, phone.Behaviour{})
+	w.teamsReady()
+	s := w.sipp("uac_zero", w.site(0), "-m", "1", "-d", "2000", "-rtp_echo")
+	call := w.received()
+	w.heldAndBack(call)
+	s.succeeded(20 * time.Second)
+	heardLast(t, w.ended(call))
+	w.behaved()
+}
