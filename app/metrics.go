@@ -31,6 +31,7 @@ var (
 	descPanics    = desc("call_panics_total", "Calls ended by a defect of ours.")
 	descStrangers = desc("strangers_total", "Messages and connections of sources that no peer's allow-list holds.")
 	descPeerUp    = desc("peer_up", "1 when the peer answers OPTIONS.", "peer", "side")
+	descPeerReg   = desc("peer_registered", "1 while our registration with the peer stands.", "peer", "side")
 	descPeerCalls = desc("peer_calls_live", "Calls in progress through the peer.", "peer", "side")
 	descRequests  = desc("sip_requests_total", "SIP requests, by method and direction.", "method", "direction")
 	descResponses = desc("sip_responses_total", "SIP responses, by class and direction.", "class", "direction")
@@ -112,6 +113,13 @@ func (c collector) collectCalls(count countFunc, gauge gaugeFunc) {
 		}
 		gauge(descPeerUp, up, p.Peer, string(p.Side))
 		gauge(descPeerCalls, p.Calls, p.Peer, string(p.Side))
+		if r := p.Registration; r != nil {
+			stands := 0
+			if r.Until != nil {
+				stands = 1
+			}
+			gauge(descPeerReg, stands, p.Peer, string(p.Side))
+		}
 		if p.CertEnds != nil {
 			gauge(descNotAfter, int(p.CertEnds.Unix()), p.Peer, "")
 		}

@@ -93,6 +93,9 @@ func TestKamailioRegistersUs(t *testing.T) {
 	if want := "e2e: trunk registers <sip:trunk@" + w.gatewayCore().String() + ">"; !strings.Contains(kamailio.out.String(), want) {
 		t.Errorf("Kamailio does not say %q", want)
 	}
+	if w.metric(`tandem_peer_registered{peer="site-0",side="operator"}`) != 1 {
+		t.Error("the metrics do not show the registration")
+	}
 	w.peerUp("site-0")
 	w.teamsReady()
 	call, err := w.teams.Dial(w.ctx, phone.CallSpec{From: user, To: subscriber})

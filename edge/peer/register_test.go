@@ -315,6 +315,21 @@ func TestRegistrarsHaveTheirOwnWill(t *testing.T) {
 	}
 }
 
+// Who says no is asked seldom, who cannot be reached often.
+func TestARegistrarThatSaysNoIsNotPressed(t *testing.T) {
+	for status, most := range map[int]int{403: 7, 503: 25} {
+		inWorld(t, func(w *world) {
+			r := w.registrar("10.1.0.1:5060")
+			r.set(func(r *registrar) { r.auth, r.status = false, status })
+			w.begin(trunk(t, "core-1", "10.1.0.1:5060"))
+			after(time.Hour)
+			if n := len(strings.Fields(r.took())); n > most || n < most/2 {
+				t.Errorf("%d: %d REGISTERs in an hour", status, n)
+			}
+		})
+	}
+}
+
 func TestAWrongSecretIsTriedSeldomAndTheRightOneTaken(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.registrar("10.1.0.1:5060")
