@@ -79,6 +79,7 @@ func (s *state) answer(r *request, msg *sip.Message) {
 	s.attempt.forks, s.targets, s.hops, s.offer = nil, nil, nil, nil
 	s.identity, s.failure = interop.Identity{}, failure{}
 	s.do(answered{s.record})
+	s.granted(relay.Callee, msg)
 	s.asked = s.now
 	s.do(arm{patience, 0})
 	s.do(arm{listening, s.limits.Silence / 2})
@@ -128,6 +129,7 @@ func (s *state) answerCaller(far *sip.Message) error {
 		body, acc.offer = offer, offer
 	}
 	resp.SetBody("application/sdp", body.Bytes())
+	s.grant(relay.Caller, s.invite, resp)
 	caller.confirmed = true
 	s.locate(relay.Caller, 0)
 	s.inviteTx, s.invite = 0, nil

@@ -243,6 +243,7 @@ func (m *machine) request(leg relay.Side, method, body string) {
 	msg := d.NewRequest(method)
 	msg.Add("Via", "SIP/2.0/UDP h;branch="+sip.NewBranch())
 	msg.Set("Contact", "<sip:10.1.0.1>")
+	m.time(msg)
 	if body != "" {
 		msg.SetBody("application/sdp", []byte(body))
 	}
@@ -252,6 +253,22 @@ func (m *machine) request(leg relay.Side, method, body string) {
 		m.reinviteIn = msg
 	}
 	m.feed(requested{leg, m.last, msg})
+}
+
+// time puts a session timer on a message, or not.
+func (m *machine) time(msg *sip.Message) {
+	switch m.next(8) {
+	case 1:
+		msg.Set("Session-Expires", "1800;refresher=uac")
+		msg.Set("Supported", "timer")
+	case 2:
+		msg.Set("Session-Expires", "90;refresher=uas")
+	case 3:
+		msg.Set("Session-Expires", "60")
+		msg.Set("Supported", "timer")
+	case 4:
+		msg.Set("Min-SE", "7200")
+	}
 }
 
 // answer gives the call a response to one of its requests.
@@ -275,6 +292,7 @@ func (m *machine) answer(which, status int, tag, body string) {
 	if m.next(8) != 1 {
 		resp.Set("Contact", "<sip:api.example:443;x=1>")
 	}
+	m.time(resp)
 	if body != "" {
 		resp.SetBody("application/sdp", []byte(body))
 	}

@@ -22,7 +22,9 @@ const maxHops = 3
 type attempt struct {
 	id       int // of its request
 	peer     string
-	row      int // in record.Attempts
+	to       sip.Target
+	longer   bool // tried again with a longer session interval
+	row      int  // in record.Attempts
 	heard    bool
 	forks    []*fork
 	claimed  bool           // one of them has answered the call
@@ -60,6 +62,7 @@ func (s *state) resolved(ev resolved) {
 		return
 	}
 	s.callee().peer, s.callee().dress, s.down = ev.peer, ev.dress, ev.down
+	s.callee().session = session{}
 	s.hops = ev.hops[:min(len(ev.hops), maxHops)]
 	s.hunt()
 }
@@ -79,10 +82,11 @@ func (s *state) try(to sip.Target) {
 	callID := s.token(16)
 	msg := interop.Invite(s.invite, s.identity, l.dress, interop.Names{CallID: callID, Tag: l.tag})
 	interop.SetOffer(msg, s.invite, offer.Bytes(), l.dress)
+	l.wantSession(msg)
 
 	r := s.newRequest(inviting, relay.Callee)
 	r.stub = stub(msg)
-	s.attempt = &attempt{id: r.id, peer: l.peer.Name, row: len(s.record.Attempts)}
+	s.attempt = &attempt{id: r.id, peer: l.peer.Name, to: to, row: len(s.record.Attempts)}
 	r.attempt = s.attempt
 	s.record.Attempts = append(s.record.Attempts, record.Attempt{
 		Peer: l.peer.Name, Region: s.region, Why: s.target.Why, At: s.now,
@@ -178,6 +182,11 @@ func (s *state) refused(msg *sip.Message) {
 	s.row().Status = msg.Status
 	s.failure = failure{peer: s.attempt.peer, msg: msg, from: s.callee().dress}
 	s.do(report{s.attempt.peer, peer.Outcome{Status: msg.Status, RetryAfter: retryAfter(msg)}})
+	if msg.Status == 422 && !s.attempt.longer && s.lengthen(relay.Callee, msg) {
+		s.try(s.attempt.to)
+		s.attempt.longer = true
+		return
+	}
 	if !route.Retry(route.Outcome{Status: msg.Status}) {
 		s.finish(s.failure.cause())
 		return

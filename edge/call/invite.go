@@ -61,7 +61,7 @@ type refusal struct {
 // check looks for all that makes an INVITE unfit before any target is asked,
 // in the order of RFC 3261 8.2 and 16.3.
 func (s *state) check() *refusal {
-	for _, check := range []func() *refusal{s.checkExtensions, s.checkDialog, s.checkIdentity, s.checkBody} {
+	for _, check := range []func() *refusal{s.checkExtensions, s.checkDialog, s.checkSession, s.checkIdentity, s.checkBody} {
 		if no := check(); no != nil {
 			return no
 		}
@@ -76,7 +76,9 @@ func (s *state) checkExtensions() *refusal { return checkRequire(s.invite) }
 func checkRequire(m *sip.Message) *refusal {
 	var unknown []string
 	for tag := range m.List("Require") {
-		unknown = append(unknown, tag)
+		if !strings.EqualFold(tag, "timer") {
+			unknown = append(unknown, tag)
+		}
 	}
 	if unknown == nil {
 		return nil
@@ -96,6 +98,8 @@ func (s *state) checkDialog() *refusal {
 	s.caller().dialog = d
 	return nil
 }
+
+func (s *state) checkSession() *refusal { return checkSession(s.invite) }
 
 func (s *state) checkIdentity() *refusal {
 	id, err := interop.Identify(s.invite, s.caller().dress)

@@ -21,6 +21,9 @@ type round struct {
 	to    relay.Side   // who is asked
 	offer *sdp.Session // what we offered there
 
+	refresh bool // of its session (RFC 4028), which changes nothing
+	longer  bool // asked again with a longer session interval
+
 	// Who asked us. tx is 0 when nobody did, and the change is one we owe the
 	// leg, or when the asker has its answer already.
 	tx  txn
@@ -48,6 +51,9 @@ func (s *state) reinvite(side relay.Side, tx txn, msg *sip.Message) {
 		return
 	}
 	offer, no := describe(msg)
+	if no == nil {
+		no = checkSession(msg)
+	}
 	if no != nil {
 		s.refuse(side, tx, msg, no)
 		return
@@ -94,6 +100,7 @@ func (s *state) acceptRound(side relay.Side, tx txn, msg *sip.Message, offer *sd
 	}
 	resp := respondOn(l, msg, 200)
 	resp.SetBody("application/sdp", body.Bytes())
+	s.grant(side, msg, resp)
 	s.sendAccepted(side, &accepted{tx: tx, msg: resp, offer: offer})
 }
 
@@ -116,6 +123,7 @@ func (s *state) startRound(r *round) {
 	l := &s.legs[r.to]
 	req := l.dialog.NewRequest("INVITE")
 	s.finishRequest(req, r.msg, l)
+	l.wantSession(req)
 	req.SetBody("application/sdp", r.offer.Bytes())
 	own := s.newRequest(reinviting, r.to)
 	own.stub, own.offer, r.id = stub(req), r.offer, own.id
@@ -154,6 +162,7 @@ func (s *state) acknowledge(r *request, msg *sip.Message) {
 	s.locate(r.leg, 0)
 	r.accepted = true
 	s.do(ack{r.leg, l.dialog.NewAck(r.stub)})
+	s.granted(r.leg, msg)
 }
 
 // keepLast drops the re-INVITEs of a leg that were answered before r: their
@@ -236,6 +245,15 @@ func (s *state) disagreed(msg *sip.Message) {
 	}
 	r := s.closeRound()
 	switch {
+	case msg.Status == 422 && !r.longer && s.lengthen(r.to, msg):
+		r.longer = true
+		s.startRound(r)
+		return
+	case r.refresh && msg.Status == 491:
+		s.do(arm{refreshTimer(r.to), s.legs[r.to].dialog.Glare(s.pick)})
+	case r.refresh:
+		s.notef("the %s refused a refresh of its session with %d", r.to, msg.Status)
+		s.refreshLater(r.to)
 	case r.tx != 0:
 		// 491 goes back as well: the two far sides are the ones that met, and
 		// each waits by its own role (RFC 3261 14.1).
@@ -286,6 +304,9 @@ func (s *state) roundTooLong() {
 	}
 	r := s.closeRound()
 	s.do(cancel{r.id, ""})
+	if r.refresh {
+		s.refreshLater(r.to)
+	}
 	if r.tx != 0 {
 		s.refuse(r.to.Other(), r.tx, r.msg, &refusal{status: 500, text: "the other side did not answer in time"})
 	}

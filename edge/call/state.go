@@ -79,6 +79,7 @@ type leg struct {
 	holds sdp.Direction // what it wanted when it was free to choose; anything but sendrecv: it holds the call
 
 	accepted *accepted // our 2xx that waits for its ACK
+	session  session
 }
 
 // accepted is a 2xx of ours that is repeated until it is acknowledged
@@ -128,6 +129,10 @@ const (
 	again                       // a re-INVITE of ours met another one
 	listening                   // it is time to see who still sends
 	talkedEnough                // Limits.Duration
+	refreshCaller               // its session has to be refreshed by us
+	refreshCallee               // likewise
+	lapseCaller                 // its session was not refreshed by anybody
+	lapseCallee                 // likewise
 	giveUp                      // what an ended call waits for does not come
 	timers
 )

@@ -124,6 +124,14 @@ func (s *state) expired(t timer) {
 		}
 	case talkedEnough:
 		s.finish(gatewayCause(0, 31, "it reached the longest duration a call may have"))
+	case refreshCaller:
+		s.refresh(relay.Caller)
+	case refreshCallee:
+		s.refresh(relay.Callee)
+	case lapseCaller:
+		s.lapse(relay.Caller)
+	case lapseCallee:
+		s.lapse(relay.Callee)
 	case giveUp:
 		if s.phase == ending {
 			s.phase = over

@@ -17,6 +17,7 @@ package interop
 
 import (
 	"strings"
+	"time"
 
 	"github.com/tandemgw/tandem/wire/sip"
 )
@@ -49,16 +50,27 @@ type Profile struct {
 	Tenant bool
 	// Location: it takes the location of an emergency caller (PIDF-LO).
 	Location bool
+	// Session is the session interval we ask for (RFC 4028); 0: none, though a
+	// far side that wants one gets it.
+	Session time.Duration
+	// Alone: we refresh its sessions, at half of Session, even when it knows no
+	// session timers.
+	Alone bool
 	// Takes names the headers of the other side that cross to this one, as
 	// long as the value is one plain token.
 	Takes []string
 }
+
+// session is the interval that RFC 4028 4 recommends.
+const session = 30 * time.Minute
 
 // Teams is Microsoft Phone System: Operator Connect, Teams Phone Mobile,
 // Direct Routing (Microsoft Teams docs, "Direct Routing - SIP protocol").
 var Teams = Profile{
 	Name:         "teams",
 	Allow:        "INVITE, ACK, OPTIONS, CANCEL, BYE, NOTIFY",
+	Supported:    "timer",
+	Session:      session,
 	InactiveOnly: true,
 	EarlyOffer:   true,
 	CallerInFrom: true,
@@ -69,12 +81,15 @@ var Teams = Profile{
 
 // Core is an operator's core that follows the RFCs.
 var Core = Profile{
-	Name:     "core",
-	Allow:    "INVITE, ACK, OPTIONS, CANCEL, BYE",
-	Trusted:  true,
-	Tenant:   true,
-	Location: true,
-	Takes:    []string{"X-MS-FMC"},
+	Name:      "core",
+	Allow:     "INVITE, ACK, OPTIONS, CANCEL, BYE",
+	Supported: "timer",
+	Session:   session,
+	Alone:     true,
+	Trusted:   true,
+	Tenant:    true,
+	Location:  true,
+	Takes:     []string{"X-MS-FMC"},
 }
 
 // Leg is one leg of a call as its messages need it: whose rules, our name and
