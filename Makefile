@@ -1,11 +1,12 @@
 # The commands of the house. `make` alone lists them.
 GO ?= go
 FUZZTIME ?= 10s
+SOAK ?= 10m
 # The whole suite on two cores; a machine with more may raise it.
 TESTTIME ?= 25m
 
 .DEFAULT_GOAL := help
-.PHONY: help lab build peers test fast lint fuzz bench clean
+.PHONY: help lab build peers test fast lint fuzz soak bench clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -33,6 +34,9 @@ lint: ## vet, formatting, staticcheck, shell
 
 fuzz: ## each fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) ./.ci/fuzz
+
+soak: ## calls of every kind in bad weather for SOAK (10m; 60m at night): nothing may grow
+	TANDEM_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -v -run '^TestSoak$$' ./e2e
 
 bench: ## every benchmark, once
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -25,6 +25,9 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descLive      = desc("calls_live", "Calls in progress.")
+	descDialogs   = desc("call_dialogs", "Legs of calls that requests can find.")
+	descTraces    = desc("call_traces_bytes", "Memory that the traces of calls take.")
+	descPorts     = desc("media_ports", "Media ports, by state: open, or in quarantine after their call.", "state")
 	descCalls     = desc("calls_total", "Calls since the start, by how far they came.", "outcome")
 	descRetries   = desc("call_retries_total", "Attempts after the first one of a call.")
 	descUnmatched = desc("requests_unmatched_total", "In-dialog requests answered 481.")
@@ -98,6 +101,11 @@ type (
 func (c collector) collectCalls(count countFunc, gauge gaugeFunc) {
 	calls := c.n.calls.Counters()
 	gauge(descLive, calls.Live)
+	gauge(descDialogs, calls.Dialogs)
+	gauge(descTraces, c.n.traces.Bytes())
+	media := c.n.engine.Counters()
+	gauge(descPorts, media.Open, "open")
+	gauge(descPorts, media.Quarantined, "quarantined")
 	count(descCalls, calls.Begun, "begun")
 	count(descCalls, calls.Answered, "answered")
 	count(descCalls, calls.Refused, "refused")

@@ -163,7 +163,7 @@ func (b *bubble) snapshot() *snapshot.Snapshot {
 	for i, at := range proxyAt {
 		s.Groups[1].Peers = append(s.Groups[1].Peers, snapshot.Peer{
 			Name: "teams-" + b.proxies[i].name, Transport: "TLS", SRTP: true, Host: b.proxies[i].name + "." + farDomain, Port: at.Port(),
-			Sources: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/24")},
+			Sources:  []netip.Prefix{netip.MustParsePrefix("10.2.0.0/24")},
 			Names:    []string{b.proxies[i].name + "." + farDomain, farRoute},
 			Priority: map[string]int{"r1": i, "r2": i},
 		})
@@ -258,16 +258,6 @@ func (b *bubble) fars() []*far {
 	return append(b.proxies[:len(b.proxies):len(b.proxies)], b.sites[:]...)
 }
 
-// health is how a region's node sees a peer.
-func (g *gateway) health(name string) record.PeerHealth {
-	for _, h := range g.peers.Health() {
-		if h.Peer == name {
-			return h
-		}
-	}
-	return record.PeerHealth{State: "not there"}
-}
-
 // ledger keeps the records of calls in memory.
 type ledger struct {
 	mu    sync.Mutex
@@ -296,18 +286,6 @@ func (l *ledger) open() (open []record.Call) {
 		}
 	}
 	return open
-}
-
-// of finds the record of the last call to a number.
-func (l *ledger) of(number string) (found record.Call) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range l.calls {
-		if c.To == number && c.ID > found.ID {
-			found = c
-		}
-	}
-	return found
 }
 
 // testLog shows a log with the test that it belongs to.

@@ -352,6 +352,7 @@ const lastWords = 2 * time.Second
 // Counters are figures over all calls since the start.
 type Counters struct {
 	Live      int
+	Dialogs   int // legs that can be found, two for each live call once a target is tried
 	Begun     uint64
 	Answered  uint64
 	Refused   uint64 // requests refused before a call was made of them
@@ -364,10 +365,10 @@ type Counters struct {
 // Counters reads the figures.
 func (s *Set) Counters() Counters {
 	s.mu.Lock()
-	live := len(s.calls)
+	live, dialogs := len(s.calls), len(s.dialogs)
 	s.mu.Unlock()
 	return Counters{
-		Live:  live,
+		Live: live, Dialogs: dialogs,
 		Begun: s.count.begun.Load(), Answered: s.count.answered.Load(), Refused: s.count.refused.Load(),
 		Failed: s.count.failed.Load(), Retried: s.count.retried.Load(), Panics: s.count.panics.Load(),
 		Unmatched: s.count.unmatched.Load(),

@@ -141,6 +141,13 @@ func (r *Ring) Get(callID string) (link.Trace, bool) {
 	return t, true
 }
 
+// Bytes is what all remembered calls take.
+func (r *Ring) Bytes() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bytes
+}
+
 // snapshot copies the references, so that rendering holds up nobody.
 func (r *Ring) snapshot(callID string) ([]Packet, link.Trace, bool) {
 	r.mu.Lock()
