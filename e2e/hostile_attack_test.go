@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,15 +45,51 @@ const (
 	mostTime     = 4 * time.Second
 )
 
-// flood sends n messages as fast as the socket takes them, for mostTime at
-// most, and tells how many it were a second.
-func flood(c *net.UDPConn, to netip.AddrPort, n int, message func(i int) []byte) (perSecond float64) {
+// flood sends n messages, so many a second or with 0 as fast as the socket
+// takes them, for mostTime at most, and tells how many a second it were.
+func flood(c *net.UDPConn, to netip.AddrPort, n, perSecond int, message func(i int) []byte) float64 {
 	start := time.Now()
 	sent := 0
-	for ; sent < min(n, mostMessages) && time.Since(start) < mostTime; sent++ {
+	for ; sent < min(n, mostMessages); sent++ {
+		if perSecond > 0 && sent%50 == 0 {
+			<-time.After(time.Until(start.Add(time.Duration(sent) * time.Second / time.Duration(perSecond))))
+		}
+		if sent%64 == 0 && time.Since(start) > mostTime {
+			break
+		}
 		_, _ = c.WriteToUDPAddrPort(message(sent), to) // what the kernel refuses is not a message
 	}
 	return float64(sent) / time.Since(start).Seconds()
+}
+
+// stamp is a request written once and sent many times, a new one each time: an
+// attacker in our process must not cost more than the attack.
+type stamp struct {
+	b  []byte
+	at []int
+}
+
+const unique = "00000000"
+
+func (s *siege) stamp(from netip.AddrPort, l letter) *stamp {
+	p := &stamp{b: s.text(from, l, unique)}
+	for at := 0; ; at += len(unique) {
+		i := bytes.Index(p.b[at:], []byte(unique))
+		if i < 0 {
+			return p
+		}
+		at += i
+		p.at = append(p.at, at)
+	}
+}
+
+func (p *stamp) next() []byte {
+	letters++
+	id := fmt.Appendf(nil, "%08x", letters&0xffffffff)
+	for _, at := range p.at {
+		copy(p.b[at:], id)
+	}
+	return p.b
 }
 
 // letter is a request as an attacker writes it. %h in it stands for the
@@ -67,6 +104,10 @@ var letters = rand.Uint64()
 
 func (s *siege) write(from netip.AddrPort, l letter) []byte {
 	letters++
+	return s.text(from, l, strconv.FormatUint(letters, 36))
+}
+
+func (s *siege) text(from netip.AddrPort, l letter, id string) []byte {
 	if l.uri == "" {
 		l.uri = "sip:" + user + "@%d"
 	}
@@ -78,21 +119,22 @@ func (s *siege) write(from netip.AddrPort, l letter) []byte {
 	if l.body != "" {
 		head = append(head, "Content-Type: application/sdp")
 	}
+	usual := len(head)
 	for _, h := range l.headers {
 		name, _, _ := strings.Cut(strings.TrimPrefix(h, "-"), ":")
-		kept := head[:0:0]
-		for _, old := range head {
-			if !strings.HasPrefix(old, name+":") {
-				kept = append(kept, old)
+		for i := range usual {
+			if strings.HasPrefix(head[i], name+":") {
+				head[i] = ""
 			}
 		}
-		if head = kept; h[0] != '-' {
+		if h[0] != '-' {
 			head = append(head, h)
 		}
 	}
+	head = slices.DeleteFunc(head, func(h string) bool { return h == "" })
 	head = append(head, "Content-Length: "+strconv.Itoa(len(l.body)))
 	text := l.method + " " + l.uri + " SIP/2.0\r\n" + strings.Join(head, "\r\n") + "\r\n\r\n"
-	text = strings.NewReplacer("%h", from.String(), "%n", strconv.FormatUint(letters, 36), "%d", s.gatewayCore().Addr().String()).Replace(text)
+	text = strings.NewReplacer("%h", from.String(), "%n", id, "%d", s.gatewayCore().Addr().String()).Replace(text)
 	return []byte(text + l.body)
 }
 

@@ -110,8 +110,9 @@ type dialogKey struct{ callID, localTag string }
 
 // end is one leg of a call.
 type end struct {
-	call *call
-	leg  relay.Side
+	call  *call
+	leg   relay.Side
+	group string // of the peer at the far side; no other one's requests are heard
 }
 
 type counts struct {
@@ -150,9 +151,11 @@ func (s *Set) Handle(tx *sip.ServerTx) {
 	}
 }
 
-// inDialog gives a request to the call whose leg it names.
+// inDialog gives a request to the call whose leg it names, if it comes from
+// that leg's far side: a dialog's names are no secret to whoever sees a trace.
 func (s *Set) inDialog(tx *sip.ServerTx, req *sip.Message, id ua.ID) {
 	at, ok := s.leg(id)
+	ok = ok && s.cfg.Peers.Speaks(at.group, tx.Source())
 	switch {
 	case ok && at.call.serve(tx, req, at.leg):
 	case ok && !at.call.over():
@@ -226,8 +229,8 @@ func (s *Set) merged(req *sip.Message) bool {
 }
 
 // HandleAck takes an ACK to a 2xx from the stack.
-func (s *Set) HandleAck(m *sip.Message, _ sip.Source) {
-	if at, ok := s.leg(ua.IDOf(m)); ok {
+func (s *Set) HandleAck(m *sip.Message, src sip.Source) {
+	if at, ok := s.leg(ua.IDOf(m)); ok && s.cfg.Peers.Speaks(at.group, src) {
 		at.call.post(acked{at.leg, m}, false)
 	}
 }

@@ -50,10 +50,23 @@ func (s *state) bridge() error {
 	if err != nil {
 		return err
 	}
-	s.do(plug{relay.Caller, relay.Of(n.Near, n.NearToFar)})
-	s.do(plug{relay.Callee, relay.Of(n.Far, n.FarToNear)})
+	s.do(plug{relay.Caller, relay.Of(s.within(s.caller(), n.Near), n.NearToFar)})
+	s.do(plug{relay.Callee, relay.Of(s.within(s.callee(), n.Far), n.FarToNear)})
 	s.describeMedia()
 	return nil
+}
+
+// within blanks the addresses of a description that are not in the ranges its
+// peer's media come from: a description must not make us send a stream to a
+// third party. Once packets come from within them, the relay answers there.
+func (s *state) within(l *leg, side sdp.Side) sdp.Side {
+	for _, at := range []*netip.AddrPort{&side.RTP, &side.RTCP} {
+		if at.IsValid() && !l.peer.MediaFrom(at.Addr()) {
+			s.notef("%s wants media at %s, outside its media ranges: nothing is sent there", l.peer.Name, at.Addr())
+			*at = netip.AddrPort{}
+		}
+	}
+	return side
 }
 
 // describeMedia writes codecs and suites into the record.

@@ -110,7 +110,7 @@ func (s *Set) enter(c *call, req *sip.Message) bool {
 	s.running.Add(1)
 	s.calls[c.id] = c
 	if _, taken := s.threads[callID]; !taken {
-		s.threads[callID] = end{c, relay.Caller}
+		s.threads[callID] = end{call: c, leg: relay.Caller}
 		c.threads = append(c.threads, callID)
 	}
 	return true
@@ -339,10 +339,11 @@ func (c *call) know(key dialogKey, leg relay.Side) {
 	s := c.set
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dialogs[key] = end{c, leg}
+	at := end{c, leg, c.st.legs[leg].peer.Group.Name}
+	s.dialogs[key] = at
 	c.keys = append(c.keys, key)
 	if _, taken := s.threads[key.callID]; !taken {
-		s.threads[key.callID] = end{c, leg}
+		s.threads[key.callID] = at
 		c.threads = append(c.threads, key.callID)
 	}
 }

@@ -135,6 +135,7 @@ func (s *Set) apply(snap *snapshot.Snapshot, with Settings) (outdated []string) 
 			if t.byName[p.Name] != nil {
 				continue // names are unique; control/gateway sees to it
 			}
+			p.MediaSources = snap.MediaFrom(&p, s.cfg.Region)
 			m := s.member(Known{p, g}, old.byName[p.Name])
 			m.sources = snap.Sources(&p, s.cfg.Region)
 			m.login = newLogin(m, old.byName[p.Name])
@@ -289,6 +290,25 @@ func (m *member) allows(src netip.Addr) bool {
 
 // Strangers counts the messages and connections Admit turned away.
 func (s *Set) Strangers() uint64 { return s.strangers.Load() }
+
+// MediaFrom tells whether the peer may have media at an address.
+func (k Known) MediaFrom(a netip.Addr) bool {
+	a = a.Unmap()
+	return len(k.MediaSources) == 0 || slices.ContainsFunc(k.MediaSources, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// Speaks tells whether a message may come from a peer of a group: it does, or
+// it comes from an address that one of them may use as well.
+func (s *Set) Speaks(group string, src sip.Source) bool {
+	t := s.table.Load()
+	if m := t.byRemote[src.Remote]; m != nil && m.Group.Name == group {
+		return true
+	}
+	return slices.ContainsFunc(s.Admit(src.Listener, src.Addr.Addr()), func(r *sip.Remote) bool {
+		m := t.byRemote[r]
+		return m != nil && m.Group.Name == group
+	})
+}
 
 // Of tells which peer a message came from.
 func (s *Set) Of(src sip.Source) (Known, bool) {

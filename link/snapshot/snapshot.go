@@ -189,6 +189,16 @@ func (s *Snapshot) Sources(p *Peer, region string) []netip.Prefix {
 	return distinct(p.Sources, r.Sources)
 }
 
+// MediaFrom are the ranges that a peer's media may come from in a region; none
+// means that its descriptions are believed.
+func (s *Snapshot) MediaFrom(p *Peer, region string) []netip.Prefix {
+	r := s.Region(region)
+	if !p.Regional || r == nil {
+		return p.MediaSources
+	}
+	return distinct(p.MediaSources, r.MediaSources)
+}
+
 // MediaSources are the ranges that media of a side may come from in a region,
 // each once.
 func (s *Snapshot) MediaSources(side Side, region string) []netip.Prefix {
