@@ -83,21 +83,8 @@ func newSoak(t *testing.T, lasts time.Duration) *soak {
 		world:  &world{setup: setup{transport: "udp", codecs: "PCMA, PCMU", sites: 2}, t: t, ctx: ctx, log: &tail{}},
 		byKind: map[string]int{},
 	}
-	s.dir = shortDir(t)
-	s.findNet()
-	var err error
-	if s.authority, err = authority.New("Tandem soak"); err != nil {
-		t.Fatal(err)
-	}
-	if s.dns, err = dns.Start(netip.AddrPortFrom(s.v4(hostDNS), portDNS)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.dns.Close() })
-	s.dns.SetHost(gatewayName, time.Minute, s.gatewayCloud().Addr())
-	s.dns.SetHost(coreSide, time.Minute, s.gatewayCore().Addr())
-	s.dns.SetSRV("_sip._udp."+coreSide, time.Minute, dns.SRV{Priority: 1, Weight: 1, Port: s.gatewayCore().Port(), Target: coreSide})
-	s.startTeams()
-	s.startCore()
+	s.surround()
+	s.core = s.startCarrier(soakOptions)
 	for i, k := range soakKinds {
 		s.teams.Answer(userOf(i), k.does)
 		s.core.Answer(subscriberOf(i), k.does)
@@ -106,21 +93,41 @@ func newSoak(t *testing.T, lasts time.Duration) *soak {
 	return s
 }
 
-func (s *soak) startCore() {
-	s.t.Helper()
+// surround starts what stands around a node whose core is the sandbox's too.
+func (w *world) surround() {
+	w.t.Helper()
+	w.dir = shortDir(w.t)
+	w.findNet()
 	var err error
-	s.core, err = carrier.Start(s.ctx, carrier.Config{
-		Domain: "core.e2e.example", DNS: s.dns, Regions: []string{coreSide},
+	if w.authority, err = authority.New("Tandem e2e"); err != nil {
+		w.t.Fatal(err)
+	}
+	if w.dns, err = dns.Start(netip.AddrPortFrom(w.v4(hostDNS), portDNS)); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = w.dns.Close() })
+	w.dns.SetHost(gatewayName, time.Minute, w.gatewayCloud().Addr())
+	w.dns.SetHost(coreSide, time.Minute, w.gatewayCore().Addr())
+	w.dns.SetSRV("_sip._udp."+coreSide, time.Minute, dns.SRV{Priority: 1, Weight: 1, Port: w.gatewayCore().Port(), Target: coreSide})
+	w.startTeams()
+}
+
+// startCarrier starts the sandbox's core of two sites.
+func (w *world) startCarrier(options time.Duration) *carrier.Core {
+	w.t.Helper()
+	core, err := carrier.Start(w.ctx, carrier.Config{
+		Domain: "core.e2e.example", DNS: w.dns, Regions: []string{coreSide},
 		Sites: []carrier.Site{
-			{Name: "a", Bind: s.site(0), Transport: sip.UDP, Near: coreSide},
-			{Name: "b", Bind: s.site(1), Transport: sip.UDP, Near: coreSide},
+			{Name: "a", Bind: w.site(0), Transport: sip.UDP, Near: coreSide},
+			{Name: "b", Bind: w.site(1), Transport: sip.UDP, Near: coreSide},
 		},
-		Media: s.site(0).Addr(), Ports: [2]uint16{40000, 41999}, Options: soakOptions,
+		Media: w.site(0).Addr(), Ports: [2]uint16{40000, 41999}, Options: options,
 	})
 	if err != nil {
-		s.t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = s.core.Close() })
+	w.t.Cleanup(func() { _ = core.Close() })
+	return core
 }
 
 // startChild builds the program and runs it as an operator would.

@@ -13,6 +13,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"flag"
@@ -76,13 +77,14 @@ const optionsInterval = time.Second
 // setup is what a world is made of. The zero value is a node between SIPp over
 // UDP and the Teams of the sandbox.
 type setup struct {
-	transport  string // of the operator's side, "udp" unless set; "tls" has SRTP too
-	sites      int    // of the operator's core, 1 unless set
-	codecs     string // of the gateway, "PCMA, PCMU" unless set
-	realCloud  bool   // the sandbox does not play Teams: a program will, at w.proxy(0)
-	cloudV6    bool   // the cloud's side is on ::1
-	operatorV6 bool   // the operator's side is on ::1
-	operator   string // keys of the configuration's operator section, in flow style
+	transport  string        // of the operator's side, "udp" unless set; "tls" has SRTP too
+	sites      int           // of the operator's core, 1 unless set
+	codecs     string        // of the gateway, "PCMA, PCMU" unless set
+	realCloud  bool          // the sandbox does not play Teams: a program will, at w.proxy(0)
+	cloudV6    bool          // the cloud's side is on ::1
+	operatorV6 bool          // the operator's side is on ::1
+	operator   string        // keys of the configuration's operator section, in flow style
+	failover   time.Duration // FailoverTimeSeconds of Teams, 5 s unless set
 }
 
 // world is a node and what stands around it.
@@ -216,7 +218,7 @@ func (w *world) startTeams() {
 		Media: w.at(w.cloudV6, hostTeamsMedia, 0).Addr(), Ports: [2]uint16{20000, 20999},
 		Trunks:   []teams.Trunk{{FQDN: gatewayName, Port: w.gatewayCloud().Port()}},
 		Tenants:  map[string]string{gatewayName: tenant},
-		Failover: 5 * time.Second, Options: optionsInterval,
+		Failover: cmp.Or(w.failover, 5*time.Second), Options: optionsInterval,
 	}
 	for i := range cfg.Proxies {
 		cfg.Proxies[i] = w.proxy(i)
