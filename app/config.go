@@ -78,6 +78,7 @@ type MediaConfig struct {
 	Interfaces []InterfaceConfig `yaml:"interfaces"`
 	Quarantine time.Duration     `yaml:"quarantine"` // how long a port rests between two calls
 	Threads    int               `yaml:"threads"`    // packet loops; 0: one for two processors
+	Silence    time.Duration     `yaml:"silence"`    // without media until a side is asked whether it is still there
 }
 
 // InterfaceConfig is one address with ports for media.
@@ -137,7 +138,7 @@ func defaultConfig() *Config {
 	return &Config{
 		Node:  NodeConfig{Data: "data", Drain: 30 * time.Second, Log: LogConfig{Level: "info", Format: "text"}},
 		SIP:   SIPConfig{Options: time.Minute},
-		Media: MediaConfig{Quarantine: 5 * time.Second},
+		Media: MediaConfig{Quarantine: 5 * time.Second, Silence: time.Minute},
 	}
 }
 

@@ -228,6 +228,7 @@ const callPorts = 2
 
 func (k *configCheck) media() {
 	k.within("media.quarantine", k.Media.Quarantine, 0, time.Minute)
+	k.within("media.silence", k.Media.Silence, 10*time.Second, time.Hour)
 	if k.Media.Threads < 0 || k.Media.Threads > 256 {
 		k.bad("media.threads", "%d: write 0, for one to two processors, to 256", k.Media.Threads)
 	}
@@ -303,6 +304,19 @@ func (k *configCheck) services() {
 	k.ranges(path+".media", t.Media)
 	k.hosts(path+".names", t.Names)
 	k.tls(publish.TeamsTLS, t.TLS)
+	k.limits(path+".limits", t.Limits)
+}
+
+// limits checks what bounds the calls through each peer of a side.
+func (k *configCheck) limits(path string, l publish.Limits) {
+	for key, n := range map[string]int{"calls": l.Calls, "callsPerSecond": l.CallsPerSecond} {
+		if n < 0 {
+			k.bad(path+"."+key, "%d: write how many there may be, or 0 for any number", n)
+		}
+	}
+	if l.Duration != 0 {
+		k.within(path+".duration", l.Duration, time.Minute, 7*24*time.Hour)
+	}
 }
 
 // ranges checks the sources that a far side may come from.
@@ -341,6 +355,7 @@ func (k *configCheck) operator() {
 	k.suites(o.Suites)
 	k.logins()
 	k.tls(publish.OperatorTLS, o.TLS)
+	k.limits("operator.limits", o.Limits)
 	k.tlsByGroup()
 	if o.CountryCode != "" && !country.MatchString(o.CountryCode) {
 		k.bad("operator.countryCode", "%q: write the country code without plus, such as 44", o.CountryCode)

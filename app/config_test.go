@@ -225,6 +225,10 @@ var mistakes = []struct {
 	{"region: westeurope\n", "region: westeurop\n", "node.region", "region: westeurop", "did you mean westeurope?"},
 	{"data: data\n", "data: /tmp/" + strings.Repeat("x", 100) + "\n", "node.data", "data:", "shorter by"},
 	{"data: data\n", "data: good.pem\n", "node.data", "data:", "is a file"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  limits: {calls: -1}\n", "operator.limits.calls", "limits: {calls", "0 for any number"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  limits: {callsPerSecond: -1}\n", "operator.limits.callsPerSecond", "limits: {calls", "0 for any number"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  limits: {duration: 5s}\n", "operator.limits.duration", "limits: {dur", "from 1m0s to"},
+	{"sources: [127.0.2.0/24]}", "sources: [127.0.2.0/24], limits: {duration: 1s}}", "services.teams.limits.duration", "limits: {dur", "from 1m0s to"},
 	{"data: data\n", "drain: 2h\n", "node.drain", "drain", "from 0s to 1h0m0s"},
 	{"data: data\n", "log: {level: verbose}\n", "node.log.level", "level", "write debug or info"},
 

@@ -36,6 +36,7 @@ var (
 	descPeerUp    = desc("peer_up", "1 when the peer answers OPTIONS.", "peer", "side")
 	descPeerReg   = desc("peer_registered", "1 while our registration with the peer stands.", "peer", "side")
 	descPeerCalls = desc("peer_calls_live", "Calls in progress through the peer.", "peer", "side")
+	descLimited   = desc("peer_calls_limited_total", "Calls that the limits of a peer refused, or sent to another one.", "peer", "side")
 	descRequests  = desc("sip_requests_total", "SIP requests, by method and direction.", "method", "direction")
 	descResponses = desc("sip_responses_total", "SIP responses, by class and direction.", "class", "direction")
 	descSIPDrops  = desc("sip_drops_total", "SIP messages not acted on, by cause.", "cause")
@@ -121,6 +122,7 @@ func (c collector) collectCalls(count countFunc, gauge gaugeFunc) {
 		}
 		gauge(descPeerUp, up, p.Peer, string(p.Side))
 		gauge(descPeerCalls, p.Calls, p.Peer, string(p.Side))
+		count(descLimited, p.Limited, p.Peer, string(p.Side))
 		if r := p.Registration; r != nil {
 			stands := 0
 			if r.Until != nil {

@@ -239,12 +239,13 @@ func (n *Node) openSignalling() error {
 		Interfaces: map[link.Side]string{link.Side(snapshot.Operator): string(snapshot.Operator), link.Side(snapshot.Cloud): string(snapshot.Cloud)},
 		Snapshot:   func() *snapshot.Snapshot { return n.running.Load().snapshot },
 		Records:    n.spool, Traces: n.traces, Product: n.product(), Log: n.log,
+		Limits: call.Limits{Silence: n.cfg.Media.Silence},
 	})
 	stack, err := sip.NewStack(sip.StackConfig{
 		Listeners: listeners,
 		Admit:     n.peers.Admit,
 		Handle:    n.calls.Handle, HandleAck: n.calls.HandleAck, HandleStray: n.calls.HandleStray,
-		Tap: n.calls.Tap,
+		Tap: n.calls.Tap, Urgent: n.calls.Urgent, Overloaded: n.calls.Overloaded,
 		Log: n.log,
 	})
 	if err != nil {

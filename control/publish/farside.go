@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Services is where the cloud services are.
@@ -22,6 +23,15 @@ type Teams struct {
 	Media   []netip.Prefix `yaml:"media"`   // of its media
 	Names   []string       `yaml:"names"`   // one of which its certificate must bear
 	TLS     TLS            `yaml:"tls"`
+	Limits  Limits         `yaml:"limits"`
+}
+
+// Limits bound the calls through each peer of a side, emergency calls aside. 0:
+// no bound.
+type Limits struct {
+	Calls          int           `yaml:"calls"`          // at once
+	CallsPerSecond int           `yaml:"callsPerSecond"` // that begin
+	Duration       time.Duration `yaml:"duration"`       // of a call
 }
 
 // MicrosoftRoots are the common names of the authorities that the proxies of
@@ -114,6 +124,7 @@ type Operator struct {
 	Register *Register   `yaml:"register"` // we register with them
 	Peers    []PeerLogin `yaml:"peers"`    // those whose three of these are their own
 	TLS      TLS         `yaml:"tls"`
+	Limits   Limits      `yaml:"limits"`
 
 	TLSByGroup map[string]*TLS `yaml:"tlsByGroup"` // instead of TLS, by peer group of the resource
 }

@@ -58,7 +58,10 @@ func (c *compiler) address(name, host string, l gateway.ServiceLocation) snapsho
 // peer is what all peers of the operator have in common.
 func (c *compiler) peer(name string) snapshot.Peer {
 	o := c.in.Operator
-	return snapshot.Peer{Name: name, Names: o.Names, Options: c.in.Options, CountryCode: o.CountryCode, TrunkPrefix: o.TrunkPrefix}
+	return snapshot.Peer{
+		Name: name, Names: o.Names, Options: c.in.Options, CountryCode: o.CountryCode, TrunkPrefix: o.TrunkPrefix,
+		Limits: snapshot.Limits(o.Limits),
+	}
 }
 
 // emergency makes the group that emergency calls go to directly.
@@ -69,7 +72,7 @@ func (c *compiler) emergency() {
 			p := c.address(emergencyGroup+"-"+l.Name+"-"+strconv.Itoa(i+1), address, l)
 			// It is somebody else's machine: what comes from the core's own
 			// ranges is not it, and its numbers are not national ones.
-			p.CountryCode, p.TrunkPrefix, p.Names = "", "", nil
+			p.CountryCode, p.TrunkPrefix, p.Names, p.Limits = "", "", nil, snapshot.Limits{}
 			if a, err := netip.ParseAddr(address); err == nil {
 				p.Sources = []netip.Prefix{netip.PrefixFrom(a, a.BitLen())}
 				p.MediaSources = p.Sources

@@ -119,6 +119,7 @@ func (c *compiler) teams() error {
 			MediaSources: t.Media,
 			Names:        t.Names,
 			Options:      c.in.Options,
+			Limits:       snapshot.Limits(t.Limits),
 		})
 	}
 	c.out.Groups = append(c.out.Groups, g)

@@ -53,6 +53,8 @@ func TestCompile(t *testing.T) {
 			p.ServiceLocations[0].PrimaryRegionProperties.ESRPAddresses = []string{"198.51.100.1"}
 			p.ServiceLocations[1].PrimaryRegionProperties.ESRPAddresses = []string{"esrp.example"}
 			in.Operator.CountryCode = "1"
+			in.Operator.Limits = Limits{Calls: 500, CallsPerSecond: 20, Duration: 4 * time.Hour} // not the emergency service's
+			in.Services.Teams.Limits = Limits{Calls: 1000}
 		},
 		"lab": func(in *Input) {
 			in.Gateway.SKU = &gateway.SKU{Name: "lab"}

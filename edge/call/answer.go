@@ -83,9 +83,22 @@ func (s *state) answer(r *request, msg *sip.Message) {
 	s.asked = s.now
 	s.do(arm{patience, 0})
 	s.do(arm{listening, s.limits.Silence / 2})
-	if s.limits.Duration > 0 {
-		s.do(arm{talkedEnough, s.limits.Duration})
+	s.do(arm{talkedEnough, s.longest()})
+}
+
+// longest is how long the call may last, 0 for ever: nobody ends an emergency
+// call.
+func (s *state) longest() time.Duration {
+	if s.record.Emergency {
+		return 0
 	}
+	longest := s.limits.Duration
+	for _, l := range s.legs {
+		if d := l.peer.Limits.Duration; d > 0 && (longest == 0 || d < longest) {
+			longest = d
+		}
+	}
+	return longest
 }
 
 // joinFinal takes the description of the 200, or, when it has none, the one

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/edge/relay"
 	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/wire/sip"
@@ -31,7 +32,7 @@ func (c *call) do(e effect) {
 	case ended:
 		c.ended(e.record)
 	case resolve:
-		c.resolve(e.peer)
+		c.resolve(e)
 	case invite:
 		c.invite(e)
 	case cancel:
@@ -67,6 +68,8 @@ func (c *call) do(e effect) {
 		}
 	case report:
 		c.set.cfg.Peers.Report(e.peer, e.outcome)
+	case limited:
+		c.set.cfg.Peers.Limited(e.peer, e.full)
 	case note:
 		if c.set.cfg.Traces != nil {
 			c.set.cfg.Traces.Note(c.id, e.text)
@@ -104,7 +107,9 @@ func (c *call) open(e open) {
 			ev.rtp[i], ev.rtcp[i] = media.Local(relay.Side(i)), media.LocalRTCP(relay.Side(i))
 		}
 	}
-	c.held[relay.Caller] = s.cfg.Peers.Hold(c.source.Remote.Name)
+	if c.held[relay.Caller] == nil { // an emergency call, which no limit refuses
+		c.held[relay.Caller] = s.cfg.Peers.Hold(c.source.Remote.Name)
+	}
 	c.ways[relay.Caller].fallback = targetOf(c.source)
 	c.know(dialogKey{c.st.record.Caller.CallID, c.st.caller().tag}, relay.Caller)
 	c.todo = append(c.todo, ev)
@@ -149,18 +154,28 @@ func (c *call) ended(r record.Call) {
 		"by", r.Cause.By, obs.KeyCause, r.Cause.Text)
 }
 
-// resolve looks up a target's addresses.
-func (c *call) resolve(name string) {
+// resolve counts the call at a target and looks up its addresses.
+func (c *call) resolve(e resolve) {
 	peers := c.set.cfg.Peers
+	if release := c.held[relay.Callee]; release != nil { // the target before
+		release()
+	}
+	var full *peer.Full
+	if e.must {
+		c.held[relay.Callee] = peers.Hold(e.peer)
+	} else if c.held[relay.Callee], full = peers.Enter(e.peer); full != nil {
+		c.todo = append(c.todo, resolved{full: full})
+		return
+	}
 	c.lookups.Go(func() {
 		ctx, cancel := context.WithTimeout(c.context, lookUp)
 		defer cancel()
-		known, _ := peers.Find(name)
-		hops, err := peers.Resolve(ctx, name)
+		known, _ := peers.Find(e.peer)
+		hops, err := peers.Resolve(ctx, e.peer)
 		if err == nil && len(hops) == 0 {
 			err = errors.New("it has no address")
 		}
-		c.post(resolved{known, peers.Leg(known), hops, peers.Down(name), err}, true)
+		c.post(resolved{peer: known, dress: peers.Leg(known), hops: hops, down: peers.Down(e.peer), err: err}, true)
 	})
 }
 
@@ -168,11 +183,9 @@ func (c *call) resolve(name string) {
 func (c *call) invite(e invite) {
 	s := c.set
 	c.know(e.key, relay.Callee)
-	if release := c.held[relay.Callee]; release != nil {
+	if len(c.sentTo) > 0 {
 		s.count.retried.Add(1)
-		release()
 	}
-	c.held[relay.Callee] = s.cfg.Peers.Hold(e.to.Remote.Name)
 	c.sentTo = append(c.sentTo, sent{e.id, e.to})
 	c.request(e.id, e.msg, e.to)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/edge/interop"
+	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/edge/relay"
 	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/wire/sip"
@@ -104,6 +105,8 @@ func (f failure) cause() cause {
 		return f.answeredCause()
 	case f.err == nil:
 		return gatewayCause(503, 41, "there is no target to try")
+	case isFull(f.err):
+		return gatewayCause(503, 42, f.peer+": "+f.err.Error())
 	case errors.Is(f.err, sip.ErrTimeout), isSilent(f.err):
 		return gatewayCause(504, 102, f.peer+" did not answer: "+f.err.Error())
 	}
@@ -112,6 +115,11 @@ func (f failure) cause() cause {
 
 func isSilent(err error) bool {
 	_, ok := errors.AsType[errSilent](err)
+	return ok
+}
+
+func isFull(err error) bool {
+	_, ok := errors.AsType[*peer.Full](err)
 	return ok
 }
 

@@ -43,7 +43,7 @@ func (s *state) hunt() {
 	case len(s.targets) > 0:
 		s.target = s.targets[0]
 		s.targets = s.targets[1:]
-		s.do(resolve{s.target.Peer.Name})
+		s.do(resolve{s.target.Peer.Name, s.record.Emergency})
 	default:
 		s.finish(s.failure.cause())
 	}
@@ -52,6 +52,10 @@ func (s *state) hunt() {
 // resolved has the addresses of a target.
 func (s *state) resolved(ev resolved) {
 	if s.phase != hunting || s.attempt != nil {
+		return
+	}
+	if ev.full != nil {
+		s.passOver(ev.full)
 		return
 	}
 	if ev.err != nil {
@@ -64,6 +68,19 @@ func (s *state) resolved(ev resolved) {
 	s.callee().peer, s.callee().dress, s.down = ev.peer, ev.dress, ev.down
 	s.callee().session = session{}
 	s.hops = ev.hops[:min(len(ev.hops), maxHops)]
+	s.hunt()
+}
+
+// passOver leaves a target that has as many calls as it may. That is no
+// failure of its.
+func (s *state) passOver(full *peer.Full) {
+	name := s.target.Peer.Name
+	s.record.Attempts = append(s.record.Attempts, record.Attempt{
+		Peer: name, Region: s.region, Why: s.target.Why, At: s.now, Error: "passed over: " + full.Why,
+	})
+	s.do(limited{name, full})
+	s.notef("%s is passed over: %v", name, full)
+	s.failure = failure{peer: name, err: full}
 	s.hunt()
 }
 
@@ -103,11 +120,15 @@ func (s *state) try(to sip.Target) {
 }
 
 // grace is how long a target may say nothing at all. Whoever works says 100 in
-// 200 ms (RFC 3261 17.2.1). The last one gets more time, unless it does not
-// answer OPTIONS either, but not the 32 s of timer B: the caller may have
-// another region to turn to, and Progress keeps it from doing so.
+// 200 ms (RFC 3261 17.2.1). One that does not answer OPTIONS either gets half
+// the time, three datagrams over UDP; the last one that does gets more, but not
+// the 32 s of timer B: the caller may have another region to turn to, and
+// Progress keeps it from doing so.
 func (s *state) grace() time.Duration {
-	if s.more() || s.down {
+	switch {
+	case s.down:
+		return s.limits.FirstResponse / 2
+	case s.more():
 		return s.limits.FirstResponse
 	}
 	return 3 * s.limits.FirstResponse

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tandemgw/tandem/edge/interop"
+	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/edge/route"
 	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/wire/sdp"
@@ -33,10 +34,24 @@ func (s *state) arrive(ev invited) {
 		s.decline(&refusal{status: d.Refuse.Status, q850: d.Refuse.Q850, text: d.Refuse.Text})
 	case ev.full && !d.Emergency:
 		s.decline(&refusal{status: 503, q850: 42, text: "the node carries as many calls as it may", headers: [][2]string{{"Retry-After", "10"}}, unrecorded: true})
+	case ev.limit != nil && !d.Emergency:
+		s.declineLimited(ev.limit)
 	default:
 		s.targets = d.Targets
 		s.do(open{s.record.Caller.Side, record.Side(d.Targets[0].Group.Side)})
 	}
+}
+
+// declineLimited refuses a call that is one too many for the caller's peer:
+// 503 makes it try another way to us, or elsewhere.
+func (s *state) declineLimited(full *peer.Full) {
+	name := s.caller().peer.Name
+	s.do(limited{name, full})
+	s.notef("refused by the limits of %s: %v", name, full)
+	s.decline(&refusal{
+		status: 503, q850: 42, text: name + ": " + full.Why,
+		headers: [][2]string{{"Retry-After", seconds(full.RetryAfter)}}, unrecorded: true,
+	})
 }
 
 func (s *state) setCaller(ev invited) {

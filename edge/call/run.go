@@ -91,10 +91,12 @@ func (s *Set) begin(stack *sip.Stack, tx *sip.ServerTx, req *sip.Message, known 
 		return
 	}
 	s.traceFirst(c, req, now)
+	var limit *peer.Full
+	c.held[relay.Caller], limit = s.cfg.Peers.Enter(known.Name)
 	c.post(invited{
 		tx: c.take(tx, req.Method), msg: req, addr: c.source.Addr, remote: c.source.Remote,
 		transport: c.source.Listener.Transport, peer: known, dress: s.cfg.Peers.Leg(known),
-		snapshot: s.cfg.Snapshot(), suspended: s.cfg.Peers.Suspended, full: s.full(),
+		snapshot: s.cfg.Snapshot(), suspended: s.cfg.Peers.Suspended, full: s.full(), limit: limit,
 	}, true)
 	go c.run()
 }

@@ -154,7 +154,8 @@ type (
 		dress     interop.Leg
 		snapshot  *snapshot.Snapshot
 		suspended route.Health
-		full      bool // the node carries as many calls as it may
+		full      bool       // the node carries as many calls as it may
+		limit     *peer.Full // the caller's peer has as many as it may
 	}
 	// opened answers open.
 	opened struct {
@@ -169,6 +170,7 @@ type (
 		dress interop.Leg
 		hops  []sip.Target
 		down  bool // it does not answer OPTIONS
+		full  *peer.Full
 		err   error
 	}
 	// responded is a response to a request of ours.
@@ -248,8 +250,12 @@ type (
 	// answered and ended write it on.
 	answered struct{ record record.Call }
 	ended    struct{ record record.Call }
-	// resolve looks up a target.
-	resolve struct{ peer string }
+	// resolve looks up a target, and counts the call there if its limits allow
+	// that, or must.
+	resolve struct {
+		peer string
+		must bool
+	}
 	// invite sends the INVITE of an attempt, and makes its dialog known.
 	invite struct {
 		id  int
@@ -306,6 +312,11 @@ type (
 		peer    string
 		outcome peer.Outcome
 	}
+	// limited counts a call that a peer's limits kept from it.
+	limited struct {
+		peer string
+		full *peer.Full
+	}
 	// note puts a decision into the trace.
 	note struct{ text string }
 )
@@ -328,6 +339,7 @@ func (listen) effect()     {}
 func (unplug) effect()     {}
 func (arm) effect()        {}
 func (report) effect()     {}
+func (limited) effect()    {}
 func (note) effect()       {}
 
 func (s *state) do(e effect) { s.out = append(s.out, e) }

@@ -64,6 +64,7 @@ type Set struct {
 	strangers atomic.Uint64
 	draining  atomic.Bool
 	refusals  *obs.Limiter // RO; one line per peer whose proofs are wrong
+	overruns  *obs.Limiter // RO; one line per peer that has too many calls
 
 	mu    sync.Mutex         // Apply, Start and Close exclude each other
 	ctx   context.Context    // RO; of all watches
@@ -105,7 +106,7 @@ func NewSet(cfg Config) *Set {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Set{cfg: cfg, refusals: obs.NewLimiter(time.Minute)}
+	s := &Set{cfg: cfg, refusals: obs.NewLimiter(time.Minute), overruns: obs.NewLimiter(time.Minute)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.table.Store(&table{Settings: Settings{cfg.Resolver, cfg.Roots, cfg.Interval}})
 	return s
@@ -406,7 +407,7 @@ func (s *Set) Report(name string, o Outcome) {
 	}
 }
 
-// Hold counts a live call through a peer until the function it returns is
+// Hold counts a live call through a peer, whatever its limits say, until the function it returns is
 // called, once.
 func (s *Set) Hold(name string) (release func()) {
 	m := s.table.Load().byName[name]

@@ -36,6 +36,8 @@ type standing struct {
 	lastSeen time.Time          // mu; last OPTIONS from it
 	calls    int                // mu; live calls through it
 	quiet    time.Time          // mu; when the last of them ended
+	bucket   bucket             // mu; of calls per second
+	limited  uint64             // mu; calls that its limits refused or passed over
 	policy   *sip.TLSPolicy     // mu; what remote is held to, nil before the first snapshot
 }
 
@@ -178,7 +180,7 @@ func (st *standing) health(now time.Time) record.PeerHealth {
 	h := record.PeerHealth{
 		State: st.state, Since: st.since, Why: st.why,
 		Sent: st.sent, Answered: st.answered, Received: st.received,
-		Calls: st.calls,
+		Calls: st.calls, Limited: st.limited,
 	}
 	if st.state != down && st.breaker.open(now) {
 		h.State = suspended

@@ -111,6 +111,7 @@ type PeerHealth struct {
 	Received  uint64     `json:"optionsReceived"`
 	LastSeen  *time.Time `json:"lastSeen,omitempty"` // last OPTIONS received from it
 	Calls     int        `json:"calls"`              // live calls through it
+	Limited   uint64     `json:"limited,omitempty"`  // calls that its limits refused or passed over
 	CertEnds  *time.Time `json:"certificateEnds,omitempty"`
 	CertRoot  string     `json:"certificateRoot,omitempty"`
 	TLS       *TLS       `json:"tls,omitempty"` // of the newest handshake

@@ -95,6 +95,15 @@ type Peer struct {
 	CountryCode  string         `json:"countryCode,omitempty"`  // for national numbers from it, "44"; empty: numbers must be E.164
 	TrunkPrefix  string         `json:"trunkPrefix,omitempty"`  // national prefix cut before CountryCode is put in front, "0"
 	Login        Login          `json:"login,omitzero"`         // how it and we show each other who we are
+	Limits       Limits         `json:"limits,omitzero"`        // of the calls through it, whoever calls
+}
+
+// Limits bound the calls through a peer; emergency calls aside. Zero fields
+// bound nothing.
+type Limits struct {
+	Calls          int           `json:"calls,omitempty"`          // at once
+	CallsPerSecond int           `json:"callsPerSecond,omitempty"` // that begin
+	Duration       time.Duration `json:"duration,omitempty"`       // of a call, in nanoseconds
 }
 
 // Policy routes what no provisioned number decides.
