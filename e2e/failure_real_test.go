@@ -308,7 +308,7 @@ func TestFailures(t *testing.T) {
 		}
 		<-c.Done()
 		facts := c.Facts()
-		if took := facts.Ended.Sub(facts.Began); facts.Status != 504 || took > 8*time.Second+slack {
+		if took := facts.Ended.Sub(facts.Began); facts.Status != 504 || took > 4*time.Second+slack {
 			t.Errorf("the caller was told %d %s after %s", facts.Status, facts.Reason, took)
 		}
 		for _, site := range []string{"a", "b"} {
