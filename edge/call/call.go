@@ -65,7 +65,7 @@ type Records interface {
 // Limits bound calls; zero fields mean the defaults beside them.
 type Limits struct {
 	Calls         int           // at once, emergency calls aside: 20000
-	FirstResponse time.Duration // from a target, while there is another one to try: 4 s; see state.grace for the last one
+	FirstResponse time.Duration // from a target, while there is another one to try: 4 s; see state.grace
 	Alerting      time.Duration // from a target that has said 100, while there is another one to try: 20 s
 	Progress      time.Duration // until a caller who has heard nothing is told that we go on: 8 s
 	Ringing       time.Duration // from the INVITE to its final response: 3 min 10 s (RFC 3261 timer C)
@@ -212,8 +212,6 @@ func (s *Set) invite(tx *sip.ServerTx, req *sip.Message) {
 		// RFC 3261 8.2.2.2: the same request came on another way, since a
 		// proxy forked it to us twice.
 		s.refuse(tx, req, 482, nil)
-	case s.overloaded(req):
-		s.refuse(tx, req, 503, map[string]string{"Retry-After": "2"})
 	default:
 		s.begin(stack, tx, req, known)
 	}

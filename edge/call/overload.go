@@ -57,19 +57,22 @@ func (l *load) full(now time.Time) bool {
 	return false
 }
 
-// overloaded tells whether an INVITE is to be refused for want of time.
-func (s *Set) overloaded(req *sip.Message) bool {
+// Urgent tells the stack which requests are emergency calls.
+func (s *Set) Urgent(req *sip.Message) bool {
 	u, err := sip.ParseURI(req.RequestURI)
-	if err == nil && s.cfg.Snapshot().IsEmergency(u.User) {
-		return false
-	}
-	return s.load.full(time.Now())
+	return err == nil && req.Method == "INVITE" && s.cfg.Snapshot().IsEmergency(u.User)
+}
+
+// Overloaded tells the stack whether a request is to be refused for want of
+// time.
+func (s *Set) Overloaded(req *sip.Message) bool {
+	return req.Method == "INVITE" && s.load.full(time.Now())
 }
 
 // durable says that a call's record is on the disk, or refused.
 func (c *call) durable(began time.Time, err error) {
 	now := time.Now()
-	switch heavy, changed := c.set.load.waited(now, now.Sub(began)); {
+	switch heavy, changed := c.set.load.waited(now, c.source.Waited+now.Sub(began)); {
 	case !changed:
 	case heavy:
 		c.set.cfg.Log.Warn("more calls come than this node can do: new ones are refused, emergency calls aside")

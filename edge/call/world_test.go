@@ -201,6 +201,7 @@ func newWorld(t *testing.T, change func(*world)) *world {
 	w.stack, err = sip.NewStack(sip.StackConfig{
 		Network: w.net, Listeners: listeners, Admit: w.peers.Admit,
 		Handle: w.set.Handle, HandleAck: w.set.HandleAck, HandleStray: w.set.HandleStray,
+		Urgent: w.set.Urgent, Overloaded: w.set.Overloaded,
 		Tap: func(tap sip.Tap) { w.tap(tap); w.set.Tap(tap) }, Log: w.cfg.Log,
 	})
 	if err != nil {

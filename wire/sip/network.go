@@ -2,8 +2,11 @@ package sip
 
 import (
 	"context"
+	"encoding/binary"
 	"net"
 	"net/netip"
+	"syscall"
+	"time"
 )
 
 // Network is the seam to the outside: the operating system's sockets, or the
@@ -45,7 +48,39 @@ func (osNetwork) ListenPacket(addr netip.AddrPort) (PacketConn, error) {
 	}
 	_ = c.SetReadBuffer(socketBuffer) // best effort: a small buffer still works
 	_ = c.SetWriteBuffer(socketBuffer)
-	return c, nil
+	s := &stampedConn{UDPConn: c}
+	s.stamp() // best effort too: without, all seem to come when they are read
+	return s, nil
+}
+
+// stampedConn has the kernel tell when it took a datagram in: under load that
+// is long before it is read.
+type stampedConn struct {
+	*net.UDPConn
+	control [64]byte // the reader's; of one datagram
+}
+
+func (c *stampedConn) stamp() {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_TIMESTAMPNS, 1)
+	})
+}
+
+// readWaited reads a datagram and tells how long it has waited for that. It
+// is for one reader.
+func (c *stampedConn) readWaited(b []byte) (n int, from netip.AddrPort, waited time.Duration, err error) {
+	n, length, _, from, err := c.ReadMsgUDPAddrPort(b, c.control[:])
+	const timespec = 16 // of 64-bit systems; others do without
+	if length == syscall.CmsgSpace(timespec) {
+		stamp := c.control[syscall.CmsgLen(0):]
+		at := time.Unix(int64(binary.NativeEndian.Uint64(stamp)), int64(binary.NativeEndian.Uint64(stamp[8:])))
+		waited = max(0, time.Since(at)) // the clock may have been set back
+	}
+	return n, from, waited, err
 }
 
 func (osNetwork) Listen(addr netip.AddrPort) (net.Listener, error) {

@@ -93,6 +93,11 @@ func (s *Stack) mayBegin(m *Message, r *Remote) (ok, refuse bool) {
 	return false, l.take(&l.refusals, rate.Requests/10, rate.Requests/10+1)
 }
 
+// overloaded asks the user whether there is no time for a request.
+func (s *Stack) overloaded(m *Message) bool {
+	return s.cfg.Overloaded != nil && s.cfg.Overloaded(m) && !s.urgent(m)
+}
+
 // urgent tells whether a request is an emergency call, as far as can be seen
 // without knowing numbers (RFC 5031); the user may know more.
 func (s *Stack) urgent(m *Message) bool {

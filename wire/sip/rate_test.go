@@ -179,3 +179,35 @@ func TestOurOwnRequestComeBackIsALoopUnlessItIsForSomebodyElse(t *testing.T) {
 		})
 	}
 }
+
+func TestAnOverloadedUserIsSparedWhatIsNotUrgent(t *testing.T) {
+	for _, transport := range []sip.Transport{sip.UDP, sip.TCP} {
+		t.Run(transport.String(), func(t *testing.T) {
+			seen := map[string]int{}
+			busy := func(cfg *sip.StackConfig, b *bubble) {
+				wild(seen)(cfg, b)
+				b.remote.Rate = sip.Rate{}
+				cfg.Overloaded = func(m *sip.Message) bool { return m.Method == "INVITE" }
+			}
+			inBubble(t, transport, busy, func(b *bubble) {
+				b.ask("INVITE", "z9hG4bK1")
+				if m := b.last("INVITE"); m.Status != 503 || m.Get("Retry-After") == "" || seen["INVITE"] != 0 {
+					t.Errorf("answered %d, and seen %d times", m.Status, seen["INVITE"])
+				}
+				if c := b.stack.Counters(); c.ServerTx != 0 || c.Drops["overload"] != 1 {
+					t.Errorf("%d transactions, counted %v", c.ServerTx, c.Drops)
+				}
+				b.ask("OPTIONS", "z9hG4bK2")
+				if seen["OPTIONS"] != 1 {
+					t.Error("what is not overloaded was refused")
+				}
+				sos := b.request("INVITE", "z9hG4bK3")
+				sos.RequestURI = "urn:service:sos"
+				b.say(string(sos.Append(nil)))
+				if seen["INVITE"] != 1 {
+					t.Error("an emergency call was refused")
+				}
+			})
+		})
+	}
+}

@@ -78,6 +78,9 @@ type Source struct {
 	Listener *Listener
 	Addr     netip.AddrPort
 	Remote   *Remote
+	// Waited is how long a datagram lay in our socket before we read it, as
+	// far as the kernel tells.
+	Waited time.Duration
 
 	conn *stream // nil for UDP
 }
@@ -128,7 +131,11 @@ type StackConfig struct {
 	// state, and Request returns ErrTooMany. No peer may take more than three
 	// quarters of those of the server.
 	MaxTransactions int
-	Log             *slog.Logger // nil: discarded
+	// Overloaded is asked about each request that begins something: whether
+	// there is no time for it. Unless it is urgent it is then answered 503
+	// without state, which costs a fraction of a transaction.
+	Overloaded func(*Message) bool // nil: never
+	Log        *slog.Logger        // nil: discarded
 }
 
 func (c ConnLimits) withDefaults() ConnLimits {

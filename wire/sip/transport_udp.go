@@ -3,6 +3,7 @@ package sip
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -16,7 +17,7 @@ const maxDatagram = 65535
 func (l *listener) readPackets() {
 	buf := make([]byte, maxDatagram)
 	for {
-		n, from, err := l.packets.ReadFromUDPAddrPort(buf)
+		n, from, waited, err := l.readPacket(buf)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -26,9 +27,17 @@ func (l *listener) readPackets() {
 				return
 			}
 		default:
-			l.packet(buf[:n], Source{Listener: l.Listener, Addr: unmapped(from)})
+			l.packet(buf[:n], Source{Listener: l.Listener, Addr: unmapped(from), Waited: waited})
 		}
 	}
+}
+
+func (l *listener) readPacket(b []byte) (n int, from netip.AddrPort, waited time.Duration, err error) {
+	if c, ok := l.packets.(*stampedConn); ok {
+		return c.readWaited(b)
+	}
+	n, from, err = l.packets.ReadFromUDPAddrPort(b)
+	return n, from, 0, err
 }
 
 // pause waits a moment after an error of a socket, so that one that persists
