@@ -72,7 +72,8 @@ func (s *Set) Overloaded(req *sip.Message) bool {
 // durable says that a call's record is on the disk, or refused.
 func (c *call) durable(began time.Time, err error) {
 	now := time.Now()
-	switch heavy, changed := c.set.load.waited(now, c.source.Waited+now.Sub(began)); {
+	wait := now.Sub(began) + c.set.stack.Load().Lag() // it waited to be read, and so will its answers
+	switch heavy, changed := c.set.load.waited(now, wait); {
 	case !changed:
 	case heavy:
 		c.set.cfg.Log.Warn("more calls come than this node can do: new ones are refused, emergency calls aside")

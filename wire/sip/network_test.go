@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -36,4 +37,28 @@ func TestTheKernelTellsHowLongADatagramWaited(t *testing.T) {
 			t.Errorf("it says %v, which is not between %v and %v", waited, wait, most)
 		}
 	}
+}
+
+func TestTheLagIsThatOfTheSlowestListenerAndDoesNotLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := &listener{}, &listener{}
+		s := &Stack{listeners: map[string]*listener{"a": a, "b": b}, start: time.Now()}
+		read := func(l *listener, waited time.Duration) {
+			l.lag.Store(int64(waited))
+			l.read.Store(int64(s.now()))
+		}
+		read(a, 300*time.Millisecond)
+		read(b, time.Millisecond)
+		if lag := s.Lag(); lag != 300*time.Millisecond {
+			t.Errorf("%v", lag)
+		}
+		read(a, 0)
+		if lag := s.Lag(); lag != time.Millisecond {
+			t.Errorf("%v when the queue is empty again", lag)
+		}
+		<-time.After(lagStands)
+		if lag := s.Lag(); lag != 0 {
+			t.Errorf("%v when nothing came any more", lag)
+		}
+	})
 }

@@ -78,9 +78,6 @@ type Source struct {
 	Listener *Listener
 	Addr     netip.AddrPort
 	Remote   *Remote
-	// Waited is how long a datagram lay in our socket before we read it, as
-	// far as the kernel tells.
-	Waited time.Duration
 
 	conn *stream // nil for UDP
 }
@@ -301,6 +298,21 @@ func (s *Stack) Close() error {
 
 // now is the clock of the transactions: 8 bytes where a time.Time has 24.
 func (s *Stack) now() time.Duration { return time.Since(s.start) }
+
+// Lag is how long datagrams lie in our sockets at present before they are
+// read, as far as the kernel tells; those of the listener where it is longest.
+func (s *Stack) Lag() (longest time.Duration) {
+	now := s.now()
+	for _, l := range s.listeners {
+		if now-time.Duration(l.read.Load()) < lagStands {
+			longest = max(longest, time.Duration(l.lag.Load()))
+		}
+	}
+	return longest
+}
+
+// lagStands is how long what a datagram has shown holds when no other comes.
+const lagStands = time.Second
 
 // Request starts a client transaction: it adds the top Via and sends. req
 // belongs to the stack from here on; Clone it to try another target. h is

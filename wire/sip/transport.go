@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +21,7 @@ type listener struct {
 	port      uint16         // RO
 	packets   PacketConn     // RO; UDP
 	accepts   net.Listener   // RO; TCP, TLS
+	lag, read atomic.Int64   // of the last datagram: how long it waited, and when it was read
 }
 
 // open binds a listener; receiving starts later, when all are bound.

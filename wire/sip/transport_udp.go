@@ -27,7 +27,9 @@ func (l *listener) readPackets() {
 				return
 			}
 		default:
-			l.packet(buf[:n], Source{Listener: l.Listener, Addr: unmapped(from), Waited: waited})
+			l.lag.Store(int64(waited))
+			l.read.Store(int64(l.s.now()))
+			l.packet(buf[:n], Source{Listener: l.Listener, Addr: unmapped(from)})
 		}
 	}
 }
