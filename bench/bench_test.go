@@ -85,6 +85,9 @@ func TestANodeIsMeasured(t *testing.T) {
 			t.Errorf("media: %+v", c)
 		}
 	}
+	if r.Direct == nil || r.Direct.P50 <= 0 || r.Direct.P99 < r.Direct.P50 {
+		t.Errorf("direct: %+v", r.Direct)
+	}
 	if last := r.Overload[2]; last.Factor != 2 || last.Goodput <= 0 {
 		t.Errorf("overload: %+v", last)
 	}

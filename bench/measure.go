@@ -95,12 +95,51 @@ func (m *measurement) callCost(ctx context.Context, from int) error {
 	return nil
 }
 
+// directCalls is enough streams for the delay that is none of the system's.
+const directCalls = 50
+
+// direct measures the delay without a system: the generator's own and the
+// kernel's.
+func (m *measurement) direct(ctx context.Context) error {
+	done := m.show.step("media without a gateway")
+	player := m.system.calls.player
+	var ends []*stream
+	defer func() {
+		for _, s := range ends {
+			s.end()
+		}
+	}()
+	for range directCalls {
+		pair, err := player.pair([2]string{m.system.calls.sides[0].name, m.system.calls.sides[1].name})
+		if err != nil {
+			return err
+		}
+		ends = append(ends, pair[:]...)
+	}
+	rest(ctx, settle)
+	w := player.watch()
+	rest(ctx, m.Span/2)
+	player.shut(w)
+	rest(ctx, settle)
+	d := &DirectDelay{}
+	for i := range w.way {
+		d.P50 = max(d.P50, milliseconds(w.way[i].delay.quantile(0.5)))
+		d.P99 = max(d.P99, milliseconds(w.way[i].delay.quantile(0.99)))
+	}
+	m.report.Direct = d
+	done("delay %.2f ms p50, %.2f ms p99", d.P50, d.P99)
+	return nil
+}
+
 // standing measures media and memory at each number of concurrent calls.
 func (m *measurement) standing(ctx context.Context) error {
 	m.system.calls.media.Store(true)
 	defer m.system.calls.media.Store(false)
 	empty, err := m.usage()
 	if err != nil {
+		return err
+	}
+	if err := m.direct(ctx); err != nil {
 		return err
 	}
 	for _, n := range m.Standing {

@@ -104,6 +104,28 @@ func (p *player) open(iface string, way int, srtp bool) (*stream, error) {
 	return s, nil
 }
 
+// pair opens two streams that play to each other, without a system between.
+func (p *player) pair(ifaces [2]string) (ends [2]*stream, err error) {
+	for i, name := range ifaces {
+		if ends[i], err = p.open(name, i, i == 0); err != nil {
+			break
+		}
+	}
+	for i := range ends {
+		if err == nil {
+			err = ends[i].start(description{addr: ends[1-i].port.Addr(), keys: ends[1-i].keys})
+		}
+	}
+	if err != nil {
+		for _, s := range ends {
+			if s != nil {
+				s.end()
+			}
+		}
+	}
+	return ends, err
+}
+
 // start plays towards the far end that a description names.
 func (s *stream) start(far description) error {
 	s.port.Remote(far.addr, netip.AddrPort{})

@@ -83,17 +83,9 @@ func FuzzUnderstand(f *testing.F) {
 // joined are two streams that play to each other, one with SRTP.
 func joined(t *testing.T, p *player) [2]*stream {
 	t.Helper()
-	var s [2]*stream
-	for i, name := range []string{"cloud", "core"} {
-		var err error
-		if s[i], err = p.open(name, i, i == 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range s {
-		if err := s[i].start(description{addr: s[1-i].port.Addr(), keys: s[1-i].keys}); err != nil {
-			t.Fatal(err)
-		}
+	s, err := p.pair([2]string{"cloud", "core"})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return s
 }

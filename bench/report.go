@@ -15,6 +15,7 @@ type Report struct {
 	Began      time.Time    `json:"began"`
 	CPUs       int          `json:"cpus"`
 	Kernel     string       `json:"kernel"`
+	Direct     *DirectDelay `json:"direct,omitempty"`
 	Media      []MediaCost  `json:"media,omitempty"`
 	Calls      []CallCost   `json:"calls,omitempty"`
 	Ramp       []LoadResult `json:"ramp,omitempty"`
@@ -35,6 +36,13 @@ type CallCost struct {
 	SetupP50  float64 `json:"setupP50Ms"`
 	SetupP99  float64 `json:"setupP99Ms"`
 	Failures  string  `json:"failures,omitempty"`
+}
+
+// DirectDelay is that of packets between the far sides without a gateway, the
+// worse of both ways.
+type DirectDelay struct {
+	P50 float64 `json:"p50Ms"`
+	P99 float64 `json:"p99Ms"`
 }
 
 // MediaCost is what media costs with so many concurrent calls.
@@ -172,6 +180,9 @@ func (s *show) report(r *Report) {
 			s.line("  %5d  %7.1f µs  %8.1f KB  %4.2f/%5.2f %4.2f/%5.2f  %5.2f%%  %8.1f µs", c.Calls, c.CPU, c.PerCall,
 				c.DelayP50[0], c.DelayP99[0], c.DelayP50[1], c.DelayP99[1], 100*per(float64(c.Lost), float64(c.Sent)), c.OwnCPU)
 		}
+	}
+	if r.Direct != nil {
+		s.line("  without a gateway                 %4.2f/%5.2f  (%d calls' streams)", r.Direct.P50, r.Direct.P99, directCalls)
 	}
 	if len(r.Overload) > 0 {
 		s.line("\n  saturation %.0f calls/s%s", r.Saturation, r.within())
