@@ -434,22 +434,36 @@ func (s *soak) compare(before, after figures) {
 	}
 }
 
+// count counts the node's records, page by page, and those that are open.
+func (s *soak) count() (all, open int) {
+	s.t.Helper()
+	seen := map[string]bool{}
+	filter := record.Filter{Limit: 5000}
+	for {
+		past, err := s.world.node.Past(s.ctx, filter)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, r := range past {
+			if !seen[r.ID] && r.Ended == nil {
+				open++
+			}
+			seen[r.ID] = true
+		}
+		if len(past) < filter.Limit {
+			return len(seen), open
+		}
+		filter.Until = past[len(past)-1].Began.Add(time.Millisecond) // not to miss those of the same moment
+	}
+}
+
 // judge looks at the calls themselves.
 func (s *soak) judge() {
 	s.t.Helper()
-	past, err := s.world.node.Past(s.ctx, record.Filter{Limit: 4 * s.placed})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	open := 0
-	for _, r := range past {
-		if r.Ended == nil {
-			open++
-		}
-	}
-	s.t.Logf("%d calls, %d records; audio of %d compared both ways; by kind: %v", s.placed, len(past), s.heard, s.byKind)
-	if open > 0 || len(past) < s.placed-s.byKind["cancelled at once"] {
-		s.t.Errorf("%d records of %d calls, %d of them open", len(past), s.placed, open)
+	records, open := s.count()
+	s.t.Logf("%d calls, %d records; audio of %d compared both ways; by kind: %v", s.placed, records, s.heard, s.byKind)
+	if open > 0 || records < s.placed-s.byKind["cancelled at once"] {
+		s.t.Errorf("%d records of %d calls, %d of them open", records, s.placed, open)
 	}
 	// A connection that is dropped takes with it what was on the way.
 	if len(s.odd) > s.placed/100+1 {
