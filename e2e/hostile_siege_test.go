@@ -34,6 +34,7 @@ const (
 	hostThird  = 77 // somebody who must never hear from us
 	coreName   = "r1.e2e.example"
 	wildNumber = "+442079460666"
+	busy       = "+14255550199"
 )
 
 // siege is a node with calls in progress, between the sandbox's Teams and its
@@ -88,6 +89,10 @@ func (s *siege) startCore() {
 	s.t.Cleanup(func() { _ = s.core.Close() })
 	s.core.Answer(subscriber, phone.Behaviour{})
 	s.teams.Answer(user, phone.Behaviour{})
+	// Who is flooded with calls need not compose a melody for each.
+	hush := make([]int16, audio.Frame)
+	s.teams.Answer("", phone.Behaviour{Status: 404, NoRinging: true, Send: hush})
+	s.teams.Answer(busy, phone.Behaviour{Status: 486, NoRinging: true, Send: hush})
 }
 
 // writeConfig writes the node's configuration.
@@ -485,7 +490,7 @@ func (s *siege) endured(l toll) {
 // What may be left when all is over: the ring of traces holds 64 MB, and the
 // sandbox keeps the audio of its last calls.
 const (
-	leftHeap       = 96 << 20
+	leftHeap       = 128 << 20
 	leftGoroutines = 10
 	leftFiles      = 10
 )

@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tandemgw/tandem/sandbox/phone"
 	"github.com/tandemgw/tandem/wire/sip"
 )
 
@@ -192,8 +191,7 @@ func (s *siege) peerFloodsNobody() {
 }
 
 func (s *siege) peerFloodsSomebody() {
-	s.teams.Answer("+14255550199", phone.Behaviour{Status: 486, NoRinging: true})
-	s.flooded(500, 250, s.turns(letter{method: "INVITE", uri: "sip:+14255550199@%d"}))
+	s.flooded(500, 250, s.turns(letter{method: "INVITE", uri: "sip:" + busy + "@%d"}))
 }
 
 // peerFloodsDialogs sends what could end or change calls, with everything of

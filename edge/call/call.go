@@ -100,6 +100,7 @@ type Set struct {
 	mu       sync.Mutex
 	draining bool              // mu
 	calls    map[string]*call  // mu; by ID
+	callers  map[string]int    // mu; how many of them each peer has begun
 	dialogs  map[dialogKey]end // mu; every leg that has a name
 	threads  map[string]end    // mu; by Call-ID, for traces and merged requests
 }
@@ -125,7 +126,7 @@ func NewSet(cfg Config) *Set {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Set{cfg: cfg, calls: map[string]*call{}, dialogs: map[dialogKey]end{}, threads: map[string]end{}}
+	return &Set{cfg: cfg, calls: map[string]*call{}, callers: map[string]int{}, dialogs: map[dialogKey]end{}, threads: map[string]end{}}
 }
 
 // Start gives the Set the stack that its Handle functions were given to.

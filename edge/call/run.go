@@ -96,7 +96,7 @@ func (s *Set) begin(stack *sip.Stack, tx *sip.ServerTx, req *sip.Message, known 
 	c.post(invited{
 		tx: c.take(tx, req.Method), msg: req, addr: c.source.Addr, remote: c.source.Remote,
 		transport: c.source.Listener.Transport, peer: known, dress: s.cfg.Peers.Leg(known),
-		snapshot: s.cfg.Snapshot(), suspended: s.cfg.Peers.Suspended, full: s.full(), limit: limit,
+		snapshot: s.cfg.Snapshot(), suspended: s.cfg.Peers.Suspended, full: s.full(known.Name), limit: limit,
 	}, true)
 	go c.run()
 }
@@ -111,6 +111,7 @@ func (s *Set) enter(c *call, req *sip.Message) bool {
 	}
 	s.running.Add(1)
 	s.calls[c.id] = c
+	s.callers[c.source.Remote.Name]++
 	if _, taken := s.threads[callID]; !taken {
 		s.threads[callID] = end{call: c, leg: relay.Caller}
 		c.threads = append(c.threads, callID)
@@ -118,10 +119,17 @@ func (s *Set) enter(c *call, req *sip.Message) bool {
 	return true
 }
 
-func (s *Set) full() bool {
+// full tells whether a call that has just been entered is one too many: of
+// all, or of its caller, who may have seven of eight that there are ports for.
+// A peer gone wild would else take the ports of all the others.
+func (s *Set) full(caller string) bool {
+	most := s.cfg.Limits.Calls
+	if s.cfg.Relay != nil {
+		most = min(most, s.cfg.Relay.Capacity())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.calls) > s.cfg.Limits.Calls
+	return len(s.calls) > s.cfg.Limits.Calls || s.callers[caller] > most-most/8
 }
 
 // take gives a server transaction a name and listens to it. Called by run, and
@@ -328,6 +336,11 @@ func (s *Set) forget(c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.calls, c.id)
+	if name := c.source.Remote.Name; s.callers[name] > 1 {
+		s.callers[name]--
+	} else {
+		delete(s.callers, name)
+	}
 	for _, k := range c.keys {
 		delete(s.dialogs, k)
 	}

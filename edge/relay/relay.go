@@ -48,6 +48,9 @@ func (r *Relay) Open(callerIface, calleeIface string) (*Media, error) {
 	return &Media{ports: [2]*rtp.Port{Caller: caller, Callee: callee}}, nil
 }
 
+// Capacity is how many calls there are ports for.
+func (r *Relay) Capacity() int { return r.engine.Capacity() }
+
 // Side names an end of the call.
 type Side uint8
 

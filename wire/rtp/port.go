@@ -462,12 +462,17 @@ func (p *Port) Close() {
 	p.rx.Lock()
 	was := p.closed
 	p.closed, p.route, p.contexts, p.former = true, nil, nil, former{}
+	unused := p.received == [2]Traffic{}
 	p.rx.Unlock()
 	if was {
 		return
 	}
 	p.tx.Lock()
 	p.tx.closed, p.tx.contexts, p.tx.scratch = true, nil, nil
+	unused = unused && p.tx.sent == [2]Traffic{}
 	p.tx.Unlock()
-	p.engine.retire(p)
+	for i := range p.drops {
+		unused = unused && p.drops[i].Load() == 0
+	}
+	p.engine.retire(p, unused)
 }

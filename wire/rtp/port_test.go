@@ -614,6 +614,51 @@ func TestLatePacketsDoNotReachTheNextCall(t *testing.T) {
 	})
 }
 
+// Who calls in vain a thousand times a second would else have all ports in
+// quarantine.
+func TestAPortThatNobodyUsedRestsForATenth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := NewNetwork()
+		gw, err := New(Config{Threads: 1, Quarantine: 5 * time.Second, Network: n, Interfaces: []Interface{
+			{Name: "test", Bind: netip.MustParseAddr("192.0.2.1"), PortMin: 3000, PortMax: 3001, Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer gw.Close()
+		far := open(t, memoryEngine(t, n, "192.0.2.2"))
+		for _, c := range []struct {
+			name string
+			use  func(*Port)
+			rest time.Duration
+		}{
+			{"unused", func(*Port) {}, 500 * time.Millisecond},
+			{"one packet came", func(p *Port) {
+				far.Remote(p.Addr(), netip.AddrPort{})
+				_ = far.Send(packet(7, 1), nil)
+				synctest.Wait()
+			}, 5 * time.Second},
+			{"one packet left", func(p *Port) {
+				p.Remote(far.Addr(), netip.AddrPort{})
+				_ = p.Send(packet(7, 1), nil)
+			}, 5 * time.Second},
+		} {
+			p := open(t, gw)
+			c.use(p)
+			p.Close()
+			time.Sleep(c.rest - time.Millisecond)
+			if _, err := gw.Open("test"); fault.Of(err) != fault.Exhausted {
+				t.Errorf("%s: given out before %v: %v", c.name, c.rest, err)
+			}
+			time.Sleep(2 * time.Millisecond)
+			synctest.Wait()
+			if c := gw.Counters(); c.Quarantined != 0 {
+				t.Errorf("still in quarantine: %+v", c)
+			}
+		}
+	})
+}
+
 func TestConfigurationIsChecked(t *testing.T) {
 	ip := netip.MustParseAddr("192.0.2.1")
 	good := Interface{Name: "a", Bind: ip, PortMin: 2000, PortMax: 2001}

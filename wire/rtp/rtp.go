@@ -249,13 +249,47 @@ func (e *Engine) refused() {
 	e.past.Exhausted++
 }
 
-// retire puts a closed port into quarantine.
-func (e *Engine) retire(p *Port) {
+// Capacity is how many ports the smallest interface has.
+func (e *Engine) Capacity() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.closed {
-		e.ports[p] = time.AfterFunc(e.quarantine, func() { e.tier.unbind(p) })
+	least := 0
+	for _, p := range e.interfaces {
+		if least == 0 || p.total < least {
+			least = p.total
+		}
 	}
+	return least
+}
+
+// unusedPart is how much shorter the quarantine of a port is that no packet
+// has come to or gone from, as long as none comes late: calls that came to
+// nothing must not use up the ports of those that will not.
+const unusedPart = 10
+
+// retire puts a closed port into quarantine.
+func (e *Engine) retire(p *Port, unused bool) {
+	rest := e.quarantine
+	if unused {
+		rest /= unusedPart
+	}
+	e.rest(p, rest, e.quarantine-rest)
+}
+
+// rest lets a port rest, and longer when packets come meanwhile.
+func (e *Engine) rest(p *Port, least, more time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return
+	}
+	e.ports[p] = time.AfterFunc(least, func() {
+		if more > 0 && p.drops[Late].Load() > 0 {
+			e.rest(p, more, 0)
+			return
+		}
+		e.tier.unbind(p)
+	})
 }
 
 // released is called by the tier when a port is no longer bound.

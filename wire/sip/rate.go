@@ -93,9 +93,15 @@ func (s *Stack) mayBegin(m *Message, r *Remote) (ok, refuse bool) {
 	return false, l.take(&l.refusals, rate.Requests/10, rate.Requests/10+1)
 }
 
-// overloaded asks the user whether there is no time for a request.
-func (s *Stack) overloaded(m *Message) bool {
-	return s.cfg.Overloaded != nil && s.cfg.Overloaded(m) && !s.urgent(m)
+// overloaded asks the user whether there is no time for a request. Emergency
+// calls are let in all the same, and peers whose requests are few beside those
+// of others: the overload is not theirs.
+func (s *Stack) overloaded(m *Message, r *Remote) bool {
+	if s.cfg.Overloaded == nil {
+		return false
+	}
+	modest := s.shares.modest(r, time.Now())
+	return s.cfg.Overloaded(m) && !modest && !s.urgent(m)
 }
 
 // urgent tells whether a request is an emergency call, as far as can be seen

@@ -130,7 +130,7 @@ func (s *Stack) request(m *Message, src Source) {
 // peer.
 func (s *Stack) beginPaced(m *Message, via Via, key txKey, src Source) {
 	ok, refuse := s.mayBegin(m, src.Remote)
-	if ok && s.overloaded(m) {
+	if ok && s.overloaded(m, src.Remote) {
 		s.count.drop(dropOverload)
 		s.answer(m, via, src, 503, "")
 		return

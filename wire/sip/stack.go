@@ -236,6 +236,7 @@ type Stack struct {
 	clients clientTable
 	servers serverTable
 	conns   connTable
+	shares  shares
 	facts   facts
 	count   counts
 	gripes  gripes
