@@ -61,6 +61,7 @@ type SIPConfig struct {
 	Roots     string           `yaml:"roots"`   // PEM of trusted authorities; empty: the system's
 	DNS       []netip.AddrPort `yaml:"dns"`     // resolvers; none: the system's
 	Options   time.Duration    `yaml:"options"` // interval of OPTIONS towards each peer
+	Rate      int              `yaml:"rate"`    // requests a second that each peer may begin
 }
 
 // ListenerConfig is one address the gateway listens on.
@@ -137,7 +138,7 @@ func check(path, dir string) (*Config, Problems) {
 func defaultConfig() *Config {
 	return &Config{
 		Node:  NodeConfig{Data: "data", Drain: 30 * time.Second, Log: LogConfig{Level: "info", Format: "text"}},
-		SIP:   SIPConfig{Options: time.Minute},
+		SIP:   SIPConfig{Options: time.Minute, Rate: 1000},
 		Media: MediaConfig{Quarantine: 5 * time.Second, Silence: time.Minute},
 	}
 }

@@ -76,6 +76,9 @@ func (k *configCheck) within(path string, d, low, high time.Duration) {
 	}
 }
 
+// maxRate is more than any machine answers.
+const maxRate = 1_000_000
+
 var (
 	nodeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9.-]{0,62}$`)
 	hostName = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)*[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
@@ -128,6 +131,9 @@ func (k *configCheck) signalling() {
 		k.bad("sip.domain", "%d characters: Teams takes names of at most 63", len(s.Domain))
 	}
 	k.within("sip.options", s.Options, time.Second, 10*time.Minute)
+	if s.Rate < 1 || s.Rate > maxRate {
+		k.bad("sip.rate", "%d: write a number of requests a second from 1 to %d", s.Rate, maxRate)
+	}
 	for i, d := range s.DNS {
 		if d.Port() == 0 && d.IsValid() {
 			k.bad(fmt.Sprintf("sip.dns[%d]", i), "%s: write the port of the resolver, usually 53", d)

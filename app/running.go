@@ -72,7 +72,7 @@ func (c *Config) newResolver() (*sip.Resolver, error) {
 
 // settings is what the set of peers takes of it beside the snapshot.
 func (r *running) settings() peer.Settings {
-	s := peer.Settings{Resolver: r.resolver, Interval: r.cfg.SIP.Options}
+	s := peer.Settings{Resolver: r.resolver, Interval: r.cfg.SIP.Options, Rate: r.cfg.SIP.Rate}
 	if list := r.trusted[sipRoots]; list != nil { // nil: the system's
 		s.Roots = x509.NewCertPool()
 		for _, c := range list {

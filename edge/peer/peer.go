@@ -54,6 +54,7 @@ type Settings struct {
 	Resolver *sip.Resolver
 	Roots    *x509.CertPool
 	Interval time.Duration
+	Rate     int // requests a second that each peer may begin; 0: the stack's default
 }
 
 // Set is the peers of the newest snapshot.
@@ -95,10 +96,13 @@ type member struct {
 	login     *login         // likewise
 }
 
-// Known is a peer with its group, as the snapshot has them.
+// Known is a peer with its group, as the snapshot has them, and what that comes
+// to in the region of this node.
 type Known struct {
 	snapshot.Peer
 	Group snapshot.Group
+
+	media []netip.Prefix // where its media may come from; none: anywhere
 }
 
 // NewSet makes an empty set, in which everybody is a stranger.
@@ -108,7 +112,7 @@ func NewSet(cfg Config) *Set {
 	}
 	s := &Set{cfg: cfg, refusals: obs.NewLimiter(time.Minute), overruns: obs.NewLimiter(time.Minute)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.table.Store(&table{Settings: Settings{cfg.Resolver, cfg.Roots, cfg.Interval}})
+	s.table.Store(&table{Settings: Settings{Resolver: cfg.Resolver, Roots: cfg.Roots, Interval: cfg.Interval}})
 	return s
 }
 
@@ -136,9 +140,9 @@ func (s *Set) apply(snap *snapshot.Snapshot, with Settings) (outdated []string) 
 			if t.byName[p.Name] != nil {
 				continue // names are unique; control/gateway sees to it
 			}
-			p.MediaSources = snap.MediaFrom(&p, s.cfg.Region)
-			m := s.member(Known{p, g}, old.byName[p.Name])
+			m := s.member(Known{p, g, snap.MediaFrom(&p, s.cfg.Region)}, old.byName[p.Name])
 			m.sources = snap.Sources(&p, s.cfg.Region)
+			m.remote.SetRate(sip.Rate{Requests: with.Rate})
 			m.login = newLogin(m, old.byName[p.Name])
 			if m.transport == sip.TLS && m.demand(s.policy(m, t)) {
 				outdated = append(outdated, m.Name)
@@ -295,19 +299,16 @@ func (s *Set) Strangers() uint64 { return s.strangers.Load() }
 // MediaFrom tells whether the peer may have media at an address.
 func (k Known) MediaFrom(a netip.Addr) bool {
 	a = a.Unmap()
-	return len(k.MediaSources) == 0 || slices.ContainsFunc(k.MediaSources, func(p netip.Prefix) bool { return p.Contains(a) })
+	return len(k.media) == 0 || slices.ContainsFunc(k.media, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // Speaks tells whether a message may come from a peer of a group: it does, or
-// it comes from an address that one of them may use as well.
+// it comes from an address that one of them may use as well. Who has left the
+// configuration is heard until his calls are over.
 func (s *Set) Speaks(group string, src sip.Source) bool {
 	t := s.table.Load()
-	if m := t.byRemote[src.Remote]; m != nil && m.Group.Name == group {
-		return true
-	}
-	return slices.ContainsFunc(s.Admit(src.Listener, src.Addr.Addr()), func(r *sip.Remote) bool {
-		m := t.byRemote[r]
-		return m != nil && m.Group.Name == group
+	return slices.ContainsFunc(slices.Concat(t.order, t.leaving), func(m *member) bool {
+		return m.Group.Name == group && (m.remote == src.Remote || m.meets(src.Listener, src.Addr.Addr().Unmap()))
 	})
 }
 

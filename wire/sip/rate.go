@@ -19,6 +19,17 @@ type Rate struct {
 	Burst int
 }
 
+// SetRate replaces the bounds of what the peer may ask.
+func (r *Remote) SetRate(b Rate) { r.rate.Store(&b) }
+
+// bounds are those in force.
+func (r *Remote) bounds() Rate {
+	if b := r.rate.Load(); b != nil {
+		return b.withDefaults()
+	}
+	return r.Rate.withDefaults()
+}
+
 func (r Rate) withDefaults() Rate {
 	r.Requests = cmp.Or(r.Requests, 1000)
 	r.Burst = cmp.Or(r.Burst, 2*r.Requests)
@@ -67,13 +78,13 @@ func (l *limiter) take(b *bucket, perSecond, burst int) bool {
 
 // within is asked for each datagram of a peer before it is read.
 func (r *Remote) within() bool {
-	rate, l := r.Rate.withDefaults(), &r.limiter
+	rate, l := r.bounds(), &r.limiter
 	return l.take(&l.within, rate.Requests*messagesPerRequest, rate.Burst*messagesPerRequest)
 }
 
 // early is asked for each message on a connection: how long it came too early.
 func (r *Remote) early() time.Duration {
-	rate, l := r.Rate.withDefaults(), &r.limiter
+	rate, l := r.bounds(), &r.limiter
 	perSecond := float64(rate.Requests * messagesPerRequest)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,7 +97,7 @@ func (r *Remote) early() time.Duration {
 // whether one that may not is worth an answer. Emergency calls are let in all
 // the same.
 func (s *Stack) mayBegin(m *Message, r *Remote) (ok, refuse bool) {
-	rate, l := r.Rate.withDefaults(), &r.limiter
+	rate, l := r.bounds(), &r.limiter
 	if l.take(&l.fresh, rate.Requests, rate.Burst) || s.urgent(m) {
 		return true, false
 	}

@@ -55,6 +55,19 @@ func TestAPeerGoneWildIsRefusedThenIgnored(t *testing.T) {
 	}
 }
 
+func TestARateMayBeReplaced(t *testing.T) {
+	seen := map[string]int{}
+	inBubble(t, sip.UDP, wild(seen), func(b *bubble) {
+		b.remote.SetRate(sip.Rate{Requests: 3})
+		for i := range 100 {
+			b.ask("OPTIONS", fmt.Sprint("z9hG4bK", i))
+		}
+		if seen["OPTIONS"] != 6 {
+			t.Errorf("%d of 100 are seen, want twice three", seen["OPTIONS"])
+		}
+	})
+}
+
 func TestEmergencyCallsAreLetInWhateverTheRate(t *testing.T) {
 	seen := map[string]int{}
 	inBubble(t, sip.UDP, wild(seen), func(b *bubble) {

@@ -39,9 +39,10 @@ type Remote struct {
 	Name   string
 	Timers Timers
 	TLS    TLSPolicy // until SetTLS replaces it
-	Rate   Rate
+	Rate   Rate      // until SetRate replaces it
 
 	limiter limiter
+	rate    atomic.Pointer[Rate]
 	tls     atomic.Pointer[TLSPolicy]
 }
 
