@@ -1,12 +1,14 @@
 package sip
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -181,8 +183,16 @@ func dnsName(host string) string {
 	return host
 }
 
-// wire is m's wire form. The room is for the headers of an ordinary message.
-func wire(m *Message) []byte { return m.Append(make([]byte, 0, 1024+len(m.Body))) }
+// wire is m's wire form, in no more memory than it needs: transactions and
+// traces keep it for long.
+func wire(m *Message) []byte {
+	b := writing.Get().(*[]byte)
+	defer writing.Put(b)
+	*b = m.Append((*b)[:0])
+	return bytes.Clone(*b)
+}
+
+var writing = sync.Pool{New: func() any { return new([]byte) }}
 
 // send brings raw, the wire form of m, on its way. m may be nil when it is
 // sent again; it is only shown to the tap.
