@@ -44,7 +44,6 @@ type siege struct {
 	core  *carrier.Core
 	app   *app.Node
 	lines *lineCount
-	keyOf map[byte]string // certificates of the TLS peers, by host
 }
 
 // besiege starts the node and the far sides that behave.

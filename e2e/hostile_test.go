@@ -379,7 +379,7 @@ func (s *siege) handshakes() {
 		}
 		c := tls.Client(raw, cfg)
 		_ = c.SetDeadline(time.Now().Add(2 * time.Second))
-		_, _ = io.WriteString(c, string(s.write(netip.AddrPortFrom(s.v4(hostA), 5061), letter{method: "OPTIONS"})))
+		_, _ = c.Write(s.write(netip.AddrPortFrom(s.v4(hostA), 5061), letter{method: "OPTIONS"}))
 		if _, err := c.Read(make([]byte, 1)); err == nil {
 			none++
 		}
