@@ -21,7 +21,7 @@ const connAliases = 4
 // peer. Over bare TCP any program on that machine could take the port's calls,
 // so the RFC has it for TLS alone.
 func (s *Stack) alias(c *stream, via Via) {
-	if c == nil || c.key.l != nil || c.l.Transport != TLS {
+	if c == nil || c.key.l != nil {
 		return
 	}
 	if _, ok := via.Params.Get("alias"); !ok || c.certificate() == nil {
