@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +45,7 @@ type siege struct {
 	core  *carrier.Core
 	app   *app.Node
 	lines *lineCount
+	pid   int // of the node when it is a process of its own
 }
 
 // besiege starts the node and the far sides that behave.
@@ -381,7 +383,7 @@ func (s *siege) setUp() (worst time.Duration, err error) {
 // toll is what an attack costs.
 type toll struct {
 	took      time.Duration
-	processor float64       // share of one processor: node, attacker and sandbox together
+	processor float64       // share of one processor: node, attacker and sandbox together, or a node of its own alone
 	lines     int           // of the log
 	loss      float64       // of audio
 	setUp     time.Duration // of a call placed meanwhile
@@ -403,16 +405,43 @@ func (s *siege) stock() stock {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return stock{
-		time.Now(), time.Duration(u.Utime.Nano() + u.Stime.Nano()),
-		int64(m.HeapAlloc), runtime.NumGoroutine(), len(fds), s.lines.count(),
+	return stock{time.Now(), s.processor(), int64(m.HeapAlloc), runtime.NumGoroutine(), len(fds), s.lines.count()}
+}
+
+// processor is the time that this process has computed, or the node's own.
+func (s *siege) processor() time.Duration {
+	s.t.Helper()
+	if s.pid == 0 {
+		var u syscall.Rusage
+		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	// Behind the name, proc(5) fields 14 and 15, in hundredths of a second.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+2:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// memory is what a node of its own holds of the machine's, in MB.
+func (s *siege) memory() int {
+	if s.pid == 0 {
+		return 0
+	}
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid)) // a figure to read, not to judge
+	var kb int
+	if _, rest, ok := strings.Cut(string(status), "VmRSS:"); ok {
+		_, _ = fmt.Sscan(rest, &kb)
+	}
+	return kb >> 10
 }
 
 // attack runs an attack upon calls in progress and tells what it cost; the
@@ -473,8 +502,8 @@ const (
 // endured fails the test when an attack cost more than it may.
 func (s *siege) endured(l toll) {
 	s.t.Helper()
-	s.t.Logf("%.1f s, %.0f %% of a processor, %d lines, audio loss %.1f %%, a new call took %d ms",
-		l.took.Seconds(), 100*l.processor, l.lines, 100*l.loss, l.setUp.Milliseconds())
+	s.t.Logf("%.1f s, %.0f %% of a processor, %d lines, audio loss %.1f %%, a new call took %d ms, memory %d MB",
+		l.took.Seconds(), 100*l.processor, l.lines, 100*l.loss, l.setUp.Milliseconds(), s.memory())
 	if l.loss > mostGap {
 		s.t.Errorf("calls in progress lost %.1f %% of their audio", 100*l.loss)
 	}
@@ -486,10 +515,11 @@ func (s *siege) endured(l toll) {
 	}
 }
 
-// What may be left when all is over: the ring of traces holds 64 MB, and the
-// sandbox keeps the audio of its last calls.
+// What may be left when all is over, in the process that is also the sandbox's:
+// the ring of traces holds 64 MB, and the sandbox keeps what was said in the
+// 150 calls that were placed.
 const (
-	leftHeap       = 128 << 20
+	leftHeap       = 192 << 20
 	leftGoroutines = 10
 	leftFiles      = 10
 )

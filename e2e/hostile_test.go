@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -24,14 +25,22 @@ import (
 // left behind, the log stays readable, and the node takes calls afterwards.
 func TestHostileTraffic(t *testing.T) {
 	s := besiege(t)
-	s.inProcess()
+	if os.Getenv("TANDEM_SIEGE") == "process" { // for figures of the node alone
+		s.pid = s.serve(buildNode(t)).cmd.Process.Pid
+		s.ready()
+	} else {
+		s.inProcess()
+	}
 	s.attack(func() {}) // what is made once and kept is made now
+	s.settled()
+	<-time.After(2500 * time.Millisecond) // the sandbox waits two seconds for stragglers
 	before := s.stock()
 	for _, a := range []struct {
 		name string
 		f    func(*siege)
 	}{
-		{"strangers flood by UDP", (*siege).strangersFlood},
+		{"strangers flood by UDP, as fast as they can", (*siege).strangersFlood},
+		{"strangers flood by UDP, steadily", (*siege).strangersFloodSteadily},
 		{"strangers connect", (*siege).strangersConnect},
 		{"a scanner among strangers", (*siege).scanStranger},
 		{"a scanner on a peer", (*siege).scanPeer},
@@ -66,14 +75,17 @@ func (s *siege) said(format string, args ...any) {
 	s.t.Logf("attack: "+format, args...)
 }
 
-func (s *siege) strangersFlood() {
+func (s *siege) strangersFlood()         { s.strangersFloodAt(0) }
+func (s *siege) strangersFloodSteadily() { s.strangersFloodAt(10_000) }
+
+func (s *siege) strangersFloodAt(perSecond int) {
 	c := s.socket(hostStranger, 0)
 	from := c.LocalAddr().(*net.UDPAddr).AddrPort()
 	kinds := [][]byte{
 		s.write(from, letter{method: "INVITE", body: offer(from)}), s.write(from, letter{method: "REGISTER"}),
 		s.write(from, letter{method: "OPTIONS"}), []byte("\x00\x01garbage"),
 	}
-	s.said("%.0f datagrams/s", flood(c, s.gatewayCore(), mostMessages, 0, func(i int) []byte { return kinds[i%len(kinds)] }))
+	s.said("%.0f datagrams/s", flood(c, s.gatewayCore(), mostMessages, perSecond, func(i int) []byte { return kinds[i%len(kinds)] }))
 	_ = c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if n, err := c.Read(make([]byte, 2000)); err == nil {
 		s.t.Errorf("a stranger was answered, %d bytes", n)
