@@ -244,6 +244,8 @@ func (l *loop) rouse() {
 func (l *loop) run() {
 	// Never unlocked: the thread ends with the loop.
 	runtime.LockOSThread()
+	// Where it is not allowed (CAP_SYS_NICE, or a nice limit) it goes without.
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, niceness)
 	l.thread.Store(int32(unix.Gettid()))
 	defer close(l.done)
 	for {
@@ -268,6 +270,11 @@ func (l *loop) run() {
 // of 7. It delays a packet by an eighth of a millisecond in the mean; a packet
 // that comes alone is not delayed.
 const tick = 250 * time.Microsecond
+
+// niceness puts a loop's thread before all that is not media: a packet that
+// comes late is lost, a message is not. With all processors busy, 500 calls
+// were delayed by a second and more without it, and by 7 ms with it.
+const niceness = -10
 
 // wait looks for packets without telling the scheduler, and only when there
 // are none gives up the processor until some come.

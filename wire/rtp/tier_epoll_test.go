@@ -12,6 +12,7 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"golang.org/x/sys/unix"
 
 	"github.com/tandemgw/tandem/base/fault"
 )
@@ -327,5 +328,27 @@ func TestAdvertisedAddressDiffers(t *testing.T) {
 	p := open(t, e)
 	if got := p.Addr().Addr().String(); got != "203.0.113.10" || p.RTCPAddr().Port() != p.Addr().Port()+1 || p.Addr().Port()%2 != 0 {
 		t.Errorf("advertises %v and %v", p.Addr(), p.RTCPAddr())
+	}
+}
+
+func TestALoopGoesBeforeAllThatIsNotMedia(t *testing.T) {
+	loop := sockets(t, "127.0.0.1").tier.(*epoll).loops[0]
+	settles(t, "the loop runs", func() bool { return loop.thread.Load() != 0 })
+	nice := func(thread int) int {
+		prio, err := unix.Getpriority(unix.PRIO_PROCESS, thread) // 20 less the niceness: 40 to 1
+		if err != nil {
+			t.Fatal(err)
+		}
+		return 20 - prio
+	}
+	own := nice(0)
+	if got := nice(int(loop.thread.Load())); got != niceness {
+		if os.Geteuid() != 0 {
+			t.Skipf("it is not allowed: the loop's niceness is %d", got)
+		}
+		t.Errorf("the loop's niceness is %d", got)
+	}
+	if own == niceness {
+		t.Errorf("so is that of other threads")
 	}
 }
