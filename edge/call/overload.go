@@ -14,6 +14,7 @@ import (
 const (
 	tardy = 100 * time.Millisecond // from an INVITE's arrival until its record is durable
 	spell = 50 * time.Millisecond  // what a judgement is made of, and stands for at least
+	stale = time.Second            // a judgement of so long ago says nothing of the load now: of the next calls all are let in
 	probe = 250 * time.Millisecond // a heavy load is tried with one call this often, and whenever one got through
 )
 
@@ -47,6 +48,9 @@ func (l *load) waited(now time.Time, wait time.Duration) (heavy, changed bool) {
 func (l *load) full(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.tried.IsZero() && now.Sub(l.until) > stale {
+		l.heavy = false
+	}
 	if !l.heavy {
 		return false
 	}

@@ -92,8 +92,8 @@ func TestALoadIsJudgedByTheLeastWaitOfASpell(t *testing.T) {
 }
 
 func TestAHeavyLoadIsTriedAgainAndAgain(t *testing.T) {
-	l := load{heavy: true}
 	at := time.Now()
+	l := load{heavy: true, until: at}
 	if l.full(at) {
 		t.Error("nothing is tried")
 	}
@@ -106,5 +106,29 @@ func TestAHeavyLoadIsTriedAgainAndAgain(t *testing.T) {
 	l.waited(at.Add(probe+time.Millisecond), time.Hour)
 	if l.full(at.Add(probe + 2*time.Millisecond)) {
 		t.Error("the next one is not tried when one got through")
+	}
+}
+
+// A flood that is over must not cost the next callers their calls.
+func TestALoadOfThePastRefusesNobody(t *testing.T) {
+	at := time.Now()
+	var l load
+	for range 10 {
+		at = at.Add(2 * spell)
+		l.waited(at, time.Second)
+	}
+	if !l.full(at) && !l.full(at) {
+		t.Fatal("it is not heavy")
+	}
+	l.waited(at.Add(spell/2), time.Second) // the one that was let in
+	later := at.Add(2 * time.Second)
+	for i := range 5 {
+		if l.full(later) {
+			t.Errorf("call %d two seconds later is refused", i)
+		}
+	}
+	l = load{heavy: true, until: at, tried: at.Add(time.Second)}
+	if !l.full(at.Add(time.Second + probe/2)) {
+		t.Error("while one is still waited for, all were let in")
 	}
 }

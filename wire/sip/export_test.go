@@ -6,3 +6,6 @@ func (s *Stack) Merges() int {
 	defer s.servers.mu.Unlock()
 	return len(s.servers.merges)
 }
+
+// Held is how many bytes of responses are kept for the peer.
+func (r *Remote) Held() int64 { return r.held.Load() }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tandemgw/tandem/wire/sip"
@@ -222,5 +223,38 @@ func TestAnOverloadedUserIsSparedWhatIsNotUrgent(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A response repeats every Via, and is kept for half a minute.
+func TestWhatIsKeptForAPeerIsBounded(t *testing.T) {
+	var remote *sip.Remote
+	inBubble(t, sip.UDP, func(cfg *sip.StackConfig, b *bubble) {
+		remote = b.remote
+		remote.Rate = sip.Rate{Requests: 10_000}
+		cfg.Handle = func(tx *sip.ServerTx) { _ = tx.Respond(sip.NewResponse(tx.Request(), 486, "")) }
+	}, func(b *bubble) {
+		b.udp.Close() // nobody reads the answers
+		peer, err := b.net.ListenPacket(netip.MustParseAddrPort("10.0.0.2:5070"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer peer.Close()
+		long := strings.Repeat(",SIP/2.0/UDP a", 1100)
+		for i := range 6000 {
+			m := b.request([]string{"INVITE", "OPTIONS"}[i%2], fmt.Sprint("z9hG4bK", i))
+			m.Set("Via", m.Get("Via")+long)
+			peer.WriteToUDPAddrPort(m.Append(nil), ourAddr)
+			if i%500 == 0 {
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		if held := remote.Held(); held < 60<<20 || held > 64<<20 {
+			t.Errorf("%d MB are kept", held>>20)
+		}
+	})
+	if held := remote.Held(); held != 0 {
+		t.Errorf("%d bytes are kept when all is over", held)
 	}
 }

@@ -42,6 +42,7 @@ type Remote struct {
 	Rate   Rate      // until SetRate replaces it
 
 	limiter limiter
+	held    atomic.Int64 // bytes of responses kept for it
 	rate    atomic.Pointer[Rate]
 	tls     atomic.Pointer[TLSPolicy]
 }

@@ -28,7 +28,8 @@ const (
 // clocks, and the queue of callbacks. It is kept small, for tens of thousands
 // of them linger for half a minute after their work is done.
 type core struct {
-	s     *Stack // RO
+	s     *Stack  // RO
+	owner *Remote // RO; for whose sake raw is kept, nil for our own requests
 	timer *time.Timer
 
 	mu       sync.Mutex    // the one lock per transaction: timers, sockets and the user meet here
@@ -89,17 +90,36 @@ func (c *core) arm() {
 func (c *core) expired(now time.Duration) bool { return c.deadline != 0 && now >= c.deadline }
 func (c *core) due(now time.Duration) bool     { return c.resend != 0 && now >= c.resend }
 
-// keep holds raw for retransmission, without the room it was grown in.
+// keep holds raw for retransmission, without the room it was grown in. What is
+// kept for a peer is bounded, and more is not sent again.
 func (c *core) keep(raw []byte) {
+	c.drop()
+	if c.owner != nil && c.owner.held.Add(int64(len(raw))) > mostHeld {
+		c.owner.held.Add(-int64(len(raw)))
+		return
+	}
 	if cap(raw)-len(raw) > 64 {
 		raw = bytes.Clone(raw)
 	}
 	c.raw = raw
 }
 
+func (c *core) drop() {
+	if c.owner != nil {
+		c.owner.held.Add(-int64(len(c.raw)))
+	}
+	c.raw = nil
+}
+
+// mostHeld is how many bytes of responses are held for one peer: those of 1000
+// calls/s for 32 s, at two transactions of a kilobyte each. A response repeats
+// every Via of its request, so a peer could else make them 32 KB each.
+const mostHeld = 64 << 20
+
 // enter changes the state; its clocks are set afterwards.
 func (c *core) enter(state txState) {
-	c.state, c.deadline, c.resend, c.raw = state, 0, 0, nil
+	c.drop()
+	c.state, c.deadline, c.resend = state, 0, 0
 }
 
 // txKey tells transactions apart: RFC 3261 section 17.2.3 for a server, where

@@ -36,7 +36,7 @@ type ServerTx struct {
 
 func newServerTx(s *Stack, m *Message, via Via, key txKey, src Source) *ServerTx {
 	tx := &ServerTx{key: key.own(), back: s.wayBack(src, via), req: m}
-	tx.s = s
+	tx.s, tx.owner = s, src.Remote
 	tx.timer = time.AfterFunc(never, tx.fire)
 	return tx
 }
@@ -315,7 +315,9 @@ func (tx *ServerTx) fire() {
 		tx.state, tx.resend = txProceeding, 0
 		tx.keep(raw)
 	case tx.due(now):
-		_ = tx.send(nil, tx.raw)
+		if tx.raw != nil { // else it was too much to be kept
+			_ = tx.send(nil, tx.raw)
+		}
 		tx.interval = min(2*tx.interval, tx.t().T2)
 		tx.resend = now + tx.interval
 	}
