@@ -197,10 +197,8 @@ func (s *stream) send() {
 	binary.BigEndian.PutUint32(s.packet[4:], s.time)
 	now := int64(time.Since(s.player.epoch))
 	binary.BigEndian.PutUint64(s.packet[headerSize:], uint64(now))
-	if s.port.Send(s.packet[:], s.keys) != nil {
-		return
-	}
-	if w := s.player.window.Load(); w.holds(now) {
+	w := s.player.window.Load() // before the packet is heard
+	if s.port.Send(s.packet[:], s.keys) == nil && w.holds(now) {
 		w.way[s.way].sent.Add(1)
 	}
 }
