@@ -120,7 +120,11 @@ func (r *registrar) decide(m *sip.Message) *sip.Message {
 		return resp
 	}
 	c, _ := m.Contact()
-	r.bound, r.lasts = "", 0
+	// Taking a contact back leaves the others (RFC 3261 10.2.2); the old one's
+	// may come after the new one was registered.
+	if secs > 0 || c.URI.String() == r.bound {
+		r.bound, r.lasts = "", 0
+	}
 	resp := sip.NewResponse(m, 200, "")
 	if secs > 0 {
 		if r.grants > 0 {
