@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -236,18 +237,17 @@ func (m *measurement) ramp(ctx context.Context) (peak float64, err error) {
 			return 0, err
 		}
 		m.report.Ramp = append(m.report.Ramp, l)
-		peak = max(peak, min(l.Goodput, l.Rate)) // what the last load left is not this one's
-		switch {
-		case l.Goodput < keepsUp*l.Rate:
-			failed++
-		case rate >= m.Most:
-			return peak, nil
-		default:
-			failed, rate = 0, min(rate*rampStep, m.Most)
+		if l.Goodput < keepsUp*l.Rate {
+			if failed++; failed == 2 {
+				return cmp.Or(peak, l.Goodput), nil
+			}
+			continue
 		}
-		if failed == 2 {
+		failed, peak = 0, l.Rate
+		if rate >= m.Most {
 			return peak, nil
 		}
+		rate = min(rate*rampStep, m.Most)
 	}
 	return peak, ctx.Err()
 }
