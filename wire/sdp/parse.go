@@ -226,7 +226,11 @@ func (p *parser) formats(v string) string {
 		if !ok {
 			return "RTP payload type is not a number up to 127"
 		}
-		p.m.Codecs = append(p.m.Codecs, staticCodec(uint8(pt)))
+		// Written twice, the number would stand for two formats once a rtpmap
+		// follows; the first place is the preference.
+		if p.m.codec(uint8(pt)) == nil {
+			p.m.Codecs = append(p.m.Codecs, staticCodec(uint8(pt)))
+		}
 	}
 	return ""
 }
@@ -378,12 +382,17 @@ func (m *Media) codecLine(v string) (*Codec, string) {
 	if !ok {
 		return nil, ""
 	}
+	return m.codec(uint8(pt)), strings.Trim(value, " ")
+}
+
+// codec is the format of that payload type, nil when the section has none.
+func (m *Media) codec(pt uint8) *Codec {
 	for i := range m.Codecs {
-		if m.Codecs[i].PT == uint8(pt) {
-			return &m.Codecs[i], strings.Trim(value, " ")
+		if m.Codecs[i].PT == pt {
+			return &m.Codecs[i]
 		}
 	}
-	return nil, ""
+	return nil
 }
 
 // parseCrypto reads "tag suite inline:key|lifetime|mki params". RFC 4568 9.1:

@@ -147,6 +147,7 @@ func TestParseTolerates(t *testing.T) {
 		"a number nobody names":                        {"m=audio 1 RTP/AVP 77\n", func(s *Session) bool { return s.Media[0].Codecs[0].Name == "" }},
 		"an rtpmap for an unlisted one":                {"m=audio 1 RTP/AVP 8\na=rtpmap:99 X/8000\n", func(s *Session) bool { return len(s.Media[0].Codecs) == 1 }},
 		"channels":                                     {"m=audio 1 RTP/AVP 99\na=rtpmap:99 opus/48000/2\n", func(s *Session) bool { return s.Media[0].Codecs[0].Channels == 2 }},
+		"payload type twice":                           {"m=audio 1 RTP/AVP 3 3\na=rtpmap:3 0/1\na=rtpmap:3 GSM/8000\n", func(s *Session) bool { return len(s.Media[0].Codecs) == 1 }},
 		"crypto tag 0 twice":                           {"m=audio 1 RTP/SAVP 8\na=crypto:0 S inline:k\na=crypto:0 S inline:k\n", func(s *Session) bool { return len(s.Media[0].Crypto) == 2 }},
 		"lifetime and MKI":                             {"m=audio 1 RTP/SAVP 8\na=crypto:2 S inline:k|2^31|1:1\n", func(s *Session) bool { c := s.Media[0].Crypto[0]; return c.Lifetime == "2^31" && c.MKI == "1:1" }},
 		"MKI alone":                                    {"m=audio 1 RTP/SAVP 8\na=crypto:2 S inline:k|1:1\n", func(s *Session) bool { c := s.Media[0].Crypto[0]; return c.Lifetime == "" && c.MKI == "1:1" }},
@@ -251,6 +252,7 @@ func FuzzSDP(f *testing.F) {
 	} {
 		f.Add(crlf(s))
 	}
+	f.Add([]byte("v=0\r\no=0 0 0 IN 0 0\r\ns=-\r\nt=0 0\r\nm=0 0 RTP/AVP 3 3\r\na=rtpmap:3 0/1\r\na=rtpmap:3 GSM/8000\r\n"))
 	end := End{ID: 7, RTP: netip.MustParseAddrPort("203.0.113.10:30000"), RTCP: netip.MustParseAddrPort("203.0.113.10:30001"), Codecs: allCodecs}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := Parse(b)
