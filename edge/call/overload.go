@@ -13,20 +13,22 @@ import (
 // them to the other region. Emergency calls never are.
 const (
 	tardy = 100 * time.Millisecond // from an INVITE's arrival until its record is durable
-	spell = 50 * time.Millisecond  // what a judgement is made of, and stands for at least
-	stale = time.Second            // a judgement of so long ago says nothing of the load now: of the next calls all are let in
+	spell = 50 * time.Millisecond  // for so long,
+	calls = 8                      // and for so many, there must not be a shorter wait
+	stale = time.Second            // the last wait told so long ago says nothing of the load now: of the next calls all are let in
 	probe = 250 * time.Millisecond // a heavy load is tried with one call this often, and whenever one got through
 )
 
-// load judges by the least wait of a spell, as CoDel does (RFC 8289): a short
-// one shows that the long ones were a burst, or a slow turn of the disk. The
-// zero value is ready.
+// load judges by the least wait, as CoDel does (RFC 8289): a short one shows
+// that the long ones were a burst, or a slow turn of the disk. The zero value
+// is ready.
 type load struct {
 	mu    sync.Mutex
-	until time.Time     // mu; end of the spell
-	least time.Duration // mu; wait in the spell
-	heavy bool          // mu; the least wait of the last spell was too long
-	tried time.Time     // mu; when a call was let in under a heavy load, zero once it got through
+	since time.Time // mu; of the first wait that was too long
+	last  time.Time // mu; when a wait was told last
+	late  int       // mu; waits that were too long, without a shorter one between
+	heavy bool      // mu; there were enough of them
+	tried time.Time // mu; when a call was let in under a heavy load, zero once it got through
 }
 
 // waited tells how long a call has waited until now. It reports whether that
@@ -35,12 +37,15 @@ func (l *load) waited(now time.Time, wait time.Duration) (heavy, changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was := l.heavy
-	l.tried = time.Time{}
-	l.least = min(l.least, wait)
-	if now.After(l.until) {
-		l.heavy = l.least > tardy
-		l.until, l.least = now.Add(spell), time.Hour
+	l.tried, l.last = time.Time{}, now
+	if wait <= tardy {
+		l.heavy, l.late = false, 0
+		return false, was
 	}
+	if l.late++; l.late == 1 {
+		l.since = now
+	}
+	l.heavy = was || l.late >= calls && now.Sub(l.since) >= spell
 	return l.heavy, l.heavy != was
 }
 
@@ -48,8 +53,8 @@ func (l *load) waited(now time.Time, wait time.Duration) (heavy, changed bool) {
 func (l *load) full(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.tried.IsZero() && now.Sub(l.until) > stale {
-		l.heavy = false
+	if l.tried.IsZero() && now.Sub(l.last) > stale {
+		l.heavy, l.late = false, 0
 	}
 	if !l.heavy {
 		return false

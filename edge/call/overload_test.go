@@ -1,6 +1,7 @@
 package call
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -35,8 +36,9 @@ func TestNewCallsAreRefusedWhileThoseThatWereTakenWaitTooLong(t *testing.T) {
 	const number = "+442079460123"
 	inWorld(t, func(w *world) {
 		w.slow(tardy + time.Millisecond)
-		w.busy(number) // one slow turn proves nothing
-		w.busy(number)
+		for range calls {
+			w.busy(number) // a few slow turns prove nothing
+		}
 		w.busy(number) // now the load is heavy, and this one tries whether it still is
 
 		w.slow(time.Second)
@@ -64,36 +66,34 @@ func TestNewCallsAreRefusedWhileThoseThatWereTakenWaitTooLong(t *testing.T) {
 	})
 }
 
-func TestALoadIsJudgedByTheLeastWaitOfASpell(t *testing.T) {
-	at := time.Now()
-	tell := func(l *load, waits ...time.Duration) (heavy bool) {
-		for _, d := range waits {
-			at = at.Add(spell / 2)
-			heavy, _ = l.waited(at, d)
-		}
-		return heavy
-	}
+func TestALoadIsJudgedByTheLeastWait(t *testing.T) {
 	const long, short = 2 * tardy, tardy / 2
-	var l load
-	for i, c := range []struct {
+	for name, c := range map[string]struct {
+		every time.Duration // between two calls
 		waits []time.Duration
 		heavy bool
 	}{
-		{[]time.Duration{long}, false},
-		{[]time.Duration{long, short, long}, false},
-		{[]time.Duration{long, long, long, long}, true},
-		{[]time.Duration{long, long, short}, true},
-		{[]time.Duration{short, long, short, short}, false},
+		"for long enough, of enough calls": {spell, slices.Repeat([]time.Duration{long}, calls), true},
+		"too few":                          {spell, slices.Repeat([]time.Duration{long}, calls-1), false},
+		"too soon":                         {spell / (4 * calls), slices.Repeat([]time.Duration{long}, 2*calls), false},
+		"one was short":                    {spell, slices.Concat(slices.Repeat([]time.Duration{long}, calls-1), []time.Duration{short, long}), false},
+		"one is short at last":             {spell, slices.Concat(slices.Repeat([]time.Duration{long}, 2*calls), []time.Duration{short}), false},
 	} {
-		if got := tell(&l, c.waits...); got != c.heavy {
-			t.Errorf("step %d: heavy is %v", i, got)
+		var l load
+		at, heavy := time.Now(), false
+		for _, wait := range c.waits {
+			heavy, _ = l.waited(at, wait)
+			at = at.Add(c.every)
+		}
+		if heavy != c.heavy || l.full(at) && !c.heavy {
+			t.Errorf("%s: heavy is %v", name, heavy)
 		}
 	}
 }
 
 func TestAHeavyLoadIsTriedAgainAndAgain(t *testing.T) {
 	at := time.Now()
-	l := load{heavy: true, until: at}
+	l := load{heavy: true, last: at}
 	if l.full(at) {
 		t.Error("nothing is tried")
 	}
@@ -129,7 +129,7 @@ func TestALoadOfThePastRefusesNobody(t *testing.T) {
 			t.Errorf("call %d two seconds later is refused", i)
 		}
 	}
-	l = load{heavy: true, until: at, tried: at.Add(time.Second)}
+	l = load{heavy: true, last: at, tried: at.Add(time.Second)}
 	if !l.full(at.Add(time.Second + probe/2)) {
 		t.Error("while one is still waited for, all were let in")
 	}
