@@ -102,7 +102,8 @@ type Known struct {
 	snapshot.Peer
 	Group snapshot.Group
 
-	media []netip.Prefix // where its media may come from; none: anywhere
+	media   []netip.Prefix   // where its media may come from; none: anywhere
+	profile *interop.Profile // of its group
 }
 
 // NewSet makes an empty set, in which everybody is a stranger.
@@ -136,11 +137,12 @@ func (s *Set) apply(snap *snapshot.Snapshot, with Settings) (outdated []string) 
 	old := s.table.Load()
 	t := &table{Settings: with, byName: map[string]*member{}, byRemote: map[*sip.Remote]*member{}}
 	for _, g := range snap.Groups {
+		profile := interop.Of(&g)
 		for _, p := range g.Peers {
 			if t.byName[p.Name] != nil {
 				continue // names are unique; control/gateway sees to it
 			}
-			m := s.member(Known{p, g, snap.MediaFrom(&p, s.cfg.Region)}, old.byName[p.Name])
+			m := s.member(Known{p, g, snap.MediaFrom(&p, s.cfg.Region), profile}, old.byName[p.Name])
 			m.sources = snap.Sources(&p, s.cfg.Region)
 			m.remote.SetRate(sip.Rate{Requests: with.Rate})
 			m.login = newLogin(m, old.byName[p.Name])
@@ -335,25 +337,16 @@ func (s *Set) Find(name string) (Known, bool) {
 func (s *Set) Leg(k Known) interop.Leg {
 	m, stack := s.table.Load().byName[k.Name], s.stack.Load()
 	if m == nil || stack == nil {
-		return interop.Leg{Profile: Profile(k.Group.Profile)}
+		return interop.Leg{Profile: k.profile}
 	}
 	return interop.Leg{
-		Profile:   Profile(k.Group.Profile),
+		Profile:   k.profile,
 		Local:     stack.ContactHost(m.listener),
 		Remote:    k.hostPort(),
 		Transport: m.transport,
 		Product:   s.cfg.Product,
 		Plan:      interop.Plan{CountryCode: k.CountryCode, Trunk: k.TrunkPrefix, International: "00"},
 	}
-}
-
-// Profile gives the interworking profile of that name; unknown ones are taken
-// for a core that follows the RFCs.
-func Profile(name string) *interop.Profile {
-	if strings.EqualFold(name, "teams") {
-		return &interop.Teams
-	}
-	return &interop.Core
 }
 
 // Resolve gives the targets of a peer in the order they are to be tried

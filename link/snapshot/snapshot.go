@@ -65,6 +65,8 @@ type Group struct {
 	Suites   []string  `json:"suites,omitempty"`   // of SRTP, offered in this order, accepted in theirs; empty: AES_CM_128_HMAC_SHA1_80
 	TLS      TLS       `json:"tls,omitzero"`
 	Peers    []Peer    `json:"peers"`
+
+	Interworking Interworking `json:"interworking,omitzero"`
 }
 
 // TLS is how TLS connections with the peers of a group are made. The zero
