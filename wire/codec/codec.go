@@ -1,111 +1,160 @@
-// Package codec turns audio between linear samples and what RTP carries, makes
-// tones and measures levels. Everything here is pure; start at Law.
+// Package codec turns audio between linear samples and what RTP carries, and
+// makes and hears the signals of telephony: call progress tones, DTMF digits,
+// comfort noise.
 //
-// Samples are 16-bit linear, 8000 a second unless said otherwise. The G.711
-// decoder fills the 16 bits, so that full scale is the overload point of the
-// code.
+// Start at Lookup, which gives the Format of a codec as a session description
+// names it; a Format makes the Decoder and the Encoder of one stream. A
+// Transcoder joins one of each. Everything here is pure computation: no
+// goroutine, no clock, no network. Nothing allocates per frame once a stream
+// has settled, as long as the caller hands in slices with room.
+//
+// G.711, G.722 and comfort noise are written here. AMR, AMR-WB, Opus and G.729
+// are done by shared libraries of the system, loaded when first asked for; a
+// codec whose library is missing is not Available, and Missing says why. The
+// build tag "static" leaves them out.
+//
+// Samples are 16-bit linear and mono. The G.711 decoder fills the 16 bits, so
+// that full scale is the overload point of the code.
 package codec
 
-import "math/bits"
-
-// Law is one of the two G.711 encodings.
-type Law uint8
-
-// The laws, with their static RTP payload numbers (RFC 3551 table 4).
-const (
-	MuLaw Law = 0 // PCMU
-	ALaw  Law = 8 // PCMA
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
 )
 
-// Encode appends one octet per sample to dst.
-func (l Law) Encode(dst []byte, pcm []int16) []byte {
-	for _, s := range pcm {
-		if l == ALaw {
-			dst = append(dst, encodeA(s))
-		} else {
-			dst = append(dst, encodeMu(s))
+// Frame is linear samples, mono, at their codec's sample rate.
+type Frame = []int16
+
+// Packet is the length of a packet where nobody said otherwise (RFC 3551 4.5).
+const Packet = 20 * time.Millisecond
+
+// ErrPayload is a payload that is not of its codec.
+var ErrPayload = errors.New("codec: malformed payload")
+
+// errFrames is a caller's mistake.
+var errFrames = errors.New("codec: not a whole number of frames")
+
+// Decoder reads one stream. Not for several goroutines. A malformed payload is
+// an error and leaves the stream usable.
+type Decoder interface {
+	// Decode appends the samples of one payload to dst.
+	Decode(dst []int16, payload []byte) ([]int16, error)
+	// Conceal appends what stands for a lost packet: as many samples as the last
+	// payload gave, 20 ms before the first.
+	Conceal(dst []int16) []int16
+	// Close frees what garbage collection does not. Only Close may follow.
+	Close()
+}
+
+// Encoder writes one stream. Not for several goroutines.
+type Encoder interface {
+	// Encode appends one payload to dst. pcm is a whole number of frames. A
+	// payload of no length is one that need not be sent.
+	Encode(dst []byte, pcm []int16) ([]byte, error)
+	Close()
+}
+
+// Format is one codec with its parameters.
+type Format struct {
+	Name  string        // as SDP has it
+	Clock int           // RTP timestamp units in a second
+	Rate  int           // samples in a second of what is decoded and encoded
+	Frame time.Duration // the shortest that can be encoded; a packet is a multiple
+	Fmtp  string        // parameters of the receiver
+
+	decoder func(Format) (Decoder, error)
+	encoder func(Format) (Encoder, error)
+}
+
+// NewDecoder starts a stream that is read.
+func (f Format) NewDecoder() (Decoder, error) { return f.decoder(f) }
+
+// NewEncoder starts a stream that is written for a receiver with f's
+// parameters.
+func (f Format) NewEncoder() (Encoder, error) { return f.encoder(f) }
+
+// Samples is how many samples last d.
+func (f Format) Samples(d time.Duration) int { return int(d * time.Duration(f.Rate) / time.Second) }
+
+// Ticks is how far the RTP timestamp moves over n samples.
+func (f Format) Ticks(n int) uint32 { return uint32(int64(n) * int64(f.Clock) / int64(f.Rate)) }
+
+// family is one line of the registry.
+type family struct {
+	Format
+	missing func() error             // why it cannot be had on this machine; nil = it is here
+	accepts func(p parameters) error // what the receiver asks for can be done; nil = anything
+}
+
+// here: always, since it is written in Go.
+func here() error { return nil }
+
+// registry is all codecs that can be turned into samples, the best sounding
+// first.
+var registry = []family{
+	{Format: Format{Name: "PCMA", Clock: 8000, Rate: 8000, Frame: time.Millisecond, decoder: ALaw.decoder, encoder: ALaw.encoder}, missing: here},
+	{Format: Format{Name: "PCMU", Clock: 8000, Rate: 8000, Frame: time.Millisecond, decoder: MuLaw.decoder, encoder: MuLaw.encoder}, missing: here},
+}
+
+// Lookup finds the codec of an rtpmap and fmtp line; false when this machine
+// cannot decode and encode it, or not with these parameters.
+func Lookup(name string, clock int, fmtp string) (Format, bool) {
+	i := slices.IndexFunc(registry, func(f family) bool {
+		return strings.EqualFold(f.Name, name) && f.Clock == clock
+	})
+	if i < 0 {
+		return Format{}, false
+	}
+	f := registry[i]
+	if f.missing() != nil || f.accepts != nil && f.accepts(parameters(fmtp)) != nil {
+		return Format{}, false
+	}
+	f.Fmtp = fmtp
+	return f.Format, true
+}
+
+// Available is what can be transcoded on this machine, with default
+// parameters.
+func Available() []Format {
+	var out []Format
+	for _, f := range registry {
+		if f.missing() == nil {
+			out = append(out, f.Format)
 		}
 	}
-	return dst
+	return out
 }
 
-// Decode appends one sample per octet to dst.
-func (l Law) Decode(dst []int16, b []byte) []int16 {
-	table := &muTable
-	if l == ALaw {
-		table = &aTable
+// Missing says, one error a codec, what this machine cannot transcode and
+// why.
+func Missing() []error {
+	var out []error
+	for _, f := range registry {
+		if err := f.missing(); err != nil {
+			out = append(out, err)
+		}
 	}
-	for _, c := range b {
-		dst = append(dst, table[c])
-	}
-	return dst
+	return out
 }
 
-// Silence is the code of the quietest sample.
-func (l Law) Silence() byte {
-	if l == ALaw {
-		return 0xd5
+// parameters is the text of an fmtp line: name=value, separated by semicolons.
+type parameters string
+
+// get is a parameter's value; names are compared without case.
+func (p parameters) get(name string) (string, bool) {
+	for part := range strings.SplitSeq(string(p), ";") {
+		k, v, _ := strings.Cut(part, "=")
+		if strings.EqualFold(strings.TrimSpace(k), name) {
+			return strings.TrimSpace(v), true
+		}
 	}
-	return 0xff
+	return "", false
 }
 
-// encodeA compresses to A-law: ITU-T G.711 table 1, in the arithmetic of the
-// ITU-T G.191 reference. Every other bit is inverted on the line.
-func encodeA(s int16) byte {
-	sign := byte(0x80)
-	if s < 0 {
-		s, sign = ^s, 0
-	}
-	v := uint16(s) >> 4 // 11 bits of magnitude
-	if v > 15 {         // a segment: the exponent, and 4 bits after the leading one
-		exp := bits.Len16(v) - 4
-		v = uint16(exp)<<4 | v>>(exp-1)&0x0f
-	}
-	return (sign | byte(v)) ^ 0x55
-}
-
-// encodeMu compresses to µ-law: ITU-T G.711 table 2, likewise. All bits are
-// inverted on the line.
-func encodeMu(s int16) byte {
-	sign := byte(0x80)
-	if s < 0 {
-		s, sign = ^s, 0
-	}
-	const bias, clip = 33, 0x1fff
-	v := min(uint16(s)>>2+bias, clip) // 13 bits of magnitude
-	exp := bits.Len16(v) - 6
-	return sign | ^(byte(exp)<<4|byte(v>>(exp+1)&0x0f))&0x7f
-}
-
-var aTable, muTable = tables()
-
-func tables() (a, mu [256]int16) {
-	for c := range 256 {
-		a[c], mu[c] = decodeA(byte(c)), decodeMu(byte(c))
-	}
-	return a, mu
-}
-
-// decodeA gives the middle of the code's interval.
-func decodeA(c byte) int16 {
-	c ^= 0x55
-	exp, v := c>>4&7, int16(c&0x0f)<<4+8
-	if exp > 0 {
-		v = (v + 0x100) << (exp - 1)
-	}
-	if c&0x80 == 0 {
-		return -v
-	}
-	return v
-}
-
-// decodeMu gives the middle of the code's interval.
-func decodeMu(c byte) int16 {
-	const bias = 33 << 2
-	c = ^c
-	v := (int16(c&0x0f)<<3+bias)<<(c>>4&7) - bias
-	if c&0x80 != 0 {
-		return -v
-	}
-	return v
+// on reports a flag that is set.
+func (p parameters) on(name string) bool {
+	v, ok := p.get(name)
+	return ok && v == "1"
 }

@@ -100,7 +100,7 @@ func TestSilenceIsTheQuietestCode(t *testing.T) {
 func TestTonesHaveTheirLevel(t *testing.T) {
 	pcm := make([]int16, 800)
 	for _, level := range []float64{3, 0, -10, -40} {
-		NewTone(1000, level, 8000).Fill(pcm)
+		NewSine(1000, level, 8000).Fill(pcm)
 		if got := DBm0(pcm); math.Abs(got-level) > 0.1 {
 			t.Errorf("tone of %v dBm0 measures %.3f", level, got)
 		}
@@ -115,8 +115,8 @@ func TestTonesHaveTheirLevel(t *testing.T) {
 
 func TestToneGoesOnWhereItStopped(t *testing.T) {
 	whole, parts := make([]int16, 480), make([]int16, 480)
-	NewTone(440, -10, 8000).Fill(whole)
-	tone := NewTone(440, -10, 8000)
+	NewSine(440, -10, 8000).Fill(whole)
+	tone := NewSine(440, -10, 8000)
 	for i := 0; i < len(parts); i += 160 {
 		tone.Fill(parts[i : i+160])
 	}
@@ -130,7 +130,7 @@ func TestToneGoesOnWhereItStopped(t *testing.T) {
 func TestMixingSaturates(t *testing.T) {
 	pcm := make([]int16, 160)
 	for range 3 {
-		NewTone(1000, 3.14, 8000).Add(pcm)
+		NewSine(1000, 3.14, 8000).Add(pcm)
 	}
 	if got := DBov(pcm); got > 0 || got < -2 {
 		t.Errorf("three tones of full scale measure %.2f dBov", got)

@@ -12,29 +12,29 @@ const (
 	sineCrest = 3.01
 )
 
-// Tone is a sine that goes on where the last Fill or Add ended. Not for
+// Sine is a tone that goes on where the last Fill or Add ended. Not for
 // several goroutines.
-type Tone struct {
+type Sine struct {
 	amplitude, step, phase float64
 }
 
-// NewTone makes a tone of hz and level dBm0 for samples at rate.
-func NewTone(hz, dBm0 float64, rate int) *Tone {
-	return &Tone{
+// NewSine makes a tone of hz and level dBm0 for samples at rate.
+func NewSine(hz, dBm0 float64, rate int) *Sine {
+	return &Sine{
 		amplitude: fullScale * math.Pow(10, (dBm0-overload)/20),
 		step:      2 * math.Pi * hz / float64(rate),
 	}
 }
 
 // Fill writes the next samples over pcm.
-func (t *Tone) Fill(pcm []int16) {
+func (t *Sine) Fill(pcm []int16) {
 	clear(pcm)
 	t.Add(pcm)
 }
 
 // Add mixes the next samples into pcm, saturating: two tones make a DTMF
 // digit.
-func (t *Tone) Add(pcm []int16) {
+func (t *Sine) Add(pcm []int16) {
 	for i, s := range pcm {
 		v := math.Round(float64(s) + t.amplitude*math.Sin(t.phase))
 		pcm[i] = int16(max(math.MinInt16, min(math.MaxInt16, v)))
