@@ -51,6 +51,14 @@ func (c *call) do(e effect) {
 		if err := c.media.Set(e.leg, e.what); err != nil {
 			c.todo = append(c.todo, unplugged{err})
 		}
+	case play:
+		c.play(e)
+	case stop:
+		if c.media != nil {
+			c.media.Stop(e.leg)
+		}
+	case sendDigit:
+		c.sendDigit(e)
 	case listen:
 		if c.media != nil {
 			side, silent := c.media.Silent(time.Now())
@@ -103,6 +111,7 @@ func (c *call) open(e open) {
 	ev := opened{err: err}
 	if err == nil {
 		c.media = media
+		media.Watch(c.notice)
 		for i := range ev.rtp {
 			ev.rtp[i], ev.rtcp[i] = media.Local(relay.Side(i)), media.LocalRTCP(relay.Side(i))
 		}

@@ -209,6 +209,18 @@ type (
 		leg    relay.Side
 		silent time.Duration
 	}
+	// digit is a DTMF digit that a leg has sent, in whatever form: told when it
+	// ended.
+	digit struct {
+		leg      relay.Side
+		digit    byte // 0-9, *, #, A-D
+		duration time.Duration
+	}
+	// unplayed tells that what was to be played, or sent, to a leg cannot be.
+	unplayed struct {
+		leg relay.Side
+		err error
+	}
 	// unplugged tells that the relay refused what it was set to.
 	unplugged struct{ err error }
 	// expired tells that a timer ran out.
@@ -228,6 +240,8 @@ func (acked) event()       {}
 func (cancelled) event()   {}
 func (unreachable) event() {}
 func (heard) event()       {}
+func (digit) event()       {}
+func (unplayed) event()    {}
 func (unplugged) event()   {}
 func (expired) event()     {}
 func (hangup) event()      {}
@@ -298,6 +312,21 @@ type (
 		leg  relay.Side
 		what relay.Negotiated
 	}
+	// play lets a leg hear something of ours instead of the other leg, until
+	// stop or the next play.
+	play struct {
+		leg  relay.Side
+		what relay.Source
+	}
+	// stop lets it hear the other leg again.
+	stop struct{ leg relay.Side }
+	// sendDigit sends a leg a DTMF digit in the form it takes them, as event or
+	// tone; one after the other.
+	sendDigit struct {
+		leg      relay.Side
+		digit    byte
+		duration time.Duration
+	}
 	// listen asks the relay who has been silent.
 	listen struct{}
 	// unplug gives the ports back.
@@ -335,6 +364,9 @@ func (send) effect()       {}
 func (sendDirect) effect() {}
 func (ack) effect()        {}
 func (plug) effect()       {}
+func (play) effect()       {}
+func (stop) effect()       {}
+func (sendDigit) effect()  {}
 func (listen) effect()     {}
 func (unplug) effect()     {}
 func (arm) effect()        {}

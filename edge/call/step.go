@@ -36,6 +36,10 @@ func (s *state) step(at time.Time, ev event) []effect {
 		s.unreachable(ev)
 	case heard:
 		s.heard(ev)
+	case digit:
+		s.digit(ev)
+	case unplayed:
+		s.notef("nothing is played to the %s: %v", ev.leg, ev.err)
 	case unplugged:
 		s.finish(gatewayCause(500, 47, "the media relay refused: "+ev.err.Error()))
 	case expired:
