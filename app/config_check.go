@@ -157,6 +157,10 @@ func (k *configCheck) listeners() {
 		k.distinct(path, i)
 		switch {
 		case !known:
+		case l.Side == snapshot.Cloud && k.Services.Teams.Plain() && l.Transport == "udp":
+			if !l.Bind.Addr().IsLoopback() {
+				k.bad(path+".transport", "a cloud listener without TLS is for measurements on loopback only: write tls")
+			}
 		case l.Side == snapshot.Cloud && l.Transport != "tls":
 			k.bad(path+".transport", "the cloud services speak TLS only: write tls")
 		default:
@@ -311,6 +315,10 @@ func (k *configCheck) services() {
 	k.hosts(path+".names", t.Names)
 	k.tls(publish.TeamsTLS, t.TLS)
 	k.limits(path+".limits", t.Limits)
+	if t.Transport != "" && k.oneOf(path+".transport", t.Transport, "tls", "udp") && t.Plain() &&
+		(len(t.Sources) == 0 || slices.ContainsFunc(t.Sources, func(p netip.Prefix) bool { return !p.Addr().IsLoopback() })) {
+		k.bad(path+".transport", "Teams without TLS is for measurements, with sources on loopback only: write tls")
+	}
 }
 
 // limits checks what bounds the calls through each peer of a side.

@@ -28,7 +28,7 @@ import (
 )
 
 // Measures are what can be measured, in the order in which it is done.
-var Measures = []string{"media", "calls", "overload"}
+var Measures = []string{"media", "calls", "overload", "udp"}
 
 // Options are what Run and Compare are told.
 type Options struct {
@@ -92,9 +92,9 @@ func Run(ctx context.Context, opt Options) error {
 		return err
 	}
 	show := &show{out: opt.Out, quiet: opt.JSON}
-	start := func(ctx context.Context) (*system, error) { return startSelf(ctx, opt.Program) }
+	start := func(ctx context.Context, plain bool) (*system, error) { return startSelf(ctx, opt.Program, plain) }
 	if opt.Target != nil {
-		start = func(ctx context.Context) (*system, error) { return startTarget(ctx, *opt.Target) }
+		start = func(ctx context.Context, _ bool) (*system, error) { return startTarget(ctx, *opt.Target) }
 	}
 	r, err := run(ctx, opt, show, start)
 	if err != nil {
@@ -129,10 +129,32 @@ func startTarget(ctx context.Context, t Target) (*system, error) {
 	return s, nil
 }
 
-// run measures what start starts, and ends it.
-func run(ctx context.Context, opt Options, show *show, start func(context.Context) (*system, error)) (*Report, error) {
+// starter starts a system and joins it; a plain one speaks UDP both ways.
+type starter func(ctx context.Context, plain bool) (*system, error)
+
+// run measures what start starts, and ends it; then what it starts for UDP
+// both ways, if that is wanted and ours to start.
+func run(ctx context.Context, opt Options, show *show, start starter) (*Report, error) {
+	only := opt.Target == nil && len(opt.Measures) == 1 && opt.wants("udp")
+	r, err := session(ctx, opt, show, start, only)
+	if err != nil {
+		return nil, err
+	}
+	if opt.wants("udp") && opt.Target == nil && !only {
+		plain, err := session(ctx, opt, show, start, true)
+		if err != nil {
+			return nil, err
+		}
+		r.UDP = plain.UDP
+	}
+	r.judge()
+	return r, nil
+}
+
+// session is one life of a system, and the work on it.
+func session(ctx context.Context, opt Options, show *show, start starter, plain bool) (*Report, error) {
 	done := show.step("start, and a call each way")
-	s, err := start(ctx)
+	s, err := start(ctx, plain)
 	if err != nil {
 		done("failed")
 		return nil, err
@@ -140,11 +162,12 @@ func run(ctx context.Context, opt Options, show *show, start func(context.Contex
 	defer s.close()
 	done(s.Name)
 	m := &measurement{Options: opt, system: s, show: show, report: newReport(s.Name)}
-	if err := m.all(ctx); err != nil {
-		return nil, err
+	if !plain {
+		return m.report, m.all(ctx)
 	}
-	m.report.judge()
-	return m.report, nil
+	err = m.both(ctx)
+	m.report.Calls, m.report.UDP = nil, m.report.Calls
+	return m.report, err
 }
 
 func printJSON(out io.Writer, v any) error {

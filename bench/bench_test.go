@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,10 +69,10 @@ func TestANodeIsMeasured(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatalf("%v in %s", err, &out)
 	}
-	if len(r.Calls) != 2 || len(r.Media) != 2 || len(r.Ramp) == 0 || len(r.Overload) != 3 {
+	if len(r.Calls) != 2 || len(r.UDP) != 2 || len(r.Media) != 2 || len(r.Ramp) == 0 || len(r.Overload) != 3 {
 		t.Fatalf("not all was measured: %s", &out)
 	}
-	for _, c := range r.Calls {
+	for _, c := range slices.Concat(r.Calls, r.UDP) {
 		if c.Offered != 10 || c.Completed != 10 || c.CPU <= 0 || c.SetupP50 <= 0 || c.SetupP99 < c.SetupP50 {
 			t.Errorf("calls: %+v", c)
 		}

@@ -41,8 +41,8 @@ func Compare(ctx context.Context, opt Options) error {
 	}
 	show, c := &show{out: opt.Out, quiet: opt.JSON}, &Comparison{}
 	for round := range opt.Rounds {
-		for i, start := range []func(context.Context) (*system, error){
-			func(ctx context.Context) (*system, error) { return startSelf(ctx, opt.Program) }, startRival,
+		for i, start := range []starter{
+			func(ctx context.Context, plain bool) (*system, error) { return startSelf(ctx, opt.Program, plain) }, startRival,
 		} {
 			show.line("\nround %d of %d, %s", round+1, opt.Rounds, []string{"Tandem", "Kamailio + rtpengine"}[i])
 			r, err := run(ctx, opt, show, start)
@@ -110,6 +110,7 @@ func (c *Comparison) ratios() (all []Ratio) {
 		}
 	}
 	add(Ratio{What: "CPU per call", Unit: "ms", Target: 0.5, bar: true}, (*Report).callCPU)
+	add(Ratio{What: "CPU per call, UDP both ways", Unit: "ms", Target: 0.5, bar: true}, func(r *Report) float64 { return meanCPU(r.UDP) })
 	add(Ratio{What: "CPU per call at saturation", Unit: "ms", Target: 0.5}, func(r *Report) float64 { return r.overloaded(0).CPU })
 	for i, m := range c.Ours[0].Media {
 		bar := i == len(c.Ours[0].Media)-1

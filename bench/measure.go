@@ -24,17 +24,17 @@ type measurement struct {
 // all measures what is wanted. Memory comes first, while the system is fresh:
 // what an overload leaves behind would hide what a call takes.
 func (m *measurement) all(ctx context.Context) error {
-	m.warm(ctx)
+	if m.wants("media") || m.wants("calls") || m.wants("overload") {
+		m.warm(ctx)
+	}
 	if m.wants("media") {
 		if err := m.standing(ctx); err != nil {
 			return err
 		}
 	}
 	if m.wants("calls") {
-		for from := range m.system.calls.sides {
-			if err := m.callCost(ctx, from); err != nil {
-				return err
-			}
+		if err := m.ways(ctx); err != nil {
+			return err
 		}
 	}
 	if m.wants("overload") {
@@ -43,6 +43,21 @@ func (m *measurement) all(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// both measures calls alone, from each side.
+func (m *measurement) both(ctx context.Context) error {
+	m.warm(ctx)
+	return m.ways(ctx)
+}
+
+func (m *measurement) ways(ctx context.Context) error {
+	for from := range m.system.calls.sides {
+		if err := m.callCost(ctx, from); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *measurement) warm(ctx context.Context) {
@@ -55,16 +70,16 @@ func (m *measurement) warm(ctx context.Context) {
 // pause is what is left between two loads.
 func (m *measurement) pause() time.Duration { return min(2*time.Second, m.Span/2) }
 
-// both is the usage of the system and of the generator.
-type both struct{ system, own usage }
+// spent is the usage of the system and of the generator.
+type spent struct{ system, own usage }
 
-func (m *measurement) usage() (both, error) {
+func (m *measurement) usage() (spent, error) {
 	s, err := measure(m.system.PIDs)
 	if err != nil {
-		return both{}, fmt.Errorf("%s has ended, or hides: %w", m.system.Name, err)
+		return spent{}, fmt.Errorf("%s has ended, or hides: %w", m.system.Name, err)
 	}
 	own, err := usageOf(os.Getpid())
-	return both{s, own}, err
+	return spent{s, own}, err
 }
 
 // callCost offers short calls without media from one side.

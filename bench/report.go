@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,6 +19,7 @@ type Report struct {
 	Direct     *DirectDelay `json:"direct,omitempty"`
 	Media      []MediaCost  `json:"media,omitempty"`
 	Calls      []CallCost   `json:"calls,omitempty"`
+	UDP        []CallCost   `json:"udp,omitempty"` // calls with UDP on both sides, and no TLS
 	Ramp       []LoadResult `json:"ramp,omitempty"`
 	Saturation float64      `json:"saturation,omitempty"` // calls/s
 	Share      float64      `json:"share,omitempty"`      // of a processor, while it was overloaded; 0: unlimited
@@ -90,7 +92,7 @@ const (
 // judge finds what is wrong with a system, as opposed to slow.
 func (r *Report) judge() {
 	say := func(format string, args ...any) { r.Problems = append(r.Problems, fmt.Sprintf(format, args...)) }
-	for _, c := range r.Calls {
+	for _, c := range slices.Concat(r.Calls, r.UDP) {
 		if float64(c.Completed) < (1-failedShare)*float64(c.Offered) {
 			say("%d of %d calls %s failed at %.0f/s: %s", c.Offered-c.Completed, c.Offered, c.Way, c.Rate, c.Failures)
 		}
@@ -118,12 +120,14 @@ func (r *Report) kept() float64 {
 }
 
 // callCPU is the cost of a call over both ways, in ms.
-func (r *Report) callCPU() float64 {
+func (r *Report) callCPU() float64 { return meanCPU(r.Calls) }
+
+func meanCPU(calls []CallCost) float64 {
 	var sum float64
-	for _, c := range r.Calls {
+	for _, c := range calls {
 		sum += c.CPU
 	}
-	return per(sum, float64(len(r.Calls)))
+	return per(sum, float64(len(calls)))
 }
 
 // within tells of the limit.
@@ -166,9 +170,12 @@ func (s *show) line(format string, args ...any) {
 // report prints the tables, within 80 columns.
 func (s *show) report(r *Report) {
 	s.line("\n%s · %s · %d CPUs · Linux %s", r.System, r.Began.Format("2006-01-02"), r.CPUs, r.Kernel)
-	if len(r.Calls) > 0 {
-		s.line("\n  calls without media    CPU/call  set-up p50      p99  completed  (load's CPU)")
-		for _, c := range r.Calls {
+	for i, calls := range [...][]CallCost{r.Calls, r.UDP} {
+		if len(calls) == 0 {
+			continue
+		}
+		s.line("\n  %-22s CPU/call  set-up p50      p99  completed  (load's CPU)", [...]string{"calls without media", "UDP both ways"}[i])
+		for _, c := range calls {
 			s.line("  %-13s %5.0f/s  %5.2f ms  %7.1f ms %5.0f ms  %8.1f%%  %8.2f ms",
 				c.Way, c.Rate, c.CPU, c.SetupP50, c.SetupP99, 100*per(float64(c.Completed), float64(c.Offered)), c.OwnCPU)
 		}

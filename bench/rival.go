@@ -29,12 +29,12 @@ var kamailioConfig = template.Must(template.New("kamailio.cfg").Parse(kamailioTe
 const hostMask, portControl = 99, 2223
 
 // startRival runs Kamailio and rtpengine in user space, and joins them.
-func startRival(ctx context.Context) (*system, error) {
+func startRival(ctx context.Context, plain bool) (*system, error) {
 	modules, err := findRival()
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWorld()
+	w, err := newWorld(plain)
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ const (
 // world is what a system of our own stands in: addresses, names,
 // certificates.
 type world struct {
+	plain     bool // UDP on both sides, and no SRTP
 	dir       string
 	net       [3]byte
 	authority *authority.Authority
@@ -46,8 +47,8 @@ type world struct {
 	processes []*process
 }
 
-func newWorld() (*world, error) {
-	w := &world{}
+func newWorld(plain bool) (*world, error) {
+	w := &world{plain: plain}
 	var err error
 	if w.dir, err = os.MkdirTemp("", "tandem-bench-"); err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
@@ -112,14 +113,18 @@ func (w *world) startDNS() error {
 
 // target is the four places of this world.
 func (w *world) target(name string, pids ...int) Target {
+	cloud := sip.TLS
+	if w.plain {
+		cloud = sip.UDP
+	}
 	return Target{
 		Name: name, PIDs: pids,
 		At: [2]Place{
-			{Transport: sip.TLS, Addr: w.at(hostCloud, portCloud)},
+			{Transport: cloud, Addr: w.at(hostCloud, portCloud)},
 			{Transport: sip.UDP, Addr: w.at(hostCore, portCore)},
 		},
 		Far: [2]Place{
-			{Transport: sip.TLS, Addr: w.at(hostFarCloud, portFarCloud)},
+			{Transport: cloud, Addr: w.at(hostFarCloud, portFarCloud)},
 			{Transport: sip.UDP, Addr: w.at(hostFarCore, portCore)},
 		},
 	}
@@ -137,8 +142,8 @@ func (w *world) close() {
 }
 
 // startSelf runs a node of Tandem and joins it.
-func startSelf(ctx context.Context, program []string) (*system, error) {
-	w, err := newWorld()
+func startSelf(ctx context.Context, program []string, plain bool) (*system, error) {
+	w, err := newWorld(plain)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +185,8 @@ func (w *world) join(ctx context.Context, t Target) (*system, error) {
 // write fills a template with the world's addresses.
 func (w *world) write(file string, text *template.Template, more map[string]any) error {
 	facts := map[string]any{
-		"Dir": w.dir, "Domain": systemName, "Proxy": fmt.Sprintf("%s:%d", farName, portFarCloud), "ProxyName": farName,
+		"Plain": w.plain,
+		"Dir":   w.dir, "Domain": systemName, "Proxy": fmt.Sprintf("%s:%d", farName, portFarCloud), "ProxyName": farName,
 		"Cloud": w.at(hostCloud, portCloud), "Core": w.at(hostCore, portCore), "DNS": w.dns.Addr(),
 		"FarCloud": w.at(hostFarCloud, portFarCloud), "FarCore": w.at(hostFarCore, portCore), "Files": w.files,
 	}
@@ -256,10 +262,14 @@ sip:
   listeners:
     - name: cloud
       side: cloud
-      transport: tls
       bind: {{.Cloud}}
       advertise: {{.Domain}}:{{.Cloud.Port}}
+{{- if .Plain}}
+      transport: udp
+{{- else}}
+      transport: tls
       certificate: {chain: {{.Files.Chain}}, key: {{.Files.Key}}}
+{{- end}}
     - name: core
       side: operator
       transport: udp
@@ -277,6 +287,9 @@ services:
     sources: [{{.FarCloud.Addr}}/32]
     media: [{{.FarCloud.Addr}}/32]
     names: ["{{.ProxyName}}"]
+{{- if .Plain}}
+    transport: udp
+{{- end}}
 operator:
   transport: udp
   port: {{.FarCore.Port}}

@@ -23,7 +23,10 @@ type Teams struct {
 	Media   []netip.Prefix `yaml:"media"`   // of its media
 	Names   []string       `yaml:"names"`   // one of which its certificate must bear
 	TLS     TLS            `yaml:"tls"`
-	Limits  Limits         `yaml:"limits"`
+	// Transport is "tls" (default) or, for measurements on one machine, "udp":
+	// without keys, and so without SRTP. Loopback only (app).
+	Transport string `yaml:"transport"`
+	Limits    Limits `yaml:"limits"`
 }
 
 // Limits bound the calls through each peer of a side, emergency calls aside. 0:
@@ -67,10 +70,16 @@ type Certificate struct {
 	Key   string `yaml:"key"`   // PEM
 }
 
+// Plain tells that Teams is one of a measurement, without TLS.
+func (t Teams) Plain() bool { return t.Transport == "udp" }
+
 // Default fills in what Microsoft publishes (Microsoft Teams docs, "Plan
 // Direct Routing"). The names follow the proxies, and media the signalling,
 // so that whoever says where Teams is need not say it twice.
 func (t Teams) Default() Teams {
+	if t.Transport == "" {
+		t.Transport = "tls"
+	}
 	if len(t.Proxies) == 0 {
 		t.Proxies = []string{"sip.pstnhub.microsoft.com:5061", "sip2.pstnhub.microsoft.com:5061", "sip3.pstnhub.microsoft.com:5061"}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tandemgw/tandem/control/gateway"
@@ -110,8 +111,8 @@ func (c *compiler) teams() error {
 		}
 		g.Peers = append(g.Peers, snapshot.Peer{
 			Name:         teamsGroup + "-" + strconv.Itoa(i+1),
-			Transport:    "TLS",
-			SRTP:         true,
+			Transport:    strings.ToUpper(t.Transport),
+			SRTP:         !t.Plain(),
 			Host:         host,
 			Port:         port,
 			Priority:     c.everywhere(i),
