@@ -77,17 +77,20 @@ func Listen(sent, heard []int16) Report {
 // Compare is Listen for tracks that began at different moments: Delay is
 // counted from mouth to ear.
 func Compare(sent, heard Track) Report {
+	return Listen(together(sent, heard))
+}
+
+// together makes two tracks begin at the same moment.
+func together(sent, heard Track) (a, b []int16) {
 	if len(heard.PCM) == 0 || len(sent.PCM) == 0 {
-		return Listen(sent.PCM, heard.PCM)
+		return sent.PCM, heard.PCM
 	}
 	shift := int(heard.At.Sub(sent.At) * Rate / time.Second)
-	switch {
-	case shift > 0:
+	if shift > 0 {
 		shift = min(shift, len(sent.PCM)) // heard after the end is not heard
-		return Listen(sent.PCM, append(make([]int16, shift), heard.PCM...))
-	default:
-		return Listen(sent.PCM, heard.PCM[min(-shift, len(heard.PCM)):])
+		return sent.PCM, append(make([]int16, shift), heard.PCM...)
 	}
+	return sent.PCM, heard.PCM[min(-shift, len(heard.PCM)):]
 }
 
 // sums are what correlation and noise are made of.
