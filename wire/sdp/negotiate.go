@@ -33,6 +33,7 @@ type End struct {
 	// InactiveOnly turns every direction but sendrecv into inactive, for a side
 	// that understands no other form of hold.
 	InactiveOnly bool
+	Lines        []Line   // attributes of the section that is carried, beside the negotiated ones: preconditions
 	Sent         *Session // what we sent on this leg last; nil at first
 	Received     *Session // what the side sent last; nil at first
 }
@@ -296,7 +297,7 @@ func (e End) proto() string {
 func (e End) media(src *Media, proto string) Media {
 	return Media{
 		Kind: "audio", Port: e.RTP.Port(), Proto: proto, Conn: ConnOf(e.RTP.Addr()),
-		RTCP: RTCP{Port: e.RTCP.Port()}, Ptime: src.Ptime, MaxPtime: src.MaxPtime,
+		RTCP: RTCP{Port: e.RTCP.Port()}, Ptime: src.Ptime, MaxPtime: src.MaxPtime, Lines: e.Lines,
 	}
 }
 
