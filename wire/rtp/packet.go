@@ -14,6 +14,7 @@ type header struct {
 	rtcp   bool
 	pt     uint8
 	padded bool
+	kept   bool // for the Sink alone
 	seq    uint16
 	time   uint32
 	ssrc   uint32

@@ -3,11 +3,12 @@ package rtp
 // Plan says what to do with each packet that arrives at a port. Immutable: a
 // re-INVITE makes a new plan, it never edits one.
 type Plan struct {
-	PT    [128]uint8 // payload number in, payload number out; Drop drops. Its zero value maps all to 0: see PassPT and MapPT
+	PT    [128]uint8 // payload number in, payload number out; Drop drops, Keep gives it to Sink alone. Its zero value maps all to 0: see PassPT and MapPT
 	In    *Keys      // the far side's keys; nil = it sends clear RTP
 	Out   *Keys      // keys for what leaves at To; nil = clear
 	To    *Port      // where it leaves; nil = nowhere, only counted and given to Sink
 	Hold  bool       // RTP goes nowhere; RTCP passes even then (RFC 3264 §5.1)
+	Ends  bool       // RTCP is read here and does not leave at To
 	Clock uint32     // RTP clock of the stream in Hz, for jitter; 0 = 8000
 	// Sink is given each accepted packet in the clear, RTP with its number
 	// mapped already. It runs on the loop that serves the port: it must not
@@ -16,8 +17,11 @@ type Plan struct {
 	Sink func(pkt []byte, rtcp bool)
 }
 
-// Drop as a payload number's image drops the packet.
-const Drop uint8 = 0xff
+// Images of payload numbers that are none.
+const (
+	Drop uint8 = 0xff // the packet is dropped
+	Keep uint8 = 0xfe // it is given to Sink, with its number, and does not leave at To
+)
 
 // PassPT leaves all payload numbers as they are.
 func PassPT() [128]uint8 {

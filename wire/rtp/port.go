@@ -39,6 +39,7 @@ type Port struct {
 	latches  [2]latch     // rx
 	mux      bool         // rx, RTCP comes on the RTP socket
 	source   source       // rx
+	reports  reports      // rx
 	pt       uint8        // rx
 	received [2]Traffic   // rx
 	last     [2]time.Time // rx
@@ -67,7 +68,8 @@ type sender struct {
 	to       [2]netip.AddrPort // where the far side is now
 	mux      bool              // RTCP leaves by the RTP socket
 	sent     [2]Traffic
-	scratch  []byte // for Send
+	out      outgoing
+	scratch  []byte // for Send, Insert and Report
 	closed   bool
 }
 
@@ -187,7 +189,7 @@ func (p *Port) receive(l *lane, s *socket, n int, src netip.AddrPort) {
 	r, pkt, h, cause := p.accept(l, s.kind, l.buf[:n], src)
 	p.rx.Unlock()
 	if cause == passed {
-		cause = p.dispatch(r, pkt, h)
+		cause = p.dispatch(r, pkt, h, l.now)
 	}
 	if cause != passed {
 		p.drops[cause].Add(1)
@@ -226,11 +228,14 @@ func (p *Port) accept(l *lane, kind int, pkt []byte, src netip.AddrPort) (*route
 		if r.Hold {
 			return nil, nil, h, NoDestination
 		}
-		out := r.PT[h.pt]
-		if out == Drop {
+		switch out := r.PT[h.pt]; out {
+		case Drop:
 			return nil, nil, h, UnknownType
+		case Keep:
+			h.kept = true
+		default:
+			pkt[1] = pkt[1]&0x80 | out&0x7f
 		}
-		pkt[1] = pkt[1]&0x80 | out&0x7f
 	}
 	return r, pkt, h, passed
 }
@@ -332,8 +337,9 @@ func (p *Port) claim(src netip.AddrPort, kind int, h header, proof proof, now ti
 // record takes a heard packet into the books.
 func (p *Port) record(r *route, h header, pkt []byte, now time.Time) {
 	if h.rtcp {
-		p.received[control].count(pkt)
+		p.received[control].count(len(pkt))
 		p.last[control] = now
+		p.note(pkt, now)
 		return
 	}
 	clock := uint32(defaultClock)
@@ -342,17 +348,20 @@ func (p *Port) record(r *route, h header, pkt []byte, now time.Time) {
 	}
 	p.source.update(h, now.Sub(p.engine.started), clock)
 	p.pt = h.pt
-	p.received[media].count(pkt)
+	p.received[media].count(len(pkt))
 	p.last[media] = now
 }
 
 // dispatch hands an accepted packet on.
-func (p *Port) dispatch(r *route, pkt []byte, h header) Cause {
+func (p *Port) dispatch(r *route, pkt []byte, h header, now time.Time) Cause {
 	if r.Sink != nil {
 		r.Sink(pkt, h.rtcp)
 	}
-	if r.To != nil {
-		return r.To.forward(pkt, h, r.out)
+	switch {
+	case h.kept, h.rtcp && r.Ends:
+		return passed
+	case r.To != nil:
+		return r.To.forward(pkt, h, r, now)
 	}
 	if r.Sink == nil {
 		return NoDestination
@@ -361,10 +370,18 @@ func (p *Port) dispatch(r *route, pkt []byte, h header) Cause {
 }
 
 // forward protects a packet in place and sends it to this port's far side.
-func (p *Port) forward(pkt []byte, h header, keys *context) Cause {
+func (p *Port) forward(pkt []byte, h header, r *route, now time.Time) Cause {
 	p.tx.Lock()
 	defer p.tx.Unlock()
-	return p.transmit(pkt, h, keys)
+	if h.rtcp {
+		return p.transmit(pkt, h, r.out)
+	}
+	came := h.seq
+	if !p.tx.out.admit(pkt, &h, now) {
+		return passed // ours is sent instead
+	}
+	p.tx.out.forwarded(h, came, r.Clock, now)
+	return p.transmit(pkt, h, r.out)
 }
 
 // transmit is forward under p.tx.
@@ -377,7 +394,14 @@ func (p *Port) transmit(pkt []byte, h header, keys *context) Cause {
 	if p.tx.closed || !to.IsValid() {
 		return NoRemote
 	}
-	clear := pkt
+	// Before it is encrypted. What the network refuses counts as sent: its
+	// receiver will miss it.
+	clear := len(pkt)
+	if h.rtcp {
+		p.tx.out.passing(pkt)
+	} else {
+		p.tx.out.count(h, clear)
+	}
 	if keys != nil {
 		var cause Cause
 		if pkt, cause = keys.protect(pkt, h); cause != passed {
@@ -416,15 +440,9 @@ func (p *Port) Send(pkt []byte, keys *Keys) error {
 	}
 	p.tx.Lock()
 	defer p.tx.Unlock()
-	if p.tx.closed {
-		return ErrClosed
-	}
-	c, err := p.tx.contexts.get(keys)
+	c, err := p.ready(keys)
 	if err != nil {
 		return err
-	}
-	if p.tx.scratch == nil {
-		p.tx.scratch = make([]byte, 0, maxPacket+overhead)
 	}
 	p.tx.scratch = append(p.tx.scratch[:0], pkt...)
 	switch p.transmit(p.tx.scratch, h, c) {
@@ -445,6 +463,8 @@ func (p *Port) Stats() Stats {
 	s.Lost, s.OutOfOrder, s.Jitter = p.source.lost(), p.source.outOfOrder, p.source.jitterTime()
 	s.Last, s.LastRTCP = p.last[media], p.last[control]
 	s.Latched = p.latches[media].moved()
+	s.Gaps, s.GapLost, s.Clock = p.source.gaps, p.source.gapLost, p.source.clock
+	s.Heard, s.VoIP, s.RoundTrip, s.Bye = p.reports.heard, p.reports.voip, p.reports.roundTrip, p.reports.bye
 	p.rx.Unlock()
 	p.tx.Lock()
 	s.Sent, s.SentRTCP = p.tx.sent[media], p.tx.sent[control]

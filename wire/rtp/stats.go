@@ -49,11 +49,20 @@ type Stats struct {
 	PayloadType            uint8         // of the last packet, as received
 	Lost                   int64         // RFC 3550 A.3, over all SSRCs; negative when packets came twice
 	OutOfOrder             uint64        // packets older than one seen before
+	Gaps                   uint64        // runs of numbers that were missing when the next packet came
+	GapLost                uint64        // numbers missing in them, also such as came later
 	Jitter                 time.Duration // RFC 3550 A.8, of the current SSRC
+	Clock                  uint32        // that Jitter was measured with
 	Last, LastRTCP         time.Time     // when the last valid packet came; zero = never
 	Remote, RemoteRTCP     netip.AddrPort
 	Latched                bool           // Remote is what packets showed, not what was signalled
 	Drops                  [Causes]uint64 // of packets that arrived here
+
+	// By the RTCP of the far side.
+	Heard     Heard
+	VoIP      VoIP
+	RoundTrip time.Duration // between it and us; 0 = not known
+	Bye       time.Time     // when it said that it leaves (RFC 3550 §6.6); zero = never
 }
 
 // Dropped is the number of packets dropped for any cause.
@@ -67,9 +76,9 @@ func (s *Stats) Dropped() (n uint64) {
 // Traffic counts packets and their octets (UDP payload, in the clear).
 type Traffic struct{ Packets, Octets uint64 }
 
-func (t *Traffic) count(pkt []byte) {
+func (t *Traffic) count(octets int) {
 	t.Packets++
-	t.Octets += uint64(len(pkt))
+	t.Octets += uint64(octets)
 }
 
 func (t *Traffic) add(o Traffic) {
@@ -97,6 +106,8 @@ type source struct {
 	cycles     uint32
 	received   uint32
 	outOfOrder uint64
+	gaps       uint64
+	gapLost    uint64
 	lostBefore int64 // by earlier SSRCs
 	stamp      uint32
 	transit    uint32
@@ -131,7 +142,7 @@ func (s *source) update(h header, arrival time.Duration, clock uint32) {
 func (s *source) begin(h header) {
 	*s = source{
 		started: true, ssrc: h.ssrc, base: h.seq, max: h.seq, bad: noBad,
-		lostBefore: s.lost(), outOfOrder: s.outOfOrder,
+		lostBefore: s.lost(), outOfOrder: s.outOfOrder, gaps: s.gaps, gapLost: s.gapLost,
 	}
 }
 
@@ -145,6 +156,10 @@ func (s *source) follow(h header) bool {
 	case ahead < maxDropout:
 		if h.seq < s.max {
 			s.cycles += 1 << 16
+		}
+		if ahead > 1 {
+			s.gaps++
+			s.gapLost += uint64(ahead - 1)
 		}
 		s.max = h.seq
 	case uint32(h.seq) == s.bad: // two in a row far off: the far side started again
