@@ -3,6 +3,7 @@ module github.com/tandemgw/tandem
 go 1.26.0
 
 require (
+	github.com/ebitengine/purego v0.11.3
 	github.com/google/go-cmp v0.7.0
 	github.com/gopacket/gopacket v1.7.7
 	github.com/miekg/dns v1.1.73

@@ -120,6 +120,7 @@ func TestNarrowDoorsStayNarrow(t *testing.T) {
 		"modernc.org/sqlite":           {"edge/record"},
 		"github.com/miekg/dns":         {"wire/sip", "sandbox/dns"},
 		"github.com/gopacket/gopacket": {"edge/trace"},
+		"github.com/ebitengine/purego": {"wire/codec"},
 		"go.yaml.in/yaml/v3":           {"app", "control/gateway"},
 		"github.com/spf13/cobra":       {"front/cli", "cmd/tandem", "lab"},
 	}

@@ -94,8 +94,13 @@ func here() error { return nil }
 // registry is all codecs that can be turned into samples, the best sounding
 // first.
 var registry = []family{
+	{Format: Format{Name: "opus", Clock: 48000, Rate: 16000, Frame: 20 * time.Millisecond, decoder: newOpusDecoder, encoder: newOpusEncoder}, missing: opusLib.missing},
+	{Format: Format{Name: "AMR-WB", Clock: 16000, Rate: 16000, Frame: 20 * time.Millisecond, decoder: newAMRDecoder, encoder: newAMREncoder}, missing: amrWideMissing, accepts: amrAccepts},
+	{Format: Format{Name: "G722", Clock: 8000, Rate: 16000, Frame: time.Millisecond, decoder: newG722Decoder, encoder: newG722Encoder}, missing: here},
 	{Format: Format{Name: "PCMA", Clock: 8000, Rate: 8000, Frame: time.Millisecond, decoder: ALaw.decoder, encoder: ALaw.encoder}, missing: here},
 	{Format: Format{Name: "PCMU", Clock: 8000, Rate: 8000, Frame: time.Millisecond, decoder: MuLaw.decoder, encoder: MuLaw.encoder}, missing: here},
+	{Format: Format{Name: "AMR", Clock: 8000, Rate: 8000, Frame: 20 * time.Millisecond, decoder: newAMRDecoder, encoder: newAMREncoder}, missing: amrNarrow.lib.missing, accepts: amrAccepts},
+	{Format: Format{Name: "G729", Clock: 8000, Rate: 8000, Frame: 10 * time.Millisecond, decoder: newG729Decoder, encoder: newG729Encoder}, missing: g729Lib.missing},
 }
 
 // Lookup finds the codec of an rtpmap and fmtp line; false when this machine

@@ -1,0 +1,294 @@
+package codec
+
+import (
+	"errors"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// speech is a spoken sentence at 8000 or 16000 samples a second.
+func speech(t testing.TB, rate int) []int16 {
+	t.Helper()
+	b, err := os.ReadFile("../../sandbox/audio/speech.g711a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pcm := ALaw.Decode(nil, b)
+	if rate == 8000 {
+		return pcm
+	}
+	return NewResampler(8000, rate).Resample(nil, pcm)
+}
+
+func lookup(t testing.TB, name string, clock int, fmtp string) Format {
+	t.Helper()
+	f, ok := Lookup(name, clock, fmtp)
+	if !ok {
+		for _, err := range Missing() {
+			if strings.Contains(err.Error(), name) {
+				t.Skip(err)
+			}
+		}
+		t.Fatalf("%s/%d %q cannot be looked up", name, clock, fmtp)
+	}
+	return f
+}
+
+func open(t testing.TB, f Format) (Decoder, Encoder) {
+	t.Helper()
+	d, err := f.NewDecoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := f.NewEncoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close(); e.Close() })
+	return d, e
+}
+
+// through sends pcm through a codec in packets of 20 ms.
+func through(t testing.TB, f Format, pcm []int16) (out []int16, octets int) {
+	t.Helper()
+	d, e := open(t, f)
+	n := f.Samples(Packet)
+	for ; len(pcm) >= n; pcm = pcm[n:] {
+		b, err := e.Encode(nil, pcm[:n])
+		if err != nil {
+			t.Fatal(err)
+		}
+		octets += len(b)
+		if out, err = d.Decode(out, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out, octets
+}
+
+// likeness finds the delay at which got resembles want most: correlation
+// between 0 and 1, and samples.
+func likeness(want, got []int16, most int) (best float64, delay int) {
+	for d := 0; d <= most; d++ {
+		var xy, xx, yy float64
+		for i := 0; i < min(len(want), len(got)-d); i++ {
+			x, y := float64(want[i]), float64(got[i+d])
+			xy, xx, yy = xy+x*y, xx+x*x, yy+y*y
+		}
+		if c := xy / math.Sqrt(xx*yy+1); c > best {
+			best, delay = c, d
+		}
+	}
+	return best, delay
+}
+
+var allFormats = []struct {
+	name  string
+	clock int
+	fmtp  string
+	like  float64 // of a waveform that went through, at least
+}{
+	{"PCMA", 8000, "", 0.999},
+	{"PCMU", 8000, "", 0.999},
+	{"G722", 8000, "", 0.99},
+	{"AMR", 8000, "", 0.80},
+	{"AMR", 8000, "octet-align=1;mode-set=0,2,4,7", 0.80},
+	{"AMR-WB", 16000, "", 0.85},
+	{"AMR-WB", 16000, "octet-align=1; mode-set=0,1,2", 0.85},
+	{"opus", 48000, "useinbandfec=1", 0.80},
+	{"G729", 8000, "", 0.75},
+}
+
+func TestSpeechComesThroughEveryCodec(t *testing.T) {
+	for _, c := range allFormats {
+		t.Run(c.name+" "+c.fmtp, func(t *testing.T) {
+			f := lookup(t, c.name, c.clock, c.fmtp)
+			pcm := speech(t, f.Rate)[:3*f.Rate]
+			got, octets := through(t, f, pcm)
+			if len(got) != len(pcm)/f.Samples(Packet)*f.Samples(Packet) {
+				t.Errorf("%d samples became %d", len(pcm), len(got))
+			}
+			like, delay := likeness(pcm, got, f.Rate/40)
+			t.Logf("likeness %.4f, delay %v, %.1f kbit/s", like, time.Duration(delay)*time.Second/time.Duration(f.Rate), float64(octets)*8/3000)
+			if like < c.like {
+				t.Errorf("likeness %.3f, want %.3f", like, c.like)
+			}
+			if level := DBov(got) - DBov(pcm); math.Abs(level) > 1 {
+				t.Errorf("the level changed by %.1f dB", level)
+			}
+		})
+	}
+}
+
+func TestALostPacketIsHiddenByEveryCodec(t *testing.T) {
+	for _, c := range allFormats {
+		t.Run(c.name+" "+c.fmtp, func(t *testing.T) {
+			f := lookup(t, c.name, c.clock, c.fmtp)
+			d, e := open(t, f)
+			n := f.Samples(Packet)
+			if got := d.Conceal(nil); len(got) != n {
+				t.Fatalf("before the first packet: %d samples, want %d", len(got), n)
+			}
+			pcm := speech(t, f.Rate)
+			for ; len(pcm) >= n; pcm = pcm[n:] {
+				b, _ := e.Encode(nil, pcm[:n])
+				if _, err := d.Decode(nil, b); err != nil {
+					t.Fatal(err)
+				}
+				if len(pcm) < 2*f.Rate {
+					break
+				}
+			}
+			var last []int16
+			for i := range 50 {
+				last = d.Conceal(last[:0])
+				if len(last) != n {
+					t.Fatalf("lost packet %d: %d samples, want %d", i, len(last), n)
+				}
+			}
+			if level := DBov(last); level > -40 {
+				t.Errorf("after a second of loss there is still %.1f dBov", level)
+			}
+		})
+	}
+}
+
+func TestAMalformedPayloadIsAnErrorAndTheStreamGoesOn(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		clock int
+		bad   []byte
+	}{
+		{"AMR", 8000, nil},
+		{"AMR", 8000, []byte{0xf3}},                             // no frame in a table of contents that has one
+		{"AMR", 8000, []byte{0xf4, 0xc0, 0, 0, 0, 0, 0}},        // type 9 (RFC 4867 4.3.2)
+		{"AMR-WB", 16000, []byte{0xf6, 0x40, 0, 0, 0, 0, 0}},    // type 12
+		{"AMR-WB", 16000, []byte(strings.Repeat("\xff", 40))},   // more frames than any packet holds
+		{"opus", 48000, nil},                                    //
+		{"opus", 48000, []byte{0xff, 0xff, 0xff, 0xff}},         // 63 frames of 20 ms
+		{"G729", 8000, []byte{1, 2, 3}},                         //
+		{"G729", 8000, []byte(strings.Repeat("x", 10*25))},      // 250 ms
+		{"G729", 8000, []byte(strings.Repeat("x", 10*24+2+10))}, //
+	} {
+		f, ok := Lookup(c.name, c.clock, "")
+		if !ok {
+			continue
+		}
+		d, e := open(t, f)
+		if _, err := d.Decode(nil, c.bad); !errors.Is(err, ErrPayload) {
+			t.Errorf("%s: % x: %v", c.name, c.bad, err)
+		}
+		b, err := e.Encode(nil, make([]int16, f.Samples(Packet)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Decode(nil, b); err != nil {
+			t.Errorf("%s: after a malformed payload: %v", c.name, err)
+		}
+	}
+}
+
+func TestPartOfAFrameCannotBeEncoded(t *testing.T) {
+	for _, f := range Available() {
+		_, e := open(t, f)
+		if f.Frame == time.Millisecond && f.Name != "G722" {
+			continue // any number of samples will do
+		}
+		for _, n := range []int{f.Samples(f.Frame) - 1, f.Samples(f.Frame) + 1} {
+			if b, err := e.Encode(nil, make([]int16, n)); err == nil {
+				t.Errorf("%s: %d samples become % x", f.Name, n, b)
+			}
+		}
+	}
+}
+
+func TestLookup(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		clock int
+		fmtp  string
+		want  bool
+	}{
+		{"pcma", 8000, "", true},
+		{"G722", 8000, "", true},
+		{"G722", 16000, "", false}, // its clock is 8000 whatever it samples (RFC 3551 4.5.2)
+		{"SILK", 16000, "", false},
+		{"telephone-event", 8000, "0-16", false},
+		{"AMR", 8000, "octet-align=1; crc=1", false},
+		{"AMR-WB", 16000, "interleaving=30", false},
+	} {
+		if _, ok := Lookup(c.name, c.clock, c.fmtp); ok != c.want {
+			t.Errorf("%s/%d %q: %v", c.name, c.clock, c.fmtp, ok)
+		}
+	}
+	if len(Available())+len(Missing()) != len(registry) {
+		t.Errorf("%d available and %d missing of %d", len(Available()), len(Missing()), len(registry))
+	}
+	for _, err := range Missing() {
+		t.Log(err)
+	}
+}
+
+func TestAMissingLibraryIsSaid(t *testing.T) {
+	l := &library{codec: "X", file: "libnosuchcodec.so.9", names: []string{"f"}}
+	if err := l.missing(); err == nil || !strings.Contains(err.Error(), "X needs libnosuchcodec.so.9") {
+		t.Error(err)
+	}
+	l = &library{codec: "X", file: "libc.so.6", names: []string{"strlen", "no_such_function"}}
+	if err := l.missing(); err == nil {
+		t.Error("a library without our functions was taken")
+	}
+}
+
+func TestATimestampMovesByTheClock(t *testing.T) {
+	for name, want := range map[string]uint32{"PCMA": 160, "G722": 160, "AMR": 160, "AMR-WB": 320, "opus": 960, "G729": 160} {
+		for _, f := range Available() {
+			if f.Name == name && f.Ticks(f.Samples(Packet)) != want {
+				t.Errorf("%s moves by %d in 20 ms, want %d", name, f.Ticks(f.Samples(Packet)), want)
+			}
+		}
+	}
+}
+
+// FuzzDecode feeds every decoder what a hostile peer may send.
+func FuzzDecode(f *testing.F) {
+	for i, c := range allFormats {
+		format, ok := Lookup(c.name, c.clock, c.fmtp)
+		if !ok {
+			continue
+		}
+		e, err := format.NewEncoder()
+		if err != nil {
+			f.Fatal(err)
+		}
+		b, _ := e.Encode(nil, speech(f, format.Rate)[16000:][:format.Samples(Packet)])
+		e.Close()
+		f.Add(uint8(i), b, b)
+		f.Add(uint8(i), b, []byte{0xff, 0xff})
+	}
+	f.Fuzz(func(t *testing.T, which uint8, first, second []byte) {
+		c := allFormats[int(which)%len(allFormats)]
+		format, ok := Lookup(c.name, c.clock, c.fmtp)
+		if !ok {
+			return
+		}
+		d, err := format.NewDecoder()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		var pcm []int16
+		for _, b := range [][]byte{first, second, first} {
+			if pcm, err = d.Decode(pcm[:0], b); err != nil && len(pcm) > 0 {
+				t.Fatalf("%d samples and %v", len(pcm), err)
+			}
+			if limit := max(format.Samples(240*time.Millisecond), 2*len(b)); len(pcm) > limit {
+				t.Fatalf("%d samples from %d octets", len(pcm), len(b))
+			}
+			d.Conceal(nil)
+		}
+	})
+}
