@@ -43,6 +43,8 @@ type Snapshot struct {
 	Groups    []Group  `json:"groups"`              // peer groups of both sides
 	Emergency []string `json:"emergency,omitempty"` // dial strings that name the emergency service, "911"
 	Numbers   Numbers  `json:"numbers,omitzero"`    // provisioned numbers
+	Accounts  Accounts `json:"accounts,omitzero"`   // whose they are
+	Header    string   `json:"header,omitempty"`    // name of the custom header into the operator's network; empty: there is none
 	Policy    Policy   `json:"policy"`              // what to do with numbers that are not provisioned
 }
 
@@ -113,6 +115,7 @@ type Policy struct {
 	GroupService   map[string]Service `json:"groupService,omitempty"`   // operator peer group -> service of unprovisioned called numbers
 	ServiceGroup   map[Service]string `json:"serviceGroup,omitempty"`   // service -> operator peer group of calls from it; absent: the first operator group
 	EmergencyGroup string             `json:"emergencyGroup,omitempty"` // operator group tried first for emergency calls; empty: the service's own
+	TestLines      map[string]Service `json:"testLines,omitempty"`      // E.164 number by which a service verifies the way -> service, whatever is provisioned
 }
 
 // Group finds a group by name, nil when there is none.

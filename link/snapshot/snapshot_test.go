@@ -11,7 +11,11 @@ import (
 )
 
 func TestSnapshotSurvivesJSON(t *testing.T) {
-	numbers, err := NewNumbers(Number{"+441134960001", OperatorConnect, "contoso"})
+	numbers, err := NewNumbers(Number{"+441134960001", TeamsDirectRouting, "contoso", "gold", "+441134960099"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts, err := NewAccounts(Account{"contoso", "00000000-0000-4000-8000-00000000c042", "c042", true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,6 +28,8 @@ func TestSnapshotSurvivesJSON(t *testing.T) {
 		}},
 		Emergency: []string{"911"},
 		Numbers:   numbers,
+		Accounts:  accounts,
+		Header:    "X-MS-Operator-Content",
 		Groups: []Group{{
 			Name: "core", Side: Operator, Services: []Service{Zoom}, Profile: "core", Codecs: []string{"PCMA"}, Suites: []string{"AEAD_AES_128_GCM"},
 			TLS: TLS{"1.2", "1.3", []string{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"}, "-----BEGIN", true, "operator.tls"},
@@ -34,7 +40,7 @@ func TestSnapshotSurvivesJSON(t *testing.T) {
 				Names:        []string{"core.example"}, Options: time.Minute, CountryCode: "44", TrunkPrefix: "0",
 			}},
 		}},
-		Policy: Policy{map[string]Service{"core": OperatorConnect}, map[Service]string{OperatorConnect: "core"}, "psap"},
+		Policy: Policy{map[string]Service{"core": OperatorConnect}, map[Service]string{OperatorConnect: "core"}, "psap", map[string]Service{"+441134960001": Zoom}},
 	}
 	data, err := json.Marshal(want)
 	if err != nil {
