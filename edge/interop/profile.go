@@ -175,5 +175,6 @@ func Of(g *snapshot.Group) *Profile {
 	if strings.EqualFold(g.Profile, "teams") {
 		p = Teams
 	}
+	p.announce()
 	return &p
 }
