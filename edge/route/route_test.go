@@ -86,6 +86,12 @@ func text(d Decision) string {
 	if d.Service != "" {
 		fmt.Fprintf(&b, "for %s %s\n", d.Service, d.Account)
 	}
+	if d.Host != "" {
+		fmt.Fprintf(&b, "as %s\n", d.Host)
+	}
+	if d.Header != "" {
+		fmt.Fprintf(&b, "with header %s\n", d.Header)
+	}
 	for _, r := range d.Rules {
 		fmt.Fprintf(&b, "· %s\n", r)
 	}
