@@ -2,6 +2,7 @@ package route
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tandemgw/tandem/link/snapshot"
 )
@@ -84,13 +85,12 @@ func (r *router) customer(account string) {
 		return
 	}
 	a, ok := r.snap.Accounts.Find(account)
-	region := r.snap.Region(r.Region)
-	if !ok || a.Subdomain == "" || region == nil || region.Domain == "" {
+	if !ok || a.Subdomain == "" {
 		r.rule("Direct Routing: account " + show(account) + " has no subdomain, so it is the carrier's own tenant")
 		return
 	}
-	r.out.Host = a.Subdomain + "." + region.Domain
-	r.rule("Direct Routing: account " + a.Name + " is reached as " + r.out.Host)
+	r.out.Label = strings.ToLower(a.Subdomain)
+	r.rule("Direct Routing: account " + a.Name + " has the subdomain " + r.out.Label)
 }
 
 // header finds the value of the custom header that messages into the

@@ -86,7 +86,7 @@ func (r *router) directRouting(n snapshot.Number) bool {
 	if !ok {
 		return false
 	}
-	r.out.Service, r.out.Host = snapshot.TeamsDirectRouting, label+"."+region.Domain
+	r.out.Service, r.out.Label = snapshot.TeamsDirectRouting, label
 	a, ok := r.snap.Accounts.At(label)
 	switch {
 	case ok:
@@ -125,7 +125,7 @@ func labelOf(host, domain string) (label string, ok bool) {
 	if domain == "" || n < 1 || host[n] != '.' || !strings.EqualFold(host[n+1:], domain) || strings.Contains(host[:n], ".") {
 		return "", false
 	}
-	return host[:n], true
+	return strings.ToLower(host[:n]), true
 }
 
 // operatorGroup finds the group that takes a service's calls.

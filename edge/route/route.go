@@ -49,7 +49,7 @@ type Refusal struct {
 type Decision struct {
 	Service   snapshot.Service // service that the call is for or from
 	Account   string           // account of the number, or of the subdomain, that decided, if one did
-	Host      string           // our name on the cloud's leg, that of a customer; empty: the node's
+	Label     string           // before our name on the cloud's leg, the customer's subdomain; empty: the bare name
 	Header    string           // value of the custom header into the operator's network; empty: none
 	Emergency bool             // never refused for load
 	Targets   []Target         // in the order to try; each peer at most once

@@ -86,8 +86,8 @@ func text(d Decision) string {
 	if d.Service != "" {
 		fmt.Fprintf(&b, "for %s %s\n", d.Service, d.Account)
 	}
-	if d.Host != "" {
-		fmt.Fprintf(&b, "as %s\n", d.Host)
+	if d.Label != "" {
+		fmt.Fprintf(&b, "as %s\n", d.Label)
 	}
 	if d.Header != "" {
 		fmt.Fprintf(&b, "with header %s\n", d.Header)
