@@ -139,7 +139,7 @@ func mustNotSing(t *testing.T, what string, b []byte) {
 
 func cloudLeg() Leg {
 	return Leg{
-		Profile: &Teams, Local: "c042.1r1.gw.example:5063", Remote: "sip.pstnhub.example:5061",
+		Profile: &TeamsMobile, Local: "c042.1r1.gw.example:5063", Remote: "sip.pstnhub.example:5061",
 		Transport: sip.TLS, Product: "Tandem/Gateway/1.0", Plan: Plan{},
 	}
 }

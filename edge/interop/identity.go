@@ -20,6 +20,10 @@ type Identity struct {
 	Privacy   []string
 	Tenant    string // X-MS-TenantID: the enterprise in the cloud
 	Hops      int    // Max-Forwards left for the next leg
+	Forwards  []Forward
+	Cause     int // why it comes to Called, in the words of RFC 4458; 0: nobody says
+
+	from *Profile // of the caller's side
 }
 
 // Caller is the number the call is from for rules and records: the asserted
@@ -33,8 +37,10 @@ func (id Identity) Caller() string {
 
 // Private reports whether the callee must not see the caller: From hides him,
 // or he asked for it (RFC 3323 4.2, RFC 3325 9.3).
-func (id Identity) Private() bool {
-	return id.Anonymous || slices.ContainsFunc(id.Privacy, func(p string) bool {
+func (id Identity) Private() bool { return id.Anonymous || hides(id.Privacy) }
+
+func hides(words []string) bool {
+	return slices.ContainsFunc(words, func(p string) bool {
 		return p == "id" || p == "user" || p == "header" || p == "session"
 	})
 }
@@ -49,7 +55,7 @@ func Identify(invite *sip.Message, from Leg) (Identity, error) {
 	if hops == 0 {
 		return Identity{}, &sip.ParseError{Header: "Max-Forwards", Msg: "too many hops", Status: 483}
 	}
-	id := Identity{Hops: hops - 1, Privacy: privacy(invite), Tenant: tenant(invite)}
+	id := Identity{Hops: hops - 1, Privacy: privacy(invite), Tenant: tenant(invite), from: from.Profile}
 	target, err := sip.ParseURI(invite.RequestURI)
 	if err != nil {
 		return Identity{}, &sip.ParseError{Msg: "Request-URI cannot be read", Status: 400}
@@ -65,7 +71,11 @@ func Identify(invite *sip.Message, from Leg) (Identity, error) {
 		return Identity{}, err
 	}
 	id.Asserted = asserted(invite, from)
-	return id, nil
+	id.Forwards, id.Cause = forwards(invite, from.Plan), causeParam(target)
+	if id.Cause == 0 && len(id.Forwards) > 0 {
+		id.Cause = id.Forwards[len(id.Forwards)-1].Cause
+	}
+	return id, checkForwards(id)
 }
 
 func (id *Identity) caller(invite *sip.Message, from Leg) error {
@@ -84,56 +94,66 @@ func (id *Identity) caller(invite *sip.Message, from Leg) error {
 	return nil
 }
 
-// number reads the user of a URI as a number. What is no number keeps the
-// form it has on the wire, which is fit for another URI.
-func (p Plan) number(u sip.URI) (string, bool) {
-	if !callable(u) {
-		return "", false
-	}
-	// Parameters of a telephone number may stand in the user part
-	// (RFC 3261 19.1.6); they speak of the sender's network.
-	user, _, _ := strings.Cut(u.User, ";")
-	n, ok := p.Normalise(sip.Unescape(user))
-	if ok || dialled(n) {
-		return strings.ReplaceAll(n, "#", "%23"), ok
-	}
-	return user, false
-}
-
-// callable reports whether a URI names somebody a call can be from or for.
-func callable(u sip.URI) bool {
-	return u.Scheme == "sip" || u.Scheme == "sips" || u.Scheme == "tel"
-}
-
 // asserted is the first number among the asserted identities; RFC 3325 allows
-// a sip and a tel URI side by side, the cloud sends a mail-like one too.
-func asserted(invite *sip.Message, from Leg) string {
-	list, err := invite.Addresses("P-Asserted-Identity")
-	if err != nil {
-		return "" // an identity that cannot be read asserts nothing
-	}
-	for _, a := range list {
-		if n, ok := from.Plan.number(a.URI); ok {
-			return n
+// a sip and a tel URI side by side, the cloud sends a mail-like one too. Where
+// there is none, Remote-Party-ID says it in the words of switches that are
+// older. What a side says that is not believed asserts nothing (RFC 3325
+// section 5).
+func asserted(m *sip.Message, from Leg) string {
+	for _, name := range [...]string{"P-Asserted-Identity", "Remote-Party-ID"} {
+		if !from.Profile.hears(name) {
+			continue
+		}
+		list, err := m.Addresses(name)
+		if err != nil {
+			continue // an identity that cannot be read asserts nothing
+		}
+		for _, a := range list {
+			if n, ok := from.Plan.number(a.URI); ok && screened(a.Params) {
+				return n
+			}
 		}
 	}
 	return ""
 }
 
-// privacy reads the values RFC 3323 and 3325 define; others say nothing to us.
-func privacy(invite *sip.Message) []string {
+// screened leaves out what Remote-Party-ID says of others than the caller, or
+// without having looked (draft-ietf-sip-privacy-04).
+func screened(params sip.Params) bool {
+	party, _ := params.Get("party")
+	screen, _ := params.Get("screen")
+	return (party == "" || strings.EqualFold(party, "calling")) && !strings.EqualFold(screen, "no")
+}
+
+// privacy reads the wishes that RFC 3323 and 3325 define, and what
+// Remote-Party-ID has for them; that of RFC 7044, history, goes with the
+// entries it is about. Others say nothing to us.
+func privacy(m *sip.Message) []string {
 	var known []string
-	for v := range invite.Values("Privacy") {
-		for p := range strings.FieldsFuncSeq(v, func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
-			switch p = strings.ToLower(p); p {
-			case "id", "user", "header", "session", "critical", "none":
-				if !slices.Contains(known, p) {
-					known = append(known, p)
-				}
-			}
+	for _, p := range privacyWords(m) {
+		if p != "history" && !slices.Contains(known, p) {
+			known = append(known, p)
 		}
 	}
 	return known
+}
+
+func privacyWords(m *sip.Message) []string {
+	var words []string
+	for v := range m.Values("Privacy") {
+		for p := range strings.FieldsFuncSeq(v, func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
+			switch p = strings.ToLower(p); p {
+			case "id", "user", "header", "session", "critical", "none", "history":
+				words = append(words, p)
+			}
+		}
+	}
+	if list, _ := m.Addresses("Remote-Party-ID"); words == nil && len(list) > 0 {
+		if p, _ := list[0].Params.Get("privacy"); strings.EqualFold(p, "full") {
+			words = append(words, "id")
+		}
+	}
+	return words
 }
 
 // tenant reads either published spelling (Azure Communications Gateway docs).

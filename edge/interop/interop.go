@@ -26,28 +26,71 @@ import (
 type Leg struct {
 	Profile   *Profile
 	Local     string        // our host[:port] there; the FQDN where the profile wants one
+	Label     string        // of the customer's subdomain, put before Local; "" is the trunk itself
 	Remote    string        // their host[:port], for Request-URI and To
 	Transport sip.Transport // of the hop
 	Product   string        // value of X-MS-SBC: "Tandem/<product>/<version>"
 	Plan      Plan          // how the side writes numbers
+	Custom    Custom        // header of the operator's own
+
+	theirs   bool   // it called us
+	charging string // P-Charging-Vector of its INVITE
 }
+
+// Custom is a header of the operator's own, with the value that one number
+// has. It is for the operator's side alone (Azure Communications Gateway docs,
+// "customSipHeaders").
+type Custom struct{ Name, Value string }
+
+// Called is the leg of a side that has called us by an INVITE: in answers to
+// it we go by the name it was sent to, so that a call of a customer's
+// subdomain stays one (Azure Communications Gateway docs, Direct Routing).
+func (l Leg) Called(invite *sip.Message) Leg {
+	if u, err := sip.ParseURI(invite.RequestURI); err == nil && l.Label == "" {
+		l.Label = labelOf(u.Host, hostOf(l.Local))
+	}
+	l.theirs = true
+	if l.Profile.ruled("P-Charging-Vector") {
+		l.charging = vector(invite)
+	}
+	return l
+}
+
+// labelOf is what stands before our name in a host; "" when it is something
+// else.
+func labelOf(host, ours string) string {
+	n := len(host) - len(ours) - 1
+	if n < 1 || host[n] != '.' || !strings.EqualFold(host[n+1:], ours) || !token(host[:n]) {
+		return ""
+	}
+	return strings.ToLower(host[:n])
+}
+
+// at is our host[:port] on this leg.
+func (l Leg) at() string {
+	if l.Label == "" {
+		return l.Local
+	}
+	return l.Label + "." + l.Local
+}
+
+func (l Leg) host() string { return hostOf(l.at()) }
 
 // Contact is our Contact on this leg.
-func (l Leg) Contact() string { return "<sip:" + l.Local + transportParam(l.Transport) + ">" }
+func (l Leg) Contact() string { return "<sip:" + l.at() + transportParam(l.Transport) + ">" }
 
-// sign puts on m what the profile wants on every message.
-func (l Leg) sign(m *sip.Message) {
-	if l.Profile.SBC && l.Product != "" {
-		m.Set("X-MS-SBC", l.Product)
+// groupContact tells the enterprise as the trunk group that a call comes from
+// (RFC 4904 section 5.1): in the user of Contact, which has to be a number.
+func (l Leg) groupContact(id Identity) string {
+	number := id.Caller()
+	if id.Tenant == "" || !dialled(number) || !l.Profile.Trusted && id.Private() {
+		return l.Contact()
 	}
-}
-
-// capable puts on m what we can do.
-func (l Leg) capable(m *sip.Message) {
-	m.Set("Allow", l.Profile.Allow)
-	if l.Profile.Supported != "" {
-		m.Set("Supported", l.Profile.Supported)
+	context := l.Profile.TrunkContext
+	if context == "" {
+		context = l.host()
 	}
+	return "<sip:" + l.Plan.Write(number) + ";tgrp=" + id.Tenant + ";trunk-context=" + context + "@" + l.at() + transportParam(l.Transport) + ">"
 }
 
 // transportParam is the URI parameter; UDP is the default and goes unsaid.

@@ -12,13 +12,13 @@ import (
 func Options(to Leg, n Names) *sip.Message {
 	o := to.capabilities()
 	o.URI = "sip:" + to.Remote + transportParam(to.Transport)
-	o.From, o.To = "<sip:"+hostOf(to.Local)+">", "<sip:"+hostOf(to.Remote)+">"
+	o.From, o.To = "<sip:"+to.host()+">", "<sip:"+hostOf(to.Remote)+">"
 	o.Tag, o.CallID = n.Tag, n.CallID
 	m := ua.NewOptions(o)
 	if to.Product != "" {
 		m.Set("User-Agent", to.Product)
 	}
-	to.sign(m)
+	(&writing{m: m, to: to}).apply(OnOptions)
 	return m
 }
 
@@ -28,7 +28,7 @@ func AnswerOptions(req *sip.Message, tag string, to Leg) *sip.Message {
 	if to.Product != "" {
 		m.Set("Server", to.Product)
 	}
-	to.sign(m)
+	(&writing{m: m, to: to}).apply(OnOptions)
 	return m
 }
 

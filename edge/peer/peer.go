@@ -345,7 +345,7 @@ func (s *Set) Leg(k Known) interop.Leg {
 		Remote:    k.hostPort(),
 		Transport: m.transport,
 		Product:   s.cfg.Product,
-		Plan:      interop.Plan{CountryCode: k.CountryCode, Trunk: k.TrunkPrefix, International: "00"},
+		Plan:      interop.PlanOf(&k.Group, &k.Peer),
 	}
 }
 

@@ -23,6 +23,7 @@ type Interworking struct {
 	TrunkContext string `json:"trunkContext,omitempty"` // trunk-context beside tgrp; empty: our own name there
 	Charging     *bool  `json:"charging,omitempty"`     // P-Charging-Vector (RFC 7315) is made and ended
 	Operator     string `json:"operator,omitempty"`     // our operator identifier in P-Charging-Vector, a domain; empty: our own name there
+	Access       string `json:"access,omitempty"`       // value of P-Access-Network-Info towards it; empty: none
 	UserToUser   *bool  `json:"userToUser,omitempty"`   // User-to-User (RFC 7433) crosses to it and from it
 	ELIN         bool   `json:"elin,omitempty"`         // an emergency caller is told by the ELIN of his location
 
