@@ -99,6 +99,7 @@ func amrAccepts(p parameters) error {
 type amrDecoder struct {
 	*amrKind
 	state   uintptr
+	args    scratch
 	aligned bool
 	wish    atomic.Int32 // mode the far side asks for, amrNoRequest for none
 	frame   [amrOctets]byte
@@ -109,7 +110,7 @@ type amrDecoder struct {
 func newAMRDecoder(f Format) (Decoder, error) {
 	d := &amrDecoder{amrKind: amrOf(f), aligned: parameters(f.Fmtp).on("octet-align"), last: 1}
 	d.wish.Store(amrNoRequest)
-	if d.state = d.lib.call(amrInit, d); d.state == 0 {
+	if d.state = d.lib.call(amrInit, &d.args); d.state == 0 {
 		return nil, errors.New("codec: no memory for an AMR decoder")
 	}
 	return d, nil
@@ -139,7 +140,7 @@ func (d *amrDecoder) Decode(dst []int16, payload []byte) ([]int16, error) {
 
 // run decodes the frame in d.frame.
 func (d *amrDecoder) run(dst []int16) []int16 {
-	d.lib.call(amrDecode, d, d.state, at(&d.frame[0]), at(&d.pcm[0]), 0)
+	d.lib.call(amrDecode, &d.args, d.state, at(&d.frame[0]), at(&d.pcm[0]), 0)
 	return append(dst, d.pcm[:d.samples]...)
 }
 
@@ -154,7 +155,7 @@ func (d *amrDecoder) Conceal(dst []int16) []int16 {
 
 func (d *amrDecoder) Close() {
 	if d.state != 0 {
-		d.lib.call(amrExit, d, d.state)
+		d.lib.call(amrExit, &d.args, d.state)
 		d.state = 0
 	}
 }
@@ -222,6 +223,7 @@ type amrEncoder struct {
 	lib     *library // that codes
 	first   int      // of its functions
 	state   uintptr
+	args    scratch
 	aligned bool
 	modes   []int // allowed, ascending
 	mode    int   // index of the current one
@@ -243,9 +245,9 @@ func newAMREncoder(f Format) (Encoder, error) {
 	e.modes, e.mode = k.allowed(p)
 	if e.lib == nil {
 		e.lib, e.first = k.lib, amrEncode
-		e.state = e.lib.call(e.first+amrInit, e, 0) // 0: no DTX
+		e.state = e.lib.call(e.first+amrInit, &e.args, 0) // 0: no DTX
 	} else {
-		e.state = e.lib.call(amrInit, e)
+		e.state = e.lib.call(amrInit, &e.args)
 	}
 	if e.state == 0 {
 		return nil, errors.New("codec: no memory for an AMR encoder")
@@ -321,7 +323,7 @@ func (e *amrEncoder) Encode(dst []byte, pcm []int16) ([]byte, error) {
 	for i := range n {
 		e.turn()
 		copy(e.pcm[:], pcm[i*e.samples:(i+1)*e.samples])
-		got := int32(e.lib.call(e.first+amrDecode, e, e.state, uintptr(e.modes[e.mode]), at(&e.pcm[0]), at(&e.frame[0]), 0))
+		got := int32(e.lib.call(e.first+amrDecode, &e.args, e.state, uintptr(e.modes[e.mode]), at(&e.pcm[0]), at(&e.frame[0]), 0))
 		kind := int(e.frame[0] >> 3 & 0x0f)
 		if got < 1 || int(got) > amrOctets || kind >= len(e.bits) || int(got) < 1+e.octets(kind) {
 			return dst, fmt.Errorf("codec: %s coder gave %d octets of type %d", e.lib.codec, got, kind)
@@ -366,7 +368,7 @@ func (e *amrEncoder) pack(dst []byte, n int) []byte {
 
 func (e *amrEncoder) Close() {
 	if e.state != 0 {
-		e.lib.call(e.first+amrExit, e, e.state)
+		e.lib.call(e.first+amrExit, &e.args, e.state)
 		e.state = 0
 	}
 }

@@ -292,3 +292,124 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// RFC 4867 3.3.1: what the far side asks for is granted within mode-set,
+// mode-change-period and mode-change-neighbor (section 8).
+func TestAMRFollowsModeRequests(t *testing.T) {
+	for _, c := range []struct {
+		fmtp string
+		want []int // modes of four frames, after a request for mode 0
+	}{
+		{"octet-align=1", []int{0, 0, 0, 0}},
+		{"octet-align=1;mode-set=2,4,7", []int{2, 2, 2, 2}},
+		{"octet-align=1;mode-set=0,2,4,7;mode-change-neighbor=1", []int{4, 2, 0, 0}},
+		{"octet-align=1;mode-set=0,2,4,7;mode-change-neighbor=1;mode-change-period=2", []int{7, 4, 4, 2}},
+	} {
+		f := lookup(t, "AMR", 8000, c.fmtp)
+		dec, enc := open(t, f)
+		Follow(enc, dec)
+		mode := func() int {
+			b, err := enc.Encode(nil, make([]int16, 160))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b[0] != 0xf0 {
+				t.Errorf("we ask for mode %d", b[0]>>4)
+			}
+			return int(b[1] >> 3)
+		}
+		if m := mode(); m != 7 {
+			t.Errorf("%s begins with mode %d", c.fmtp, m)
+		}
+		if _, err := dec.Decode(nil, []byte{0x00, 0x7c}); err != nil { // mode 0, please; no data
+			t.Fatal(err)
+		}
+		for i, want := range c.want {
+			if m := mode(); m != want {
+				t.Errorf("%s: frame %d in mode %d, want %d", c.fmtp, i, m, want)
+			}
+		}
+	}
+}
+
+// Several frames in one payload, comfort noise and no-data among them, in
+// both forms of the payload.
+func TestAMRPayloadsOfManyFrames(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		clock int
+	}{{"AMR", 8000}, {"AMR-WB", 16000}} {
+		for _, fmtp := range []string{"", "octet-align=1"} {
+			f := lookup(t, c.name, c.clock, fmtp)
+			dec, enc := open(t, f)
+			n := f.Samples(Packet)
+			b, err := enc.Encode(nil, speech(t, f.Rate)[f.Rate:][:3*n])
+			if err != nil {
+				t.Fatal(err)
+			}
+			pcm, err := dec.Decode(nil, b)
+			if err != nil || len(pcm) != 3*n {
+				t.Errorf("%s %q: %d samples of %d (%v)", c.name, fmtp, len(pcm), 3*n, err)
+			}
+			if short := b[:len(b)-1]; len(b) > 0 {
+				if _, err := dec.Decode(nil, short); err == nil {
+					t.Errorf("%s %q: a payload cut short is accepted", c.name, fmtp)
+				}
+			}
+			if got := dec.Conceal(nil); len(got) != 3*n {
+				t.Errorf("%s %q: lost packet of %d samples, want %d", c.name, fmtp, len(got), 3*n)
+			}
+		}
+		f := lookup(t, c.name, c.clock, "octet-align=1")
+		dec, _ := open(t, f)
+		sid := byte(8)
+		if c.name == "AMR-WB" {
+			sid = 9
+		}
+		// No data, comfort noise, a damaged comfort noise.
+		mixed := []byte{0xf0, 0x80 | 15<<3 | 4, 0x80 | sid<<3 | 4, sid << 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+		if pcm, err := dec.Decode(nil, mixed); err != nil || len(pcm) != 3*f.Samples(Packet) {
+			t.Errorf("%s: %d samples (%v)", c.name, len(pcm), err)
+		}
+	}
+}
+
+func FuzzEvent(f *testing.F) {
+	f.Add([]byte{1, 0x8a, 3, 0x20})
+	f.Add([]byte{16, 0x4a, 0, 0, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := ParseEvent(b)
+		if err != nil {
+			return
+		}
+		again, err := ParseEvent(e.Append(nil))
+		if err != nil || again != e {
+			t.Fatalf("%+v becomes %+v (%v)", e, again, err)
+		}
+	})
+}
+
+// RFC 4733 2.3 and 3.2.
+func TestEvents(t *testing.T) {
+	for i, digit := range []byte("0123456789*#ABCD") {
+		code, ok := EventOf(digit)
+		if !ok || int(code) != i || (Event{Code: code}).Digit() != digit {
+			t.Errorf("%c is event %d (%v)", digit, code, ok)
+		}
+	}
+	if code, ok := EventOf('b'); !ok || code != 13 {
+		t.Errorf("b is event %d (%v)", code, ok)
+	}
+	for _, digit := range []byte("x;Jj\x00") {
+		if code, ok := EventOf(digit); ok {
+			t.Errorf("%q is event %d", digit, code)
+		}
+	}
+	e := Event{Code: 11, End: true, Volume: 10, Duration: 1600}
+	if b := e.Append(nil); string(b) != "\x0b\x8a\x06\x40" {
+		t.Errorf("% x", b)
+	}
+	if (Event{Code: 16}).Digit() != 0 {
+		t.Error("hook flash is a digit")
+	}
+}

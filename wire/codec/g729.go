@@ -27,6 +27,7 @@ const (
 
 type g729Decoder struct {
 	state uintptr
+	args  scratch
 	frame [g729Octets]byte
 	pcm   [g729Samples]int16
 	last  int
@@ -34,7 +35,7 @@ type g729Decoder struct {
 
 func newG729Decoder(Format) (Decoder, error) {
 	d := &g729Decoder{last: 2}
-	if d.state = g729Lib.call(g729DecoderInit, d); d.state == 0 {
+	if d.state = g729Lib.call(g729DecoderInit, &d.args); d.state == 0 {
 		return nil, errors.New("codec: no memory for a G.729 decoder")
 	}
 	return d, nil
@@ -61,7 +62,7 @@ func (d *g729Decoder) run(dst []int16, n int, erased uintptr) []int16 {
 	if n == g729SID {
 		sid = 1
 	}
-	g729Lib.call(g729Decode, d, d.state, at(&d.frame[0]), uintptr(n), erased, sid, 0, at(&d.pcm[0]))
+	g729Lib.call(g729Decode, &d.args, d.state, at(&d.frame[0]), uintptr(n), erased, sid, 0, at(&d.pcm[0]))
 	d.last++
 	return append(dst, d.pcm[:]...)
 }
@@ -78,13 +79,14 @@ func (d *g729Decoder) Conceal(dst []int16) []int16 {
 
 func (d *g729Decoder) Close() {
 	if d.state != 0 {
-		g729Lib.call(g729DecoderExit, d, d.state)
+		g729Lib.call(g729DecoderExit, &d.args, d.state)
 		d.state = 0
 	}
 }
 
 type g729Encoder struct {
 	state uintptr
+	args  scratch
 	pcm   [g729Samples]int16
 	frame [g729Octets]byte
 	size  uint8
@@ -92,7 +94,7 @@ type g729Encoder struct {
 
 func newG729Encoder(Format) (Encoder, error) {
 	e := &g729Encoder{}
-	if e.state = g729Lib.call(g729EncoderInit, e, 0); e.state == 0 { // 0: annex B off
+	if e.state = g729Lib.call(g729EncoderInit, &e.args, 0); e.state == 0 { // 0: annex B off
 		return nil, errors.New("codec: no memory for a G.729 encoder")
 	}
 	return e, nil
@@ -105,7 +107,7 @@ func (e *g729Encoder) Encode(dst []byte, pcm []int16) ([]byte, error) {
 	}
 	for ; len(pcm) > 0; pcm = pcm[g729Samples:] {
 		copy(e.pcm[:], pcm)
-		g729Lib.call(g729Encode, e, e.state, at(&e.pcm[0]), at(&e.frame[0]), at(&e.size))
+		g729Lib.call(g729Encode, &e.args, e.state, at(&e.pcm[0]), at(&e.frame[0]), at(&e.size))
 		if e.size != g729Octets {
 			return dst, errors.New("codec: G729 coder gave no frame")
 		}
@@ -116,7 +118,7 @@ func (e *g729Encoder) Encode(dst []byte, pcm []int16) ([]byte, error) {
 
 func (e *g729Encoder) Close() {
 	if e.state != 0 {
-		g729Lib.call(g729EncoderExit, e, e.state)
+		g729Lib.call(g729EncoderExit, &e.args, e.state)
 		e.state = 0
 	}
 }

@@ -27,6 +27,10 @@ func (l *library) missing() error {
 	return l.failed
 }
 
+// scratch holds the arguments of a call; a part of the stream's state, since
+// arguments of a foreign function are never on the stack.
+type scratch [8]uintptr
+
 // at is the address of what b holds, for an argument of call alone: b must be
 // on the heap, where nothing moves, and outlive the call.
 func at[T any](b *T) uintptr { return uintptr(unsafe.Pointer(b)) }

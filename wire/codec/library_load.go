@@ -23,10 +23,11 @@ func load(file string, names []string) ([]uintptr, error) {
 	return fn, nil
 }
 
-// call runs function i of the library. Arguments that are addresses must be of
-// memory that keep holds on to, or of the library's own.
-func (l *library) call(i int, keep any, args ...uintptr) uintptr {
-	r, _, _ := purego.SyscallN(l.fn[i], args...)
-	runtime.KeepAlive(keep)
+// call runs function i of the library. Addresses among the arguments must be
+// in what s is a part of, or the library's own.
+func (l *library) call(i int, s *scratch, args ...uintptr) uintptr {
+	n := copy(s[:], args)
+	r, _, _ := purego.SyscallN(l.fn[i], s[:n]...)
+	runtime.KeepAlive(s)
 	return r
 }

@@ -8,4 +8,4 @@ func load(string, []string) ([]uintptr, error) {
 	return nil, errors.New("this build loads no libraries")
 }
 
-func (l *library) call(int, any, ...uintptr) uintptr { return 0 }
+func (l *library) call(int, *scratch, ...uintptr) uintptr { return 0 }

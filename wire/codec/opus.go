@@ -47,6 +47,7 @@ const (
 
 type opusDecoder struct {
 	state   uintptr
+	args    scratch
 	pcm     [opusLongest]int16
 	payload [opusPayload]byte
 	status  int32
@@ -55,7 +56,7 @@ type opusDecoder struct {
 
 func newOpusDecoder(Format) (Decoder, error) {
 	d := &opusDecoder{last: opusRate / 50}
-	d.state = opusLib.call(opusDecoderCreate, d, opusRate, 1, at(&d.status))
+	d.state = opusLib.call(opusDecoderCreate, &d.args, opusRate, 1, at(&d.status))
 	if d.state == 0 {
 		return nil, fmt.Errorf("codec: opus decoder: error %d", d.status)
 	}
@@ -67,7 +68,7 @@ func (d *opusDecoder) Decode(dst []int16, payload []byte) ([]int16, error) {
 		return dst, ErrPayload
 	}
 	n := copy(d.payload[:], payload)
-	got := int32(opusLib.call(opusDecode, d, d.state, at(&d.payload[0]), uintptr(n), at(&d.pcm[0]), opusLongest, 0))
+	got := int32(opusLib.call(opusDecode, &d.args, d.state, at(&d.payload[0]), uintptr(n), at(&d.pcm[0]), opusLongest, 0))
 	if got <= 0 || got > opusLongest {
 		return dst, ErrPayload
 	}
@@ -77,7 +78,7 @@ func (d *opusDecoder) Decode(dst []int16, payload []byte) ([]int16, error) {
 
 // Conceal lets the library guess; it knows the codec's own state.
 func (d *opusDecoder) Conceal(dst []int16) []int16 {
-	got := int32(opusLib.call(opusDecode, d, d.state, 0, 0, at(&d.pcm[0]), uintptr(d.last), 0))
+	got := int32(opusLib.call(opusDecode, &d.args, d.state, 0, 0, at(&d.pcm[0]), uintptr(d.last), 0))
 	if got <= 0 || got > opusLongest {
 		return append(dst, make([]int16, d.last)...)
 	}
@@ -86,13 +87,14 @@ func (d *opusDecoder) Conceal(dst []int16) []int16 {
 
 func (d *opusDecoder) Close() {
 	if d.state != 0 {
-		opusLib.call(opusDecoderDestroy, d, d.state)
+		opusLib.call(opusDecoderDestroy, &d.args, d.state)
 		d.state = 0
 	}
 }
 
 type opusEncoder struct {
 	state   uintptr
+	args    scratch
 	pcm     [opusRate * 60 / 1000]int16
 	payload [opusPayload]byte
 	status  int32
@@ -100,12 +102,12 @@ type opusEncoder struct {
 
 func newOpusEncoder(f Format) (Encoder, error) {
 	e := &opusEncoder{}
-	e.state = opusLib.call(opusEncoderCreate, e, opusRate, 1, opusVoIP, at(&e.status))
+	e.state = opusLib.call(opusEncoderCreate, &e.args, opusRate, 1, opusVoIP, at(&e.status))
 	if e.state == 0 {
 		return nil, fmt.Errorf("codec: opus encoder: error %d", e.status)
 	}
 	for _, set := range opusSettings(parameters(f.Fmtp)) {
-		opusLib.call(opusEncoderCtl, e, e.state, set[0], set[1])
+		opusLib.call(opusEncoderCtl, &e.args, e.state, set[0], set[1])
 	}
 	return e, nil
 }
@@ -149,7 +151,7 @@ func (e *opusEncoder) Encode(dst []byte, pcm []int16) ([]byte, error) {
 		return dst, errFrames
 	}
 	copy(e.pcm[:], pcm)
-	n := int32(opusLib.call(opusEncode, e, e.state, at(&e.pcm[0]), uintptr(len(pcm)), at(&e.payload[0]), opusPayload))
+	n := int32(opusLib.call(opusEncode, &e.args, e.state, at(&e.pcm[0]), uintptr(len(pcm)), at(&e.payload[0]), opusPayload))
 	switch {
 	case n < 0 || n > opusPayload:
 		return dst, fmt.Errorf("codec: opus encoder: error %d", n)
@@ -161,7 +163,7 @@ func (e *opusEncoder) Encode(dst []byte, pcm []int16) ([]byte, error) {
 
 func (e *opusEncoder) Close() {
 	if e.state != 0 {
-		opusLib.call(opusEncoderDestroy, e, e.state)
+		opusLib.call(opusEncoderDestroy, &e.args, e.state)
 		e.state = 0
 	}
 }
