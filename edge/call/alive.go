@@ -32,13 +32,15 @@ func (s *state) heard(ev heard) {
 // ask sends a side an OPTIONS.
 func (s *state) ask(side relay.Side) {
 	l := &s.legs[side]
-	if l.accepted != nil || s.isAsked(side) {
+	if l.gone || l.accepted != nil || s.isAsked(side) {
 		return
 	}
 	s.asked = s.now
 	req := l.dialog.NewRequest("OPTIONS")
 	s.finishRequest(req, nil, l)
-	s.do(send{s.newRequest(asking, side).id, side, req})
+	r := s.newRequest(asking, side)
+	r.dialog = l.dialog
+	s.do(send{r.id, side, req})
 }
 
 func (s *state) isAsked(side relay.Side) bool {

@@ -18,10 +18,12 @@ import (
 // CANCEL, is acknowledged and released (RFC 3261 13.2.2.4, 15).
 func (s *state) accept(r *request, msg *sip.Message, mine bool) {
 	switch {
+	case mine && s.seeking() && s.transfer != nil:
+		s.transferAnswered(r, msg)
 	case mine && s.phase == hunting:
 		s.answer(r, msg)
-	case mine && s.attempt.claimed && s.callee().dialog != nil && s.callee().dialog.ID() == ua.IDOf(msg):
-		s.do(sendDirect{0, r.id, s.callee().dialog.NewAck(r.stub)})
+	case r.attempt.won != nil && r.attempt.won.ID() == ua.IDOf(msg):
+		s.do(sendDirect{0, r.id, r.attempt.won.NewAck(r.stub)})
 	default:
 		s.reject(r, msg)
 	}
@@ -44,8 +46,8 @@ func (s *state) reject(r *request, msg *sip.Message) {
 	}
 	a.released[d.ID()] = true
 	bye := d.NewRequest("BYE")
-	s.finishRequest(bye, nil, s.callee())
-	b := s.newRequest(releasing, relay.Callee)
+	interop.InDialog(bye, nil, a.dress)
+	b := s.newRequest(releasing, a.side)
 	s.do(sendDirect{b.id, r.id, bye})
 }
 
@@ -62,7 +64,7 @@ func (s *state) answer(r *request, msg *sip.Message) {
 		s.finish(gatewayCause(502, 127, a.peer+" answered without a usable Contact: "+err.Error()))
 		return
 	}
-	a.claimed = true
+	a.won = d
 	callee.dialog, callee.confirmed = d, true
 	s.locate(relay.Callee, a.id)
 	s.do(sendDirect{0, r.id, d.NewAck(r.stub)})
@@ -70,16 +72,22 @@ func (s *state) answer(r *request, msg *sip.Message) {
 		s.finish(gatewayCause(488, 88, a.peer+" answered with media that cannot be used: "+err.Error()))
 		return
 	}
-	if err := s.answerCaller(msg); err != nil {
+	if err := s.answerCaller(msg.Status); err != nil {
 		s.finish(gatewayCause(488, 88, err.Error()))
 		return
 	}
+	s.talk()
+	s.granted(relay.Callee, msg)
+}
+
+// talk begins what follows the hunt for the callee.
+func (s *state) talk() {
 	at := s.now
 	s.phase, s.record.Answered = talking, &at
+	s.remember()
 	s.attempt.forks, s.targets, s.hops, s.offer = nil, nil, nil, nil
-	s.identity, s.failure = interop.Identity{}, failure{}
+	s.failure = failure{}
 	s.do(answered{s.record})
-	s.granted(relay.Callee, msg)
 	s.asked = s.now
 	s.do(arm{patience, 0})
 	s.do(arm{listening, s.limits.Silence / 2})
@@ -129,9 +137,9 @@ func (s *state) joinFinal(r *request, msg *sip.Message) error {
 
 // answerCaller sends the 200, with the answer to the caller's offer or, when
 // it made none, with an offer out of the callee's answer.
-func (s *state) answerCaller(far *sip.Message) error {
+func (s *state) answerCaller(status int) error {
 	caller := s.caller()
-	resp := respondOn(caller, s.invite, far.Status)
+	resp := respondOn(caller, s.invite, status)
 	acc := &accepted{tx: s.inviteTx, msg: resp}
 	body := caller.end.Sent
 	if s.offer == nil {
@@ -199,7 +207,7 @@ func (s *state) settleAccepted(side relay.Side) {
 // acked is the ACK to a 2xx of ours.
 func (s *state) acked(ev acked) {
 	l := &s.legs[ev.leg]
-	if l.accepted == nil || l.dialog == nil || l.dialog.Accept(ev.msg) != nil {
+	if l.accepted == nil || l.dialog == nil || l.dialog.ID() != ua.IDOf(ev.msg) || l.dialog.Accept(ev.msg) != nil {
 		return
 	}
 	offer := l.accepted.offer

@@ -15,8 +15,8 @@
 //
 // Start reading at state (state.go) and step, then by topic: invite.go (a call
 // arrives), hunt.go (a target is found), early.go (it rings), answer.go (it is
-// answered), media.go (descriptions), reinvite.go (it changes), end.go (it
-// ends).
+// answered), media.go (descriptions), reinvite.go (it changes), transfer.go,
+// refer.go and replaces.go (a leg gives way to another), end.go (it ends).
 package call
 
 import (
@@ -71,6 +71,8 @@ type Limits struct {
 	Ringing       time.Duration // from the INVITE to its final response: 3 min 10 s (RFC 3261 timer C)
 	Silence       time.Duration // without media until a side is asked whether it is still there: 1 min
 	Duration      time.Duration // of an answered call: 0, unlimited
+	Ringback      time.Duration // from the target's ringing until a party that is transferred to it hears that: 1 s
+	Music         string        // file that a side on hold hears, when the other one plays nothing: WAV or G.711; "" for none
 }
 
 func (l Limits) withDefaults() Limits {
@@ -85,6 +87,8 @@ func (l Limits) withDefaults() Limits {
 	l.Progress = orDefault(l.Progress, 8*time.Second)
 	l.Ringing = orDefault(l.Ringing, 3*time.Minute+10*time.Second)
 	l.Silence = orDefault(l.Silence, time.Minute)
+	// A machine answers sooner, and the tone begins with a pause anyway.
+	l.Ringback = orDefault(l.Ringback, time.Second)
 	return l
 }
 
@@ -213,6 +217,8 @@ func (s *Set) invite(tx *sip.ServerTx, req *sip.Message) {
 		// RFC 3261 8.2.2.2: the same request came on another way, since a
 		// proxy forked it to us twice.
 		s.refuse(tx, req, 482, nil)
+	case req.Has("Replaces") && s.cfg.Peers.Leg(known).Profile.Replaces:
+		s.replace(tx, req, known)
 	default:
 		s.begin(stack, tx, req, known)
 	}
@@ -279,15 +285,15 @@ func (s *Set) trace(at end, t sip.Tap) {
 	})
 }
 
-// traceFirst remembers the INVITE that made a call: when the tap saw it, there
-// was no call yet.
-func (s *Set) traceFirst(c *call, req *sip.Message, at time.Time) {
+// traceFirst remembers the INVITE that made a call, or takes one over: when the
+// tap saw it, nobody knew whose it was.
+func (s *Set) traceFirst(of end, req *sip.Message, from sip.Source, at time.Time) {
 	if s.cfg.Traces == nil {
 		return
 	}
-	s.cfg.Traces.Add(c.id, trace.Packet{
-		At: at, Peer: c.source.Remote.Name, Side: record.Side(c.source.Listener.Side), Leg: relay.Caller.String(),
-		Transport: c.source.Listener.Transport.String(), Local: c.source.Listener.Bind, Remote: c.source.Addr,
+	s.cfg.Traces.Add(of.call.id, trace.Packet{
+		At: at, Peer: from.Remote.Name, Side: record.Side(from.Listener.Side), Leg: of.leg.String(),
+		Transport: from.Listener.Transport.String(), Local: from.Listener.Bind, Remote: from.Addr,
 		Raw: req.Append(nil),
 	})
 }

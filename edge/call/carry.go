@@ -42,7 +42,17 @@ func (c *call) do(e effect) {
 	case locate:
 		c.locate(e)
 	case send, ack:
-		c.inDialog(e)
+		c.inDialog(c.ways[legOf(e)], e)
+	case sendAside:
+		if w := c.asides[e.leg]; w != nil {
+			c.inDialog(w, e)
+		}
+	case part:
+		c.part(e)
+	case farewell:
+		c.farewell(e)
+	case forgo:
+		c.forgo()
 	case sendDirect:
 		c.direct(e)
 	case resend:
@@ -120,7 +130,7 @@ func (c *call) open(e open) {
 		c.held[relay.Caller] = s.cfg.Peers.Hold(c.source.Remote.Name)
 	}
 	c.ways[relay.Caller].fallback = targetOf(c.source)
-	c.know(dialogKey{c.st.record.Caller.CallID, c.st.caller().tag}, relay.Caller)
+	c.know(dialogKey{c.st.record.Caller.CallID, c.st.caller().tag}, relay.Caller, c.st.caller().peer.Group.Name)
 	c.todo = append(c.todo, ev)
 }
 
@@ -166,13 +176,17 @@ func (c *call) ended(r record.Call) {
 // resolve counts the call at a target and looks up its addresses.
 func (c *call) resolve(e resolve) {
 	peers := c.set.cfg.Peers
-	if release := c.held[relay.Callee]; release != nil { // the target before
-		release()
+	held := &c.held[relay.Callee]
+	if e.beside {
+		held = &c.coming
+	}
+	if *held != nil { // the target before
+		(*held)()
 	}
 	var full *peer.Full
 	if e.must {
-		c.held[relay.Callee] = peers.Hold(e.peer)
-	} else if c.held[relay.Callee], full = peers.Enter(e.peer); full != nil {
+		*held = peers.Hold(e.peer)
+	} else if *held, full = peers.Enter(e.peer); full != nil {
 		c.todo = append(c.todo, resolved{full: full})
 		return
 	}
@@ -191,8 +205,8 @@ func (c *call) resolve(e resolve) {
 // invite sends the INVITE of an attempt.
 func (c *call) invite(e invite) {
 	s := c.set
-	c.know(e.key, relay.Callee)
-	if len(c.sentTo) > 0 {
+	c.know(e.key, e.leg, c.st.sought().peer.Group.Name)
+	if len(c.sentTo) > 0 && c.st.transfer == nil {
 		s.count.retried.Add(1)
 	}
 	c.sentTo = append(c.sentTo, sent{e.id, e.to})

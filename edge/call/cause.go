@@ -27,6 +27,7 @@ type cause struct {
 	headers    [][2]string  // of the final response to the caller
 	reasons    []sip.Reason // of the final response to the caller
 	unrecorded bool         // no record is to be written
+	elsewhere  bool         // somebody else has taken the call
 }
 
 // gatewayCause is a decision of ours. status is for a caller that has no
@@ -79,6 +80,9 @@ func (c *cause) adopt(m *sip.Message) {
 // CANCEL said comes first: SIP 200, answered elsewhere, keeps a phone from
 // showing a missed call (RFC 3326 section 2).
 func (c cause) cancelReason() string {
+	if c.elsewhere {
+		return sip.Reason{Protocol: "SIP", Cause: 200, Text: "Call completed elsewhere"}.String()
+	}
 	if c.far != nil {
 		if said := interop.Reasons(c.far); len(said) > 0 {
 			return said[0].String()

@@ -18,6 +18,10 @@ const giveUpAfter = 40 * time.Second
 // requested is a request inside a leg's dialog.
 func (s *state) requested(ev requested) {
 	l := &s.legs[ev.leg]
+	if aside := s.asideOf(ev); aside != nil {
+		s.asideRequested(aside, ev)
+		return
+	}
 	if l.dialog == nil || l.dialog.ID() != ua.IDOf(ev.msg) {
 		s.refuse(ev.leg, ev.tx, ev.msg, &refusal{status: 481})
 		return
@@ -35,6 +39,14 @@ func (s *state) requested(ev requested) {
 		s.bye(ev)
 	case "INVITE":
 		s.reinvite(ev.leg, ev.tx, ev.msg)
+	case "REFER":
+		if !l.dress.Profile.Refer {
+			s.notAllowed(ev)
+			return
+		}
+		s.referred(ev)
+	case "NOTIFY": // RFC 6665 4.1.3: we subscribe to nothing
+		s.refuse(ev.leg, ev.tx, ev.msg, &refusal{status: 481})
 	case "OPTIONS":
 		resp := respondOn(l, ev.msg, 200)
 		resp.Set("Allow", l.dress.Profile.Allow)
@@ -50,7 +62,7 @@ func (s *state) requested(ev requested) {
 func (s *state) notAllowed(ev requested) {
 	status := 501
 	switch ev.msg.Method {
-	case "UPDATE", "INFO", "REFER", "PRACK", "SUBSCRIBE", "NOTIFY", "MESSAGE", "PUBLISH", "REGISTER":
+	case "UPDATE", "INFO", "REFER", "PRACK", "SUBSCRIBE", "MESSAGE", "PUBLISH", "REGISTER":
 		status = 405
 	}
 	allow := s.legs[ev.leg].dress.Profile.Allow
@@ -92,6 +104,13 @@ func (s *state) bye(ev requested) {
 	l.gone = true
 	if l.accepted != nil { // the far side has our 2xx, or does not want it any more
 		s.settleAccepted(ev.leg)
+	}
+	if t := s.transfer; t != nil && t.by == ev.leg && s.phase == talking {
+		// RFC 5589 section 5: who has asked for a transfer may leave at once.
+		s.do(arm{refreshTimer(ev.leg), 0})
+		s.do(arm{lapseTimer(ev.leg), 0})
+		s.dropRound()
+		return
 	}
 	c := byeCause(ev.leg, ev.msg)
 	if s.inviteTx != 0 {
@@ -136,6 +155,9 @@ func (s *state) finish(c cause) {
 		s.do(arm{t, 0})
 	}
 	s.abandonRound()
+	s.abandonTransfer()
+	s.releaseAside(relay.Caller)
+	s.releaseAside(relay.Callee)
 	s.cancelAttempts(c)
 	s.declineCaller(c)
 	s.releaseLeg(relay.Caller, &c)

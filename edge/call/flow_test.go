@@ -554,12 +554,14 @@ func TestRequestsInsideACall(t *testing.T) {
 		if w.core.expect("200").Get("Allow") == "" {
 			t.Error("no Allow in the answer to OPTIONS")
 		}
-		for _, method := range []string{"INFO", "UPDATE", "REFER", "PRACK", "SUBSCRIBE", "NOTIFY"} {
+		for _, method := range []string{"INFO", "UPDATE", "REFER", "PRACK", "SUBSCRIBE"} {
 			teams.request(method, "")
 			if m := w.teams.expect("405"); m.Get("Allow") == "" {
 				t.Errorf("no Allow in the answer to %s", method)
 			}
 		}
+		teams.request("NOTIFY", "")
+		w.teams.expect("481") // RFC 6665 4.1.3: we have subscribed to nothing
 		teams.request("FROBNICATE", "")
 		w.teams.expect("501")
 		hangUp(w)

@@ -23,11 +23,13 @@ type attempt struct {
 	id       int // of its request
 	peer     string
 	to       sip.Target
+	side     relay.Side
+	dress    interop.Leg
 	longer   bool // tried again with a longer session interval
 	row      int  // in record.Attempts
 	heard    bool
 	forks    []*fork
-	claimed  bool           // one of them has answered the call
+	won      *ua.Dialog     // of the fork that has answered the call
 	released map[ua.ID]bool // those that answered without being wanted
 }
 
@@ -43,15 +45,47 @@ func (s *state) hunt() {
 	case len(s.targets) > 0:
 		s.target = s.targets[0]
 		s.targets = s.targets[1:]
-		s.do(resolve{s.target.Peer.Name, s.record.Emergency})
+		s.do(resolve{s.target.Peer.Name, s.record.Emergency, s.transfer != nil})
 	default:
-		s.finish(s.failure.cause())
+		s.inVain(s.failure.cause())
 	}
+}
+
+// seeking tells whether a leg is looked for: the callee, or, when the call is
+// answered, the target of a transfer.
+func (s *state) seeking() bool {
+	return s.phase == hunting || s.phase == talking && s.transfer != nil
+}
+
+// sought is that leg.
+func (s *state) sought() *leg {
+	if s.transfer != nil {
+		return &s.transfer.leg
+	}
+	return s.callee()
+}
+
+// soughtSide is the side it belongs to.
+func (s *state) soughtSide() relay.Side {
+	if s.transfer != nil {
+		return s.transfer.by
+	}
+	return relay.Callee
+}
+
+// inVain ends a hunt that found nobody: the call, unless it is a transfer that
+// failed.
+func (s *state) inVain(c cause) {
+	if s.transfer != nil {
+		s.transferFailed(c)
+		return
+	}
+	s.finish(c)
 }
 
 // resolved has the addresses of a target.
 func (s *state) resolved(ev resolved) {
-	if s.phase != hunting || s.attempt != nil {
+	if !s.seeking() || s.attempt != nil {
 		return
 	}
 	if ev.full != nil {
@@ -65,8 +99,8 @@ func (s *state) resolved(ev resolved) {
 		s.failed(peer.Outcome{Err: ev.err})
 		return
 	}
-	s.callee().peer, s.callee().dress, s.down = ev.peer, ev.dress, ev.down
-	s.callee().session = session{}
+	l := s.sought()
+	l.peer, l.dress, l.session, s.down = ev.peer, ev.dress, session{}, ev.down
 	s.hops = ev.hops[:min(len(ev.hops), maxHops)]
 	s.hunt()
 }
@@ -87,36 +121,53 @@ func (s *state) passOver(full *peer.Full) {
 // try sends the INVITE to one address. It is a new dialog each time: one
 // Call-ID on two ways would look like a merged request where they meet.
 func (s *state) try(to sip.Target) {
-	l := s.callee()
+	l, side := s.sought(), s.soughtSide()
 	l.timers, l.tag = to.Remote.Timers, s.token(8)
 	s.equip(l)
-	offer, err := s.firstOffer()
+	callID := s.token(16)
+	msg, err := s.writeInvite(l, interop.Names{CallID: callID, Tag: l.tag})
 	if err != nil {
-		s.finish(gatewayCause(488, 88, err.Error()))
+		s.inVain(gatewayCause(488, 88, err.Error()))
 		return
 	}
-	l.end.Sent = offer
-	callID := s.token(16)
-	msg := interop.Invite(s.invite, s.identity, l.dress, interop.Names{CallID: callID, Tag: l.tag})
-	interop.SetOffer(msg, s.invite, offer.Bytes(), l.dress)
 	l.wantSession(msg)
 
-	r := s.newRequest(inviting, relay.Callee)
+	r := s.newRequest(inviting, side)
 	r.stub = stub(msg)
-	s.attempt = &attempt{id: r.id, peer: l.peer.Name, to: to, row: len(s.record.Attempts)}
+	s.attempt = &attempt{id: r.id, peer: l.peer.Name, to: to, side: side, dress: l.dress, row: len(s.record.Attempts)}
 	r.attempt = s.attempt
 	s.record.Attempts = append(s.record.Attempts, record.Attempt{
 		Peer: l.peer.Name, Region: s.region, Why: s.target.Why, At: s.now,
 		Target: to.Transport.String() + " " + to.Addr.String(),
 	})
-	s.record.Callee = record.Leg{
+	said := record.Leg{
 		Side: record.Side(l.peer.Group.Side), Peer: l.peer.Name,
 		Transport: to.Transport.String(), Address: to.Addr.String(), CallID: callID,
 	}
+	if s.transfer != nil {
+		s.transfer.said = said
+	} else {
+		s.record.Callee = said
+	}
 	s.notef("trying %s at %s %s: %s", l.peer.Name, to.Transport, to.Addr, s.target.Why)
-	s.do(invite{r.id, msg, dialogKey{callID, l.tag}, to})
+	s.do(invite{r.id, side, msg, dialogKey{callID, l.tag}, to})
 	s.do(arm{silence, s.grace()})
 	s.do(arm{ringingTooLong, s.limits.Ringing})
+}
+
+// writeInvite is the INVITE to the leg that is sought, with its offer.
+func (s *state) writeInvite(l *leg, n interop.Names) (*sip.Message, error) {
+	if s.transfer != nil {
+		return s.writeTransfer(n)
+	}
+	offer, err := s.firstOffer()
+	if err != nil {
+		return nil, err
+	}
+	l.end.Sent = offer
+	msg := interop.Invite(s.invite, s.identity, l.dress, n)
+	interop.SetOffer(msg, s.invite, offer.Bytes(), l.dress)
+	return msg, nil
 }
 
 // grace is how long a target may say nothing at all. Whoever works says 100 in
@@ -167,11 +218,13 @@ func (s *state) firstOffer() (*sdp.Session, error) {
 
 // inviteResponse is a response to the INVITE of an attempt.
 func (s *state) inviteResponse(r *request, msg *sip.Message) {
-	mine := s.attempt != nil && s.attempt.id == r.id
+	mine := s.attempt == r.attempt
 	if mine {
 		s.listenTo(msg)
 	}
 	switch {
+	case msg.Status < 200 && mine && s.transfer != nil:
+		s.transferRings(r, msg)
 	case msg.Status < 200:
 		if mine && s.phase == hunting {
 			s.provisional(r, msg)
@@ -180,7 +233,7 @@ func (s *state) inviteResponse(r *request, msg *sip.Message) {
 		s.accept(r, msg, mine)
 	default:
 		s.forget(r)
-		if mine && s.phase == hunting {
+		if mine && s.seeking() {
 			s.refused(msg)
 		}
 	}
@@ -201,15 +254,15 @@ func (s *state) listenTo(msg *sip.Message) {
 // refused is a final answer that is not a 2xx.
 func (s *state) refused(msg *sip.Message) {
 	s.row().Status = msg.Status
-	s.failure = failure{peer: s.attempt.peer, msg: msg, from: s.callee().dress}
+	s.failure = failure{peer: s.attempt.peer, msg: msg, from: s.attempt.dress}
 	s.do(report{s.attempt.peer, peer.Outcome{Status: msg.Status, RetryAfter: retryAfter(msg)}})
-	if msg.Status == 422 && !s.attempt.longer && s.lengthen(relay.Callee, msg) {
+	if msg.Status == 422 && !s.attempt.longer && s.lengthen(s.sought(), s.attempt.side, msg) {
 		s.try(s.attempt.to)
 		s.attempt.longer = true
 		return
 	}
 	if !route.Retry(route.Outcome{Status: msg.Status}) {
-		s.finish(s.failure.cause())
+		s.inVain(s.failure.cause())
 		return
 	}
 	s.notef("%s answered %d", s.attempt.peer, msg.Status)
@@ -218,7 +271,7 @@ func (s *state) refused(msg *sip.Message) {
 
 // attemptFailed: the transport failed, or no final response came in time.
 func (s *state) attemptFailed(r *request, err error) {
-	if s.attempt == nil || s.attempt.id != r.id || s.phase != hunting {
+	if s.attempt != r.attempt || !s.seeking() {
 		return
 	}
 	s.row().Error = err.Error()
@@ -232,7 +285,7 @@ func (s *state) failed(o peer.Outcome) {
 	s.do(report{name, o})
 	s.notef("%s failed: %v", name, o.Err)
 	if errors.Is(o.Err, sip.ErrClosed) {
-		s.finish(s.failure.cause())
+		s.inVain(s.failure.cause())
 		return
 	}
 	s.hunt()
@@ -247,7 +300,7 @@ func (e errSilent) Error() string { return string(e) }
 // next target. Its INVITE is cancelled as soon as that is allowed, and should
 // it still be answered, released.
 func (s *state) silent() {
-	if s.phase != hunting || s.attempt == nil {
+	if !s.seeking() || s.attempt == nil {
 		return
 	}
 	err := errSilent("no response at all in " + s.grace().String())
@@ -261,11 +314,11 @@ func (s *state) silent() {
 
 // rangTooLong ends a call that nobody answers (RFC 3261 16.6, timer C).
 func (s *state) rangTooLong() {
-	if s.phase != hunting || s.attempt == nil {
+	if !s.seeking() || s.attempt == nil {
 		return
 	}
 	s.row().Error = "no final response in " + s.limits.Ringing.String()
-	s.finish(gatewayCause(480, 19, "nobody answered in "+s.limits.Ringing.String()))
+	s.inVain(gatewayCause(480, 19, "nobody answered in "+s.limits.Ringing.String()))
 }
 
 // row is the record of the attempt under way.

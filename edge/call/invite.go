@@ -17,6 +17,7 @@ import (
 // arrive takes the caller's INVITE: it is checked, routed, and given ports.
 func (s *state) arrive(ev invited) {
 	s.invite, s.inviteTx = ev.msg, ev.tx
+	s.snapshot, s.health = ev.snapshot, ev.suspended
 	s.setCaller(ev)
 	s.record.Gateway, s.record.Revision = ev.snapshot.Gateway, ev.snapshot.Revision
 	s.do(respond{s.inviteTx, sip.NewResponse(ev.msg, 100, "")})
@@ -88,10 +89,12 @@ func (s *state) check() *refusal {
 // (RFC 3261 8.2.2.3). Proxy-Require is not for us.
 func (s *state) checkExtensions() *refusal { return checkRequire(s.invite) }
 
-func checkRequire(m *sip.Message) *refusal {
+// checkRequire refuses what a request insists on, session timers and what else
+// is known aside.
+func checkRequire(m *sip.Message, known ...string) *refusal {
 	var unknown []string
 	for tag := range m.List("Require") {
-		if !strings.EqualFold(tag, "timer") {
+		if tag = strings.ToLower(tag); tag != "timer" && !slices.Contains(known, tag) {
 			unknown = append(unknown, tag)
 		}
 	}

@@ -46,13 +46,28 @@ func (s *state) answerTo(l *leg, offer, accepted *sdp.Session) error {
 
 // bridge lets media flow between the legs as they are now.
 func (s *state) bridge() error {
-	n, err := sdp.Bridge(s.caller().media, s.callee().media)
+	if err := s.bridgeLegs(s.caller(), s.callee()); err != nil {
+		return err
+	}
+	s.describeMedia()
+	s.entertain()
+	return nil
+}
+
+// bridgeWith lets media flow as bridge does, with another leg at a side.
+func (s *state) bridgeWith(side relay.Side, l *leg) error {
+	legs := [2]*leg{s.caller(), s.callee()}
+	legs[side] = l
+	return s.bridgeLegs(legs[relay.Caller], legs[relay.Callee])
+}
+
+func (s *state) bridgeLegs(caller, callee *leg) error {
+	n, err := sdp.Bridge(caller.media, callee.media)
 	if err != nil {
 		return err
 	}
-	s.do(plug{relay.Caller, relay.Of(s.within(s.caller(), n.Near), n.NearToFar)})
-	s.do(plug{relay.Callee, relay.Of(s.within(s.callee(), n.Far), n.FarToNear)})
-	s.describeMedia()
+	s.do(plug{relay.Caller, relay.Of(s.within(caller, n.Near), n.NearToFar)})
+	s.do(plug{relay.Callee, relay.Of(s.within(callee, n.Far), n.FarToNear)})
 	return nil
 }
 

@@ -40,7 +40,10 @@ func (s *state) challenged(ev challenged) {
 	// The INVITE that would have made a dialog, and the BYE that ends one, have
 	// no other request behind them that took the next number.
 	seq := cseq.Seq + 1
-	if r.kind != inviting && r.kind != releasing {
+	switch {
+	case r.dialog != nil:
+		seq = r.dialog.Next()
+	case r.kind != inviting && r.kind != releasing:
 		seq = s.legs[r.leg].dialog.Next()
 	}
 	if r.stub != nil {
@@ -53,7 +56,7 @@ func (s *state) challenged(ev challenged) {
 func (s *state) wants(r *request) bool {
 	switch r.kind {
 	case inviting:
-		return s.phase == hunting && s.attempt != nil && s.attempt.id == r.id
+		return s.seeking() && s.attempt == r.attempt
 	case reinviting:
 		return s.round != nil && s.round.id == r.id
 	case releasing:

@@ -46,7 +46,7 @@ func (s *state) reinvite(side relay.Side, tx txn, msg *sip.Message) {
 		// RFC 3261 14.2: a second INVITE before the first has its answer.
 		s.refuse(side, tx, msg, &refusal{status: 500, headers: [][2]string{{"Retry-After", fmt.Sprint(s.pick(10))}}})
 		return
-	case s.phase < talking || s.round != nil || l.accepted != nil || other.accepted != nil:
+	case s.phase < talking || s.round != nil || l.accepted != nil || other.accepted != nil || other.gone:
 		s.refuse(side, tx, msg, &refusal{status: 491})
 		return
 	}
@@ -62,7 +62,7 @@ func (s *state) reinvite(side relay.Side, tx txn, msg *sip.Message) {
 		s.offerAnew(side, tx, msg)
 		return
 	}
-	far, err := sdp.Offer(offer, other.end)
+	far, err := sdp.Offer(heldFor(other, offer), other.end)
 	switch {
 	case err != nil:
 		s.refuse(side, tx, msg, &refusal{status: 488, text: err.Error()})
@@ -110,7 +110,7 @@ func (s *state) acceptRound(side relay.Side, tx txn, msg *sip.Message, offer *sd
 // the hold they themselves began. The other leg learns of it after the ACK.
 func (s *state) offerAnew(side relay.Side, tx txn, msg *sip.Message) {
 	l, other := &s.legs[side], &s.legs[side.Other()]
-	offer, err := sdp.Offer(turned(other.end.Received, other.holds), l.end)
+	offer, err := sdp.Offer(heldFor(l, turned(other.end.Received, other.holds)), l.end)
 	if err != nil {
 		s.refuse(side, tx, msg, &refusal{status: 488, text: err.Error()})
 		return
@@ -126,7 +126,7 @@ func (s *state) startRound(r *round) {
 	l.wantSession(req)
 	req.SetBody("application/sdp", r.offer.Bytes())
 	own := s.newRequest(reinviting, r.to)
-	own.stub, own.offer, r.id = stub(req), r.offer, own.id
+	own.stub, own.offer, own.dialog, r.id = stub(req), r.offer, l.dialog, own.id
 	s.round = r
 	s.do(send{r.id, r.to, req})
 	s.do(arm{roundTooLong, roundMax})
@@ -137,6 +137,9 @@ func (s *state) reinviteResponse(r *request, msg *sip.Message) {
 	mine := s.round != nil && s.round.id == r.id
 	switch {
 	case msg.Status < 200:
+	case msg.Status < 300 && r.dialog != s.legs[r.leg].dialog: // that leg has left its place since
+		r.accepted = true
+		s.do(sendAside{0, r.leg, r.dialog.NewAck(r.stub)})
 	case msg.Status < 300 && r.accepted: // again: the ACK was lost
 		s.do(ack{r.leg, s.legs[r.leg].dialog.NewAck(r.stub)})
 	case msg.Status < 300:
@@ -245,7 +248,7 @@ func (s *state) disagreed(msg *sip.Message) {
 	}
 	r := s.closeRound()
 	switch {
-	case msg.Status == 422 && !r.longer && s.lengthen(r.to, msg):
+	case msg.Status == 422 && !r.longer && s.lengthen(&s.legs[r.to], r.to, msg):
 		r.longer = true
 		s.startRound(r)
 		return
@@ -274,6 +277,9 @@ func (s *state) disagreed(msg *sip.Message) {
 func (s *state) roundFailed(r *request, err error) {
 	if s.round != nil && s.round.id == r.id {
 		s.lost(nil, err)
+		return
+	}
+	if r.dialog != s.legs[r.leg].dialog {
 		return
 	}
 	s.finish(gatewayCause(0, 41, "the "+r.leg.String()+" does not answer a re-INVITE: "+err.Error()))
@@ -337,7 +343,10 @@ func (s *state) renewStale() {
 			continue
 		}
 		s.stale[side] = false
-		offer, err := sdp.Offer(s.legs[side.Other()].end.Received, s.legs[side].end)
+		if s.legs[side].gone {
+			continue
+		}
+		offer, err := sdp.Offer(s.says(side), s.legs[side].end)
 		if err != nil {
 			s.finish(gatewayCause(0, 88, err.Error()))
 			return
@@ -350,6 +359,6 @@ func (s *state) renewStale() {
 // mustHear tells whether a leg would be offered another direction now than
 // what it was told last.
 func (s *state) mustHear(side relay.Side) bool {
-	offer, err := sdp.Offer(s.legs[side.Other()].end.Received, s.legs[side].end)
+	offer, err := sdp.Offer(s.says(side), s.legs[side].end)
 	return err != nil || directionOf(offer) != directionOf(s.legs[side].end.Sent)
 }

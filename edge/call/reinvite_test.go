@@ -81,10 +81,10 @@ func TestHoldAndResume(t *testing.T) {
 			teams.request("INVITE", turn(teamsSDP, "inactive", 1))
 			w.teams.expect("100")
 			re := w.core.expect("INVITE")
-			if !strings.Contains(string(re.Body), "a=inactive") {
-				t.Errorf("%s", re.Body)
+			if !strings.Contains(string(re.Body), "a=sendonly") {
+				t.Errorf("RFC 3264 8.4: %s", re.Body)
 			}
-			w.core.reply(re, 200, "", turn(coreSDP, "inactive", 2))
+			w.core.reply(re, 200, "", turn(coreSDP, "recvonly", 2))
 			w.core.expect("ACK")
 			w.teams.expect("200")
 			teams.ack("")

@@ -5,6 +5,7 @@ import (
 	cryptorand "crypto/rand"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,11 +46,14 @@ type call struct {
 	sentTo  []sent                // run; where attempts went
 	shown   map[int]*shown        // run; requests to sides that may ask who we are
 	lastTx  txn                   // run
-	ways    [2]way                // run
+	ways    [2]*way               // run
+	asides  [2]*way               // run; of legs that left their side to another
 	media   *relay.Media          // run
 	due     [timers]time.Time     // run; zero = not armed
 	timer   *time.Timer           // run
 	held    [2]func()             // run; give back the peers' counts
+	heldBy  [2]func()             // run; likewise, of legs aside
+	coming  func()                // run; likewise, of the leg that a transfer looks for
 	keys    []dialogKey           // run; in set.dialogs
 	threads []string              // run; in set.threads
 	context context.Context       // run; ends with the call
@@ -77,7 +81,7 @@ func (s *Set) begin(stack *sip.Stack, tx *sip.ServerTx, req *sip.Message, known 
 	c := &call{
 		set: s, id: newID(now, random), origin: originOf(req), source: tx.Source(),
 		wake:    make(chan struct{}, 1),
-		servers: map[txn]*sip.ServerTx{}, clients: map[int]*sip.ClientTx{},
+		servers: map[txn]*sip.ServerTx{}, clients: map[int]*sip.ClientTx{}, ways: [2]*way{{}, {}},
 		st: state{
 			limits: s.cfg.Limits, region: s.cfg.Region, random: random,
 			record: record.Call{ID: "", Node: s.cfg.Node, Region: s.cfg.Region, Began: now.UTC()},
@@ -90,7 +94,7 @@ func (s *Set) begin(stack *sip.Stack, tx *sip.ServerTx, req *sip.Message, known 
 		s.refuse(tx, req, 503, map[string]string{"Retry-After": "30"})
 		return
 	}
-	s.traceFirst(c, req, now)
+	s.traceFirst(end{call: c, leg: relay.Caller}, req, c.source, now)
 	var limit *peer.Full
 	c.held[relay.Caller], limit = s.cfg.Peers.Enter(known.Name)
 	c.post(invited{
@@ -266,6 +270,8 @@ func (c *call) prepare(ev event) event {
 		delete(c.clients, v.id)
 	case incoming:
 		return requested{v.leg, c.take(v.tx, v.msg.Method), v.msg}
+	case summons:
+		return c.summoned(v)
 	}
 	return ev
 }
@@ -303,7 +309,7 @@ func (c *call) leave() {
 	if c.media != nil {
 		c.media.Close() // only after a panic: unplug has done it
 	}
-	for _, release := range c.held {
+	for _, release := range [...]func(){c.held[0], c.held[1], c.heldBy[0], c.heldBy[1], c.coming} {
 		if release != nil {
 			release()
 		}
@@ -318,6 +324,8 @@ func (c *call) leave() {
 		case question:
 			close(v.answer)
 		case incoming:
+			c.set.refuse(v.tx, v.msg, 481, nil)
+		case summons:
 			c.set.refuse(v.tx, v.msg, 481, nil)
 		}
 	}
@@ -349,12 +357,12 @@ func (s *Set) forget(c *call) {
 	}
 }
 
-// know makes a leg of the call findable.
-func (c *call) know(key dialogKey, leg relay.Side) {
+// know makes a leg of the call findable for the peers of its group.
+func (c *call) know(key dialogKey, leg relay.Side, group string) {
 	s := c.set
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := end{c, leg, c.st.legs[leg].peer.Group.Name}
+	at := end{c, leg, group}
 	s.dialogs[key] = at
 	c.keys = append(c.keys, key)
 	if _, taken := s.threads[key.callID]; !taken {
@@ -366,7 +374,8 @@ func (c *call) know(key dialogKey, leg relay.Side) {
 // view is how the call stands.
 func (c *call) view() record.LiveCall {
 	v := record.LiveCall{Call: c.st.record, State: c.st.word()}
-	v.Attempts = append([]record.Attempt(nil), v.Attempts...) // the call goes on changing its own
+	v.Attempts = slices.Clone(v.Attempts) // the call goes on changing its own
+	v.Transfers = slices.Clone(v.Transfers)
 	c.measure(&v.Call)
 	return v
 }

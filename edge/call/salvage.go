@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/base/obs"
-	"github.com/tandemgw/tandem/edge/relay"
 	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/wire/sip"
 )
@@ -70,7 +69,8 @@ func survives(f func()) (ok bool) {
 // is released by releaseLate), the record is closed. The rest is leave's.
 func (c *call) salvage() {
 	for side := range c.st.legs {
-		survives(func() { c.dismiss(relay.Side(side)) })
+		survives(func() { c.dismiss(&c.st.legs[side], c.ways[side]) })
+		survives(func() { c.dismiss(c.st.aside[side], c.asides[side]) })
 	}
 	for _, tx := range c.clients {
 		tx.Cancel("")
@@ -93,9 +93,8 @@ func (s *state) spoilt() record.Call {
 
 // dismiss sends a BYE to a leg that stands, or stood: whether its BYE has left
 // is not to be relied on, and a second one is answered 481.
-func (c *call) dismiss(side relay.Side) {
-	l, w := &c.st.legs[side], &c.ways[side]
-	if !l.confirmed {
+func (c *call) dismiss(l *leg, w *way) {
+	if l == nil || w == nil || !l.confirmed {
 		return
 	}
 	to := w.fallback

@@ -142,8 +142,7 @@ func (s *state) setSession(side relay.Side, interval time.Duration, ours bool) {
 
 // lengthen takes the Min-SE of a 422; false when there is no sense in asking
 // again (RFC 4028 7.4).
-func (s *state) lengthen(side relay.Side, resp *sip.Message) bool {
-	l := &s.legs[side]
+func (s *state) lengthen(l *leg, side relay.Side, resp *sip.Message) bool {
 	least := ua.LeastSessionOf(resp)
 	if wanted := l.wants(); wanted == 0 || least <= wanted {
 		return false

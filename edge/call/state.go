@@ -46,9 +46,12 @@ type state struct {
 	invite   *sip.Message // nil once it has its final response
 	inviteTx txn          // 0 once it has its final response
 	identity interop.Identity
-	offer    *sdp.Session // nil: it came without, and gets ours in the 200
+	offer    *sdp.Session       // nil: it came without, and gets ours in the 200
+	snapshot *snapshot.Snapshot // RO
+	health   route.Health       // RO
 
-	// The hunt.
+	// The hunt: for the callee first, in an answered call for the target of a
+	// transfer.
 	targets []route.Target // still to be tried
 	target  route.Target   // the one being tried
 	down    bool           // it does not answer OPTIONS
@@ -56,6 +59,12 @@ type state struct {
 	attempt *attempt       // under way, or answered; nil between two
 	told    int            // last provisional status sent to the caller
 	failure failure        // of the last attempt
+
+	transfer  *transfer           // under way; nil when there is none
+	aside     [2]*leg             // that left its side to another and is not released yet
+	party     [2]interop.Identity // who is at each side, once the call is answered
+	transfers pace                // of those that have begun
+	music     [2]bool             // that we play
 
 	round    *round     // re-INVITE under way between the legs
 	asked    time.Time  // when a side was last asked whether it is there
@@ -98,6 +107,7 @@ type request struct {
 	kind     requestKind
 	leg      relay.Side
 	accepted bool         // a 2xx has come; it may come again, and other forks may send theirs
+	dialog   *ua.Dialog   // notifying: which may be that of a leg aside
 	attempt  *attempt     // inviting
 	stub     *sip.Message // inviting, reinviting: what dialogs and ACKs need of it
 	offer    *sdp.Session // reinviting
@@ -110,6 +120,7 @@ const (
 	reinviting
 	asking // OPTIONS: are you still there?
 	releasing
+	notifying // how far a transfer is
 )
 
 // txn names a server transaction; 0 is none.
@@ -133,6 +144,9 @@ const (
 	refreshCallee               // likewise
 	lapseCaller                 // its session was not refreshed by anybody
 	lapseCallee                 // likewise
+	ringingSoon                 // a transferred party has heard nothing for a moment
+	partedCaller                // the leg that left the caller's place does not hang up
+	partedCallee                // likewise
 	giveUp                      // what an ended call waits for does not come
 	timers
 )
@@ -265,14 +279,18 @@ type (
 	answered struct{ record record.Call }
 	ended    struct{ record record.Call }
 	// resolve looks up a target, and counts the call there if its limits allow
-	// that, or must.
+	// that, or must. beside: the target is to take the place of a leg that
+	// stays until it has.
 	resolve struct {
-		peer string
-		must bool
+		peer   string
+		must   bool
+		beside bool
 	}
-	// invite sends the INVITE of an attempt, and makes its dialog known.
+	// invite sends the INVITE of an attempt, and makes its dialog known as one of
+	// that side.
 	invite struct {
 		id  int
+		leg relay.Side
 		msg *sip.Message
 		key dialogKey
 		to  sip.Target
@@ -346,6 +364,27 @@ type (
 		peer string
 		full *peer.Full
 	}
+	// part puts the leg of a side aside for another: one that we called, or,
+	// with tx, one whose INVITE came in.
+	part struct {
+		leg relay.Side
+		tx  txn
+		key dialogKey
+	}
+	// sendAside sends a request, or with id 0 an ACK, inside the dialog of the
+	// leg that is aside.
+	sendAside struct {
+		id  int
+		leg relay.Side
+		msg *sip.Message
+	}
+	// farewell forgets the leg that is aside.
+	farewell struct {
+		leg relay.Side
+		key dialogKey
+	}
+	// forgo uncounts the call at the peer that a transfer has tried.
+	forgo struct{}
 	// note puts a decision into the trace.
 	note struct{ text string }
 )
@@ -372,6 +411,10 @@ func (unplug) effect()     {}
 func (arm) effect()        {}
 func (report) effect()     {}
 func (limited) effect()    {}
+func (part) effect()       {}
+func (sendAside) effect()  {}
+func (farewell) effect()   {}
+func (forgo) effect()      {}
 func (note) effect()       {}
 
 func (s *state) do(e effect) { s.out = append(s.out, e) }

@@ -28,6 +28,8 @@ func (s *state) step(at time.Time, ev event) []effect {
 		s.requestFailed(ev)
 	case requested:
 		s.requested(ev)
+	case replacing:
+		s.replacing(ev)
 	case acked:
 		s.acked(ev)
 	case cancelled:
@@ -66,7 +68,14 @@ func (s *state) responded(ev responded) {
 	case asking:
 		if final {
 			s.forget(r)
-			s.present(r.leg, ev.msg.Status)
+			if r.dialog == s.legs[r.leg].dialog {
+				s.present(r.leg, ev.msg.Status)
+			}
+		}
+	case notifying:
+		if final {
+			s.forget(r)
+			s.notified(r, ev.msg.Status)
 		}
 	case releasing:
 		if final {
@@ -88,8 +97,10 @@ func (s *state) requestFailed(ev failed) {
 	case reinviting:
 		s.roundFailed(r, ev.err)
 	case asking:
-		s.absent(r.leg, ev.err.Error())
-	case releasing: // the far side will notice by itself
+		if r.dialog == s.legs[r.leg].dialog {
+			s.absent(r.leg, ev.err.Error())
+		}
+	case releasing, notifying: // the far side will notice by itself
 	}
 }
 
@@ -136,6 +147,12 @@ func (s *state) expired(t timer) {
 		s.lapse(relay.Caller)
 	case lapseCallee:
 		s.lapse(relay.Callee)
+	case ringingSoon:
+		s.ring()
+	case partedCaller:
+		s.releaseAside(relay.Caller)
+	case partedCallee:
+		s.releaseAside(relay.Callee)
 	case giveUp:
 		if s.phase == ending {
 			s.phase = over

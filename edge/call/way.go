@@ -26,7 +26,7 @@ type way struct {
 
 // locate sets where a leg's requests go from now on.
 func (c *call) locate(e locate) {
-	w := &c.ways[e.leg]
+	w := c.ways[e.leg]
 	if e.id != 0 {
 		w.fallback = c.wentTo(e.id)
 	}
@@ -41,7 +41,7 @@ func (c *call) locate(e locate) {
 
 // located has the addresses of a leg's next hop.
 type located struct {
-	leg  relay.Side
+	way  *way
 	hop  sip.URI
 	hops []sip.Target
 }
@@ -50,9 +50,7 @@ func (located) event() {}
 
 // inDialog sends a request by a leg's way, which is looked up when it is used
 // first.
-func (c *call) inDialog(e effect) {
-	leg := legOf(e)
-	w := &c.ways[leg]
+func (c *call) inDialog(w *way, e effect) {
 	if w.known {
 		c.sendBy(w, e)
 		return
@@ -61,13 +59,12 @@ func (c *call) inDialog(e effect) {
 	if w.asked {
 		return
 	}
-	c.lookUpHop(leg)
+	c.lookUpHop(w)
 }
 
 // lookUpHop finds the addresses of a leg's next hop; an address in figures
 // needs nobody to be asked.
-func (c *call) lookUpHop(leg relay.Side) {
-	w := &c.ways[leg]
+func (c *call) lookUpHop(w *way) {
 	w.asked = true
 	peers, name, hop := c.set.cfg.Peers, w.fallback.Remote.Name, w.hop
 	find := func() located {
@@ -77,7 +74,7 @@ func (c *call) lookUpHop(leg relay.Side) {
 		if err != nil {
 			c.set.cfg.Log.Debug("look up next hop", obs.KeyCall, c.id, obs.KeyPeer, name, obs.KeyError, err)
 		}
-		return located{leg, hop, hops}
+		return located{w, hop, hops}
 	}
 	if _, err := netip.ParseAddr(hop.Host); err == nil {
 		c.located(find())
@@ -101,12 +98,12 @@ func legOf(e effect) relay.Side {
 // requests go back the way the dialog came: a route set must not make us speak
 // to a third party.
 func (c *call) located(ev located) {
-	w := &c.ways[ev.leg]
+	w := ev.way
 	if w.known {
 		return
 	}
 	if w.hop != ev.hop { // it has changed meanwhile
-		c.lookUpHop(ev.leg)
+		c.lookUpHop(w)
 		return
 	}
 	w.target, w.known = w.fallback, true
@@ -134,6 +131,12 @@ func (c *call) sendBy(w *way, e effect) {
 		c.reach(e.id, e.msg, w.target, w.others)
 	case ack:
 		c.sendAck(e.msg, w.target)
+	case sendAside:
+		if e.id == 0 {
+			c.sendAck(e.msg, w.target)
+			return
+		}
+		c.reach(e.id, e.msg, w.target, w.others)
 	}
 }
 

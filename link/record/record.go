@@ -24,8 +24,20 @@ type Call struct {
 	Ended     *time.Time `json:"ended,omitempty"`
 	Caller    Leg        `json:"caller"`
 	Callee    Leg        `json:"callee"`
-	Attempts  []Attempt  `json:"attempts,omitempty"` // every target tried, in order
+	Attempts  []Attempt  `json:"attempts,omitempty"`  // every target tried, in order
+	Transfers []Transfer `json:"transfers,omitempty"` // in order
 	Cause     Cause      `json:"cause"`
+}
+
+// Transfer is a change of who stands at one side of a call. The call's own leg
+// is the one that stands there last.
+type Transfer struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`               // "caller", "callee": the side that another leg was to stand at
+	How    string    `json:"how"`              // "REFER", "Replaces"
+	To     string    `json:"to"`               // the URI asked for, or the peer that came
+	Status int       `json:"status,omitempty"` // final SIP status: 200, the other leg stands there; 0, none yet
+	Left   Leg       `json:"left,omitzero"`    // the leg that stood there before
 }
 
 // Leg is one side of a call.

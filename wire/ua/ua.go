@@ -199,7 +199,7 @@ func (d *Dialog) Refresh(m *sip.Message) {
 		}
 		method = seq.Method
 	}
-	if method != "INVITE" && method != "UPDATE" {
+	if method != "INVITE" && method != "UPDATE" && (method != "REFER" || !m.IsRequest()) { // RFC 5057 section 5
 		return
 	}
 	if d.Early && !m.IsRequest() && method == "INVITE" {
