@@ -39,7 +39,11 @@ type Call struct {
 	dialog   *ua.Dialog // the confirmed one
 	talk     bool       // we may speak
 	awaiting []*awaited // 2xx of ours that want their ACK
-	busy     bool       // a re-INVITE of ours is under way
+	busy     bool       // a re-INVITE or UPDATE of ours is under way
+	clock    clock      // of the session
+	before   []int16    // what was said before music on hold
+	transfer *Transfer  // the newest REFER of ours; nil
+	beyond   *Call      // a call placed for this one; nil
 
 	out *outgoing // of a call we placed
 	in  *incoming // of a call we received
@@ -130,8 +134,17 @@ func (c *Call) Facts() Facts {
 	c.mu.Unlock()
 	if v != nil {
 		f.Sent, f.Heard = v.tracks()
+		f.Tones = audio.Pressed(f.Heard.PCM)
 	}
 	return f
+}
+
+// Payloads are those heard of a codec that cannot be listened to.
+func (c *Call) Payloads() [][]byte {
+	if v := c.mouth(); v != nil {
+		return v.payloads()
+	}
+	return nil
 }
 
 // Brief is Facts without the audio, up to a megabyte less to copy.
@@ -216,14 +229,25 @@ func (c *Call) bye(d *ua.Dialog) {
 	})
 }
 
-// send sends a request in a dialog; h is posted each event. An INVITE comes
-// back for its ACK.
-func (c *Call) send(d *ua.Dialog, method string, body []byte, h func(sip.Event)) (req *sip.Message) {
+// send sends a request in a dialog, with a description or without; h is posted
+// each event. An INVITE comes back for its ACK.
+func (c *Call) send(d *ua.Dialog, method string, body []byte, h func(sip.Event)) *sip.Message {
+	return c.sendAs(d, method, "application/sdp", body, h)
+}
+
+func (c *Call) sendAs(d *ua.Dialog, method, kind string, body []byte, h func(sip.Event)) *sip.Message {
+	return c.sendWith(d, method, func(m *sip.Message) {
+		if body != nil {
+			m.SetBody(kind, body)
+		}
+	}, h)
+}
+
+func (c *Call) sendWith(d *ua.Dialog, method string, write func(*sip.Message), h func(sip.Event)) (req *sip.Message) {
 	g := c.x.cfg.Manner.Leave(c.gate)
 	req = d.NewRequest(method)
-	if body != nil {
-		req.SetBody("application/sdp", body)
-	}
+	write(req)
+	c.clock.propose(req)
 	req = c.x.cfg.Manner.Finish(c, g, req)
 	to, err := c.hop(d, g)
 	if err == nil {
@@ -284,8 +308,8 @@ func (c *Call) media() {
 		c.violate("srtp-key", "%v", err)
 	}
 	c.note(func(f *Facts) {
-		if st.law != nil {
-			f.Codec = st.law.String()
+		if st.codec != nil {
+			f.Codec = st.codec.Name
 		}
 		f.Suite = s.suite
 		f.Held = !s.now.sending && !s.holding
@@ -293,7 +317,7 @@ func (c *Call) media() {
 }
 
 // openVoice opens the media end and the descriptions around it.
-func (c *Call) openVoice(source []int16, codec string) error {
+func (c *Call) openVoice(source []int16, codec string, ptime int) error {
 	port, err := c.x.engine.Open(mediaName)
 	if err != nil {
 		return err
@@ -306,26 +330,38 @@ func (c *Call) openVoice(source []int16, codec string) error {
 	c.mu.Lock()
 	c.voice = v
 	c.mu.Unlock()
-	c.session = c.newSession(codec)
+	c.session = c.newSession(codec, ptime)
 	c.x.pacer.add(v)
 	return nil
 }
 
-func (c *Call) newSession(codec string) *session {
+func (c *Call) newSession(codec string, ptime int) *session {
 	return &session{
-		dialect: &c.x.cfg.Manner.Dialect, codec: codec, addr: c.voice.port.Addr(), rtcp: c.voice.port.RTCPAddr().Port(),
+		dialect: &c.x.cfg.Manner.Dialect, codec: codec, ptime: ptime, addr: c.voice.port.Addr(), rtcp: c.voice.port.RTCPAddr().Port(),
 		id: uint64(rand.Uint32()), offered: map[string]*rtp.Keys{},
 	}
 }
 
 // begin marks the answer.
-func (c *Call) begin(digits string) {
+func (c *Call) begin(digits, how string) {
 	c.phase, c.talk = talking, true
 	c.note(func(f *Facts) { f.Answered, f.Status = time.Now(), 200 })
 	c.media()
 	close(c.answered)
+	c.leave()
+	if c.does.Taken != nil {
+		c.does.Taken(c)
+	}
+	c.tell(Answers)
 	if digits != "" {
-		c.after(time.Second, func() { c.voice.press(digits) })
+		c.after(time.Second, func() { c.press(digits, how) })
+	}
+}
+
+// tell tells whoever placed this call for another one.
+func (c *Call) tell(p Progress) {
+	if c.out != nil && c.out.Watch != nil {
+		c.out.Watch(c, p)
 	}
 }
 
@@ -356,6 +392,11 @@ func (c *Call) finish(by string, status int, reason string) {
 		close(c.answered)
 	}
 	close(c.done)
+	c.leave()
+	if t := c.transfer; t != nil {
+		t.end(errEnded)
+	}
+	c.tell(Finishes)
 	if c.voice != nil {
 		c.x.pacer.remove(c.voice)
 		c.voice.port.Close()
@@ -374,8 +415,11 @@ func (c *Call) request(g *Gate, tx *sip.ServerTx) {
 		if body != nil {
 			resp.SetBody("application/sdp", body)
 		}
-		if status == 405 {
+		switch {
+		case status == 405:
 			resp.Set("Allow", c.x.cfg.Manner.Allow)
+		case status/100 == 2:
+			c.clock.propose(resp)
 		}
 		resp = c.x.cfg.Manner.Finish(c, g, resp)
 		_ = tx.Respond(resp) // the transaction tells what became of it
@@ -401,14 +445,47 @@ func (c *Call) request(g *Gate, tx *sip.ServerTx) {
 			f.byed = true
 			return
 		}
+		c.leftEarly()
 		c.finish("them", 0, req.Get("Reason"))
 	case "INVITE":
 		c.reinvited(d, tx, respond)
 	case "OPTIONS":
 		respond(200, nil)
 	default:
-		c.violate("method", "%s in a dialog, while our Allow is %s", req.Method, c.x.cfg.Manner.Allow)
-		respond(405, nil)
+		if !c.special(d, req, respond) {
+			c.violate("method", "%s in a dialog, while our Allow is %s", req.Method, c.x.cfg.Manner.Allow)
+			respond(405, nil)
+		}
+	}
+}
+
+// special handles the methods that only some sides have; false when this one
+// has not.
+func (c *Call) special(d *ua.Dialog, req *sip.Message, respond func(int, []byte) *sip.Message) bool {
+	if !c.x.allows(req.Method) || c.phase == over {
+		return false
+	}
+	switch {
+	case req.Method == "NOTIFY":
+		c.notified(req, respond)
+	case req.Method == "INFO" && c.voice != nil:
+		c.informed(req, respond)
+	case req.Method == "UPDATE" && c.session != nil:
+		c.takeTimer(req)
+		c.updated(d, req, respond)
+	case req.Method == "PRACK" && c.in != nil:
+		c.acknowledgedEarly(req, respond)
+	default:
+		return false
+	}
+	return true
+}
+
+// takeTimer takes the session timer that a refresh of the far side proposes.
+func (c *Call) takeTimer(req *sip.Message) {
+	t, err := ua.SessionTimerOf(req)
+	if err == nil {
+		c.clock.interval, c.clock.ours = t.Interval, t.Refresher == "uas"
 	}
 }
 
@@ -417,8 +494,16 @@ func (c *Call) dialogOf(req *sip.Message) *ua.Dialog {
 	if f := c.forkOf(req); f != nil {
 		return f.dialog
 	}
-	if c.in == nil && c.dialog != nil && ua.IDOf(req) == c.dialog.ID() {
+	id := ua.IDOf(req)
+	switch {
+	case c.in != nil:
+		return nil
+	case c.dialog != nil && id == c.dialog.ID():
 		return c.dialog
+	case c.dialog == nil && c.out != nil && c.out.try != nil:
+		if d := c.out.try.forming[id.RemoteTag]; d != nil && d.ID() == id {
+			return d
+		}
 	}
 	return nil
 }
@@ -455,7 +540,10 @@ func (c *Call) reinvited(d *ua.Dialog, tx *sip.ServerTx, respond func(int, []byt
 		return
 	}
 	d.Refresh(req)
-	c.await(tx, respond(200, body), len(req.Body) == 0)
+	c.takeTimer(req)
+	resp := respond(200, body)
+	c.prolong(resp, false)
+	c.await(tx, resp, len(req.Body) == 0)
 	c.media()
 }
 
@@ -551,30 +639,6 @@ func (c *Call) answerInAck(ack *sip.Message) {
 	c.media()
 }
 
-// Hold puts the far side on hold and waits for its answer.
-func (c *Call) Hold(ctx context.Context) error { return c.reinvite(ctx, true) }
-
-// Resume takes it back.
-func (c *Call) Resume(ctx context.Context) error { return c.reinvite(ctx, false) }
-
-func (c *Call) reinvite(ctx context.Context, holding bool) error {
-	result := make(chan error, 1)
-	c.post(func() { c.change(holding, false, 3, func(err error) { result <- err }) })
-	select {
-	case err := <-result:
-		return err
-	case <-c.gone:
-		return errEnded
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-var (
-	errEnded = errors.New("the call is not up")
-	errBusy  = errors.New("another change is under way")
-)
-
 // refresh sends a re-INVITE that changes nothing (RFC 4028 section 7.4).
 func (c *Call) refresh() {
 	c.change(c.session.holding, true, 3, func(err error) {
@@ -635,6 +699,7 @@ func (c *Call) change(holding, again bool, tries int, done func(error)) {
 				c.violate("reinvite-answer", "%v", err)
 			}
 			c.media()
+			c.prolong(ev.Msg, true)
 			done(err)
 		case settled:
 		case ev.Msg != nil && ev.Msg.Status == 491 && tries > 1:

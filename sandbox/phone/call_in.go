@@ -2,6 +2,7 @@ package phone
 
 import (
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/tandemgw/tandem/wire/sip"
@@ -14,6 +15,9 @@ type incoming struct {
 	invite *sip.Message
 	forks  []*fork
 	answer []byte // our description, the same in 183 and 200
+
+	due     bool // it is to be answered once the last PRACK is there
+	settled bool // descriptions were exchanged before the 200
 }
 
 // fork is one device that rings.
@@ -22,6 +26,9 @@ type fork struct {
 	dialog *ua.Dialog
 	acked  bool
 	byed   bool
+
+	rseq    uint32        // of the last 18x that was sent reliably
+	waiting []provisional // 18x that want their PRACK; the first one was sent
 }
 
 // lateOK is when the second device answers too.
@@ -37,6 +44,14 @@ func (c *Call) incoming(tx *sip.ServerTx, b Behaviour) {
 	c.in = &incoming{tx: tx, invite: req}
 	c.describeCaller(tx.Source())
 	tx.OnCancel(func(cancel *sip.Message) { c.post(func() { c.cancelled(cancel) }) })
+	if b.Came != nil {
+		b.Came(c)
+	}
+	if r := c.unwilling(); r != nil {
+		c.refuse(*r)
+		return
+	}
+	c.acceptTimer(req)
 	for range max(1, b.Forks) {
 		if !c.addFork() {
 			return
@@ -50,17 +65,38 @@ func (c *Call) incoming(tx *sip.ServerTx, b Behaviour) {
 		c.refuse(Refusal{Status: 488, Reason: c.x.cfg.Manner.Reason(488, err)})
 		return
 	}
+	if b.Forward != "" {
+		c.goOn(b.Forward, true)
+		return
+	}
 	c.provisional()
+	if b.AlsoRing != "" {
+		c.goOn(b.AlsoRing, false)
+	}
 	switch {
 	case b.Status != 0:
 		reason := b.Reason
 		if reason == "" {
 			reason = c.x.cfg.Manner.Reason(b.Status, nil)
 		}
-		c.after(b.Ring, func() { c.refuse(Refusal{Status: b.Status, Reason: reason}) })
+		c.after(b.Ring, func() {
+			c.refuse(Refusal{Status: b.Status, Reason: reason, RetryAfter: b.RetryAfter, Contact: b.Redirect})
+		})
 	case !b.NoAnswer:
 		c.after(b.Ring, c.answer)
 	}
+}
+
+// unwilling is why the INVITE is not taken as it is.
+func (c *Call) unwilling() *Refusal {
+	req := c.in.invite
+	if c.does.Reliable == "require" && !c.reliably() {
+		return &Refusal{Status: 421, Headers: []Header{{"Require", "100rel"}}}
+	}
+	if t, err := ua.SessionTimerOf(req); err == nil && t.Interval > 0 && t.Interval < c.x.least() {
+		return &Refusal{Status: 422, Headers: []Header{{"Min-SE", strconv.Itoa(int(c.x.least() / time.Second))}}}
+	}
+	return nil
 }
 
 func (c *Call) describeCaller(src sip.Source) {
@@ -97,7 +133,7 @@ func (c *Call) addFork() bool {
 
 // openIncoming opens the media end and works out our description.
 func (c *Call) openIncoming() (err error) {
-	if err = c.openVoice(c.does.Send, c.does.Codec); err != nil {
+	if err = c.openVoice(c.does.Send, c.does.Codec, c.does.Ptime); err != nil {
 		return err
 	}
 	c.session.twice = c.does.TwoCrypto
@@ -122,12 +158,12 @@ func (c *Call) provisional() {
 	if !c.does.NoRinging {
 		for _, f := range c.in.forks {
 			if f != c.early() || !c.does.EarlyMedia {
-				c.reply(f, 180, nil)
+				c.progressOf(f, 180, nil)
 			}
 		}
 		c.note(func(f *Facts) { f.Ringing = time.Now() })
 	}
-	if c.does.EarlyMedia && len(c.in.invite.Body) > 0 {
+	if c.does.EarlyMedia && (len(c.in.invite.Body) > 0 || c.reliably()) {
 		c.speakEarly()
 	}
 }
@@ -137,10 +173,10 @@ func (c *Call) provisional() {
 func (c *Call) speakEarly() {
 	final, body := c.session, c.in.answer
 	if c.early() != c.winner() {
-		c.session = c.newSession(c.does.Codec)
+		c.session = c.newSession(c.does.Codec, c.does.Ptime)
 		body, _ = c.session.reply(c.in.invite.Body) // understood once already
 	}
-	c.reply(c.early(), 183, body)
+	c.progressOf(c.early(), 183, body)
 	c.talk = true
 	c.media()
 	c.session = final
@@ -149,17 +185,33 @@ func (c *Call) speakEarly() {
 
 // reply answers the INVITE for one device.
 func (c *Call) reply(f *fork, status int, body []byte) *sip.Message {
+	resp := c.response(f, status, body)
+	if status/100 == 2 {
+		c.clock.propose(resp)
+	}
+	return c.deliver(resp)
+}
+
+func (c *Call) response(f *fork, status int, body []byte) *sip.Message {
 	resp := sip.NewResponse(c.in.invite, status, "")
 	if status > 100 {
 		resp.TagTo(f.tag)
 		for r := range c.in.invite.Values("Record-Route") {
 			resp.Add("Record-Route", r) // RFC 3261 section 12.1.1
 		}
+		for _, h := range c.does.Headers {
+			resp.Add(h.Name, h.Value)
+		}
 	}
 	if body != nil {
 		resp.SetBody("application/sdp", body)
 	}
-	resp = c.x.cfg.Manner.Finish(c, c.gate, resp)
+	return resp
+}
+
+// deliver sends a response to the INVITE.
+func (c *Call) deliver(resp *sip.Message) *sip.Message {
+	resp = c.x.cfg.Manner.Finish(c, c.gate, resp.Clone())
 	if err := c.in.tx.Respond(resp.Clone()); err != nil {
 		c.note(func(f *Facts) { f.Error = err.Error() })
 	}
@@ -171,10 +223,19 @@ func (c *Call) answer() {
 		return
 	}
 	f := c.winner()
+	if len(f.waiting) > 0 { // RFC 3262 section 3
+		c.in.due = true
+		return
+	}
 	c.dialog = f.dialog
-	late := len(c.in.invite.Body) == 0
-	c.await(c.in.tx, c.reply(f, 200, c.in.answer), late)
-	c.begin(c.does.Digits)
+	body := c.in.answer
+	if c.in.settled {
+		body = nil
+	}
+	resp := c.reply(f, 200, body)
+	c.await(c.in.tx, resp, len(c.in.invite.Body) == 0 && !c.in.settled)
+	c.begin(c.does.Digits, c.does.DTMF)
+	c.prolong(resp, false)
 	c.soon(c.does.HangUp, c.hangUp)
 	c.soon(c.does.Hold, c.holdForAWhile)
 	c.soon(c.does.Refresh, c.refresh)
@@ -184,14 +245,14 @@ func (c *Call) answer() {
 }
 
 func (c *Call) holdForAWhile() {
-	c.change(true, false, 3, func(err error) {
+	c.hold(nil, func(err error) {
 		if err != nil {
 			c.violate("hold", "our hold failed: %v", err)
 			return
 		}
 		if c.does.Resume > 0 {
 			c.after(c.does.Resume, func() {
-				c.change(false, false, 3, func(err error) {
+				c.resume(func(err error) {
 					if err != nil && c.phase == talking {
 						c.violate("resume", "our resume failed: %v", err)
 					}
@@ -208,7 +269,7 @@ func (c *Call) answerTwice() {
 	if second == c.winner() {
 		second = c.in.forks[1]
 	}
-	other := c.newSession(c.does.Codec)
+	other := c.newSession(c.does.Codec, c.does.Ptime)
 	body, err := other.reply(c.in.invite.Body)
 	if err != nil {
 		return // the first one's description was understood
@@ -226,15 +287,11 @@ func (c *Call) refuse(r Refusal) {
 	if c.phase != setup {
 		return
 	}
-	resp := sip.NewResponse(c.in.invite, r.Status, r.Phrase)
-	resp.TagTo(c.tag)
+	resp := r.response(c.in.invite)
 	if len(c.in.forks) > 0 {
-		resp = sip.NewResponse(c.in.invite, r.Status, r.Phrase)
 		resp.TagTo(c.winner().tag)
 	}
-	if r.Reason != "" {
-		resp.Set("Reason", r.Reason)
-	}
+	resp.TagTo(c.tag)
 	_ = c.in.tx.Respond(c.x.cfg.Manner.Finish(c, c.gate, resp)) // who is gone needs no answer
 	c.finish("us", r.Status, r.Reason)
 }

@@ -3,6 +3,7 @@ package phone
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/tandemgw/tandem/wire/sip"
@@ -34,6 +35,8 @@ type Outgoing struct {
 	// tried, and Trying says whether a 100 is one.
 	Response time.Duration
 	Trying   bool
+	// Watch, when there is one, is told how the call goes, on its goroutine.
+	Watch func(*Call, Progress)
 }
 
 // outgoing is what a placed call has besides.
@@ -55,6 +58,9 @@ type attempt struct {
 	network bool                  // it failed in the network or in TLS
 	done    bool                  // it has ended, or was given up for the next target
 	early   map[string]string     // descriptions in 18x by To tag, by which the 200 is measured
+	forming map[string]*ua.Dialog // early ones, by To tag
+	rseq    map[string]uint32     // the last one that was acknowledged, by To tag
+	agreed  bool                  // our PRACK answered the offer in an 18x
 }
 
 // Place places a call and returns at once.
@@ -67,7 +73,7 @@ func (x *Exchange) Place(o Outgoing) (*Call, error) {
 	c.out = &outgoing{Outgoing: o}
 	c.note(func(f *Facts) { f.From, f.To, f.Outbound = o.Spec.From, o.Spec.To, true })
 	c.post(func() {
-		if err := c.openVoice(o.Spec.Send, o.Spec.Codec); err != nil {
+		if err := c.openVoice(o.Spec.Send, o.Spec.Codec, o.Spec.Ptime); err != nil {
 			c.fail(0, err)
 			return
 		}
@@ -103,10 +109,16 @@ func (c *Call) tryNext() {
 	}
 	t := o.Targets[o.next]
 	o.next++
-	a := &attempt{target: t, dialogs: map[string]*ua.Dialog{}, early: map[string]string{}}
+	a := &attempt{
+		target: t, dialogs: map[string]*ua.Dialog{}, early: map[string]string{},
+		forming: map[string]*ua.Dialog{}, rseq: map[string]uint32{},
+	}
 	o.try, o.tags = a, map[string]bool{}
 	c.gate = t.Gate
-	c.session = c.newSession(o.Spec.Codec)
+	c.session = c.newSession(o.Spec.Codec, o.Spec.Ptime)
+	if o.Spec.Preconditions {
+		c.session.qos = &qos{}
+	}
 	c.note(func(f *Facts) {
 		f.Gate, f.Peer, f.Error = t.Gate.Name, t.Name, ""
 		f.Attempts = append(f.Attempts[:len(f.Attempts):len(f.Attempts)], Attempt{Target: t.Name, Gate: t.Gate.Name})
@@ -130,6 +142,7 @@ func (c *Call) invite(a *attempt) error {
 		}
 		req.SetBody("application/sdp", body)
 	}
+	c.adorn(req)
 	a.invite = c.x.cfg.Manner.Finish(c, a.target.Gate, req)
 	id, err := a.invite.CallID()
 	if err != nil {
@@ -152,6 +165,30 @@ func (c *Call) invite(a *attempt) error {
 		})
 	}
 	return nil
+}
+
+// adorn writes what the specification says of the INVITE.
+func (c *Call) adorn(req *sip.Message) {
+	spec := c.out.Spec
+	req.RequestURI += spec.Params
+	switch spec.Reliable {
+	case "supported":
+		req.Add("Supported", "100rel")
+	case "require":
+		req.Add("Require", "100rel")
+	}
+	if spec.Preconditions {
+		req.Add("Supported", "precondition")
+	}
+	if spec.Session > 0 {
+		req.Set("Session-Expires", strconv.Itoa(int(spec.Session/time.Second)))
+		if !req.HasToken("Supported", "timer") {
+			req.Add("Supported", "timer")
+		}
+	}
+	for _, h := range spec.Headers {
+		req.Set(h.Name, h.Value)
+	}
 }
 
 // place finds where a target is.
@@ -220,6 +257,9 @@ func (c *Call) giveUp(why string) {
 
 // responded takes what came of an INVITE.
 func (c *Call) responded(a *attempt, ev sip.Event) {
+	if ev.Msg != nil {
+		c.note(func(f *Facts) { f.Responses = append(f.Responses[:len(f.Responses):len(f.Responses)], ev.Msg.String()) })
+	}
 	switch m := ev.Msg; {
 	case m == nil:
 		var network *sip.TransportError
@@ -259,9 +299,20 @@ func (c *Call) progress(a *attempt, m *sip.Message) {
 			f.Ringing = time.Now()
 		}
 	})
-	if m.HasToken("Require", "100rel") {
-		c.violate("100rel", "%d demands 100rel, which our INVITE did not offer", m.Status)
+	if tag != "" {
+		a.dialogOf(m, tag)
+		if !c.orderly(a, m, tag) {
+			return
+		}
 	}
+	if m.Status == 180 {
+		if !c.session.qos.met() {
+			c.violate("precondition", "180 before resources were reserved on both sides (RFC 3312 section 5.1)")
+		}
+		c.tell(Rings)
+	}
+	answer := c.earlyOffer(a, m)
+	defer c.prack(a, m, tag, answer)
 	if len(m.Body) == 0 || c.out.Spec.LateSDP {
 		return
 	}
@@ -272,6 +323,10 @@ func (c *Call) progress(a *attempt, m *sip.Message) {
 		return
 	default:
 		c.violate("sdp-changed", "a second description in %d differs from the first one", m.Status)
+		if c.x.cfg.Manner.Strict {
+			c.giveUp("the description changed")
+			return
+		}
 	}
 	if err := c.session.accept(m.Body); err != nil {
 		c.violate("answer", "%d: %v", m.Status, err)
@@ -283,6 +338,23 @@ func (c *Call) progress(a *attempt, m *sip.Message) {
 		}
 	})
 	c.media()
+	c.tell(Speaks)
+}
+
+// earlyOffer answers the offer in a reliable 18x to an INVITE that had none; the
+// answer goes into the PRACK.
+func (c *Call) earlyOffer(a *attempt, m *sip.Message) []byte {
+	if !c.out.Spec.LateSDP || a.agreed || len(m.Body) == 0 || !m.HasToken("Require", "100rel") {
+		return nil
+	}
+	body, err := c.session.reply(m.Body)
+	if err != nil {
+		c.violate("late-offer", "%d: %v", m.Status, err)
+		return nil
+	}
+	a.agreed = true
+	c.media()
+	return body
 }
 
 // seen notes a To tag; more than one means that the far side shows its forks.
@@ -298,18 +370,25 @@ func (c *Call) seen(tag string) {
 }
 
 func (c *Call) success(a *attempt, m *sip.Message) {
-	d, err := ua.ClientDialog(a.invite, m)
+	to, err := m.To()
 	if err != nil {
-		c.violate("dialog", "200 cannot form a dialog: %v", err)
 		return
 	}
-	tag := d.ID().RemoteTag
+	tag := to.Tag()
+	d := a.forming[tag]
+	if d == nil {
+		if d, err = ua.ClientDialog(a.invite, m); err != nil {
+			c.violate("dialog", "200 cannot form a dialog: %v", err)
+			return
+		}
+	}
 	if known := a.dialogs[tag]; known != nil { // retransmitted
 		if known == c.dialog || c.phase == over {
 			c.acknowledge(known, a.invite, nil)
 		}
 		return
 	}
+	d.Refresh(m)
 	a.dialogs[tag] = d
 	if c.phase != setup || a.done || c.out.given {
 		// It crossed our CANCEL, or another device won.
@@ -324,28 +403,37 @@ func (c *Call) success(a *attempt, m *sip.Message) {
 	c.seen(tag)
 	c.dialog = d
 	c.note(func(f *Facts) { f.Attempts[len(f.Attempts)-1].Status = m.Status })
-	body := []byte(nil)
+	body, changed := []byte(nil), false
 	if c.out.Spec.LateSDP {
-		body, err = c.session.reply(m.Body)
+		if !a.agreed {
+			body, err = c.session.reply(m.Body)
+		}
 	} else if early := a.early[tag]; early == "" || len(m.Body) > 0 {
-		if early != "" && early != string(m.Body) {
+		if changed = early != "" && early != string(m.Body); changed {
 			c.violate("sdp-changed", "the description in 200 differs from that in 18x of the same INVITE")
 		}
 		err = c.session.accept(m.Body)
 	}
 	c.acknowledge(d, a.invite, body)
 	c.phase = talking
-	if err != nil {
+	if changed && c.x.cfg.Manner.Strict {
+		err = errChanged
+	} else if err != nil {
 		c.violate("answer", "200: %v", err)
+	}
+	if err != nil {
 		c.note(func(f *Facts) { f.Error = err.Error() })
 		close(c.answered)
 		c.hangUp()
 		return
 	}
-	c.begin(c.out.Spec.Digits)
+	c.begin(c.out.Spec.Digits, c.out.Spec.DTMF)
+	c.prolong(m, true)
 	c.soon(c.out.Spec.Duration, c.hangUp)
 	c.soon(c.out.Spec.Refresh, c.refresh)
 }
+
+var errChanged = errors.New("the description changed between 18x and 200")
 
 // lateAnswer is what the ACK to an unwanted 2xx carries when our INVITE had no
 // offer: the same 2xx has one, and wants an answer.
@@ -353,7 +441,7 @@ func (c *Call) lateAnswer(m *sip.Message) []byte {
 	if !c.out.Spec.LateSDP {
 		return nil
 	}
-	body, err := c.newSession("").reply(m.Body)
+	body, err := c.newSession("", 0).reply(m.Body)
 	if err != nil {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package phone
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -23,8 +24,16 @@ type Dialect struct {
 	Formats    []Format      // of an offer, in order
 	Crypto     []CryptoOffer // of an offer; none means RTP in the clear
 	Attributes []string      // further media attributes of an offer, without "a="
+	Closing    []string      // the same, behind all others
 	HoldAs     sdp.Direction // how this side puts the other on hold
 	HoldNull   bool          // and with 0.0.0.0 for an address, as of old (RFC 3264 section 8.4)
+}
+
+// HoldForm is a way to put a far side on hold (RFC 3264 section 8.4).
+type HoldForm struct {
+	Direction sdp.Direction
+	Null      bool    // the address 0.0.0.0, as of old
+	Music     []int16 // said meanwhile; nil for nothing
 }
 
 // Format is one payload format.
@@ -48,9 +57,12 @@ var (
 
 // session is what one dialog's descriptions agreed on so far.
 type session struct {
-	dialect *Dialect // RO
-	codec   string   // RO; the only G.711 law to use, "" for either
-	twice   bool     // RO; two crypto lines in an answer
+	dialect *Dialect  // RO
+	codec   string    // RO; the only codec to use, "" for any we have
+	ptime   int       // RO; in milliseconds; 0 means 20
+	twice   bool      // RO; two crypto lines in an answer
+	form    *HoldForm // how we hold; nil as the dialect says
+	qos     *qos      // preconditions; nil when there are none
 	addr    netip.AddrPort
 	rtcp    uint16
 	id      uint64
@@ -71,9 +83,40 @@ type session struct {
 // direction is what we want now.
 func (s *session) direction() sdp.Direction {
 	if s.holding {
-		return s.dialect.HoldAs
+		return s.holdAs().Direction
 	}
 	return sdp.SendRecv
+}
+
+func (s *session) holdAs() HoldForm {
+	if s.form != nil {
+		return *s.form
+	}
+	return HoldForm{Direction: s.dialect.HoldAs, Null: s.dialect.HoldNull}
+}
+
+// speaks is the codec by which this side would say a format; nil when it has
+// none, or is not to use it.
+func (s *session) speaks(name string, clock int) *audio.Codec {
+	k := slices.IndexFunc(audio.Codecs, func(c *audio.Codec) bool { return strings.EqualFold(c.Name, name) && c.Clock == clock })
+	if k < 0 || s.codec != "" && !strings.EqualFold(s.codec, name) {
+		return nil
+	}
+	if !slices.ContainsFunc(s.dialect.Formats, func(f Format) bool { return f.is(name, clock) }) {
+		return nil
+	}
+	return audio.Codecs[k]
+}
+
+func (f Format) is(name string, clock int) bool {
+	mine, rest, _ := strings.Cut(f.Map, "/")
+	rate, _, _ := strings.Cut(rest, "/")
+	return strings.EqualFold(mine, name) && rate == strconv.Itoa(clock)
+}
+
+// spoken reports whether the sandbox has a codec of that name at all.
+func spoken(name string) bool {
+	return slices.ContainsFunc(audio.Codecs, func(c *audio.Codec) bool { return strings.EqualFold(c.Name, name) })
 }
 
 func (s *session) secure() bool { return len(s.dialect.Crypto) > 0 }
@@ -93,13 +136,13 @@ func (s *session) offer() ([]byte, error) {
 	}
 	formats := slices.DeleteFunc(slices.Clone(s.dialect.Formats), func(f Format) bool {
 		name, _, _ := strings.Cut(f.Map, "/")
-		return s.codec != "" && name != s.codec && (name == audio.ALaw.String() || name == audio.MuLaw.String())
+		return s.codec != "" && spoken(name) && !strings.EqualFold(name, s.codec)
 	})
 	proto := "RTP/AVP"
 	if s.secure() {
 		proto = "RTP/SAVP"
 	}
-	s.sent = s.write(proto, formats, slices.Concat(s.dialect.Attributes, lines), s.direction())
+	s.sent = s.write(proto, formats, slices.Concat(s.dialect.Attributes, lines, s.qos.lines()), s.direction())
 	return s.sent, nil
 }
 
@@ -121,7 +164,7 @@ func (s *session) write(proto string, formats []Format, attributes []string, d s
 	}
 	line("v=0\r\no=- %d %d IN %s\r\ns=%s", s.id, s.version, origin, s.dialect.Name)
 	address := s.addr.Addr().String()
-	if s.holding && s.dialect.HoldNull {
+	if s.holding && s.holdAs().Null {
 		family, address = "IP4", "0.0.0.0"
 	}
 	line("c=IN %s %s\r\nt=0 0", family, address)
@@ -142,12 +185,15 @@ func (s *session) write(proto string, formats []Format, attributes []string, d s
 			line("a=fmtp:%d %s", f.PT, f.Fmtp)
 		}
 	}
-	line("a=ptime:20")
+	line("a=ptime:%d", cmp.Or(s.ptime, 20))
+	for _, a := range s.dialect.Closing {
+		line("a=%s", a)
+	}
 	return []byte(b.String())
 }
 
-// read takes a description of the far side in: the audio section and its
-// G.711 and event numbers.
+// read takes a description of the far side in: the audio section, the first
+// codec of it that we have, and the number of events.
 func (s *session) read(body []byte) (m *sdp.Media, st stream, err error) {
 	d, err := sdp.Parse(body)
 	if err != nil {
@@ -160,19 +206,21 @@ func (s *session) read(body []byte) (m *sdp.Media, st stream, err error) {
 	m = &d.Media[k]
 	s.remote, s.raw = d, string(body)
 	for _, c := range m.Codecs {
-		switch name := strings.ToUpper(c.Name); {
-		case name == "TELEPHONE-EVENT" && c.Rate == audio.Rate:
+		codec := s.speaks(c.Name, c.Rate)
+		switch {
+		case strings.EqualFold(c.Name, "telephone-event") && c.Rate == audio.Rate:
 			st.dtmf = c.PT
-		case st.law != nil || c.Rate != audio.Rate || s.codec != "" && name != s.codec:
-		case name == audio.ALaw.String():
-			st.law, st.pt = audio.ALaw, c.PT
-		case name == audio.MuLaw.String():
-			st.law, st.pt = audio.MuLaw, c.PT
+		case codec == nil:
+		case st.codec == nil:
+			st.codec, st.pt, st.fmtp = codec, c.PT, c.Fmtp
+		default:
+			st.also = append(st.also, format{codec, c.PT})
 		}
 	}
-	if st.law == nil {
+	if st.codec == nil {
 		return nil, st, ErrNoCodec
 	}
+	st.ptime = s.ptime / 10
 	s.peer = netip.AddrPortFrom(m.Conn.IP(), m.Port)
 	s.peerCtl = netip.AddrPort{}
 	switch {
@@ -182,8 +230,9 @@ func (s *session) read(body []byte) (m *sdp.Media, st stream, err error) {
 		s.peerCtl = netip.AddrPortFrom(s.peer.Addr(), m.RTCP.Port)
 	}
 	st.settled = s.peer.Addr().IsValid()
-	st.sending = m.Direction.Receives() && !m.Conn.Null() && !s.holding
+	st.sending = m.Direction.Receives() && !m.Conn.Null() && (!s.holding || s.holdAs().Music != nil)
 	st.hearing = m.Direction.Sends() && !s.holding
+	s.qos.read(m)
 	return m, st, nil
 }
 
@@ -205,7 +254,8 @@ func (s *session) reply(body []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	formats := []Format{{st.pt, st.law.String() + "/8000", ""}}
+	st.also = nil // we answer with one, so one is to come
+	formats := []Format{s.answered(m, st)}
 	for _, c := range m.Codecs {
 		switch strings.ToUpper(c.Name) {
 		case "CN":
@@ -220,10 +270,20 @@ func (s *session) reply(body []byte) ([]byte, error) {
 	}
 	d := m.Direction.Reverse()
 	if s.holding && d != sdp.Inactive {
-		d = s.dialect.HoldAs
+		d = s.holdAs().Direction
 	}
+	lines = append(lines, s.qos.lines()...)
 	s.now, s.sent = st, nil // an older version must not be said again
 	return s.write(m.Proto, formats, lines, d), nil
+}
+
+// answered is the format of an answer: the codec as it was offered.
+func (s *session) answered(m *sdp.Media, st stream) Format {
+	f := Format{PT: st.pt, Map: st.codec.Name + "/" + strconv.Itoa(st.codec.Clock), Fmtp: st.fmtp}
+	if k := slices.IndexFunc(m.Codecs, func(c sdp.Codec) bool { return c.PT == st.pt }); m.Codecs[k].Channels > 1 {
+		f.Map += "/" + strconv.Itoa(m.Codecs[k].Channels)
+	}
+	return f
 }
 
 // agreeKeys takes the best line offered and answers with a key of ours.

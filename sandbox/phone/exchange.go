@@ -39,6 +39,18 @@ type Manner struct {
 	Leave func(g *Gate) *Gate
 	// Dial places a call as this side routes it.
 	Dial func(ctx context.Context, spec CallSpec) (*Call, error)
+	// LeastSession is the shortest session timer accepted; 90 s when zero.
+	LeastSession time.Duration
+	// Strict says that this side drops a call whose description changed on the
+	// way, as Microsoft does.
+	Strict bool
+	// Behave, when there is one, says how to take an INVITE that is not simply for
+	// a number; false leaves it to the numbers.
+	Behave func(invite *sip.Message) (Behaviour, bool)
+	// Onward places the call that a forwarding (forwarded) or a second telephone
+	// of a number wants. Only sides that have numbers with Forward or AlsoRing
+	// need it.
+	Onward func(c *Call, number string, forwarded bool, watch func(*Call, Progress)) (*Call, error)
 	// Response sees the responses to our requests in calls, and gives what the
 	// call is to see of them.
 	Response func(c *Call, resp *sip.Message) *sip.Message
@@ -46,9 +58,29 @@ type Manner struct {
 
 // Refusal is how a request is refused.
 type Refusal struct {
-	Status int
-	Reason string // Reason header, "" for none
-	Phrase string // reason phrase, "" for the standard one
+	Status     int
+	Reason     string        // Reason header, "" for none
+	Phrase     string        // reason phrase, "" for the standard one
+	RetryAfter time.Duration // Retry-After header, 0 for none
+	Contact    string        // URI in Contact, "" for none
+	Headers    []Header      // further ones
+}
+
+func (r Refusal) response(req *sip.Message) *sip.Message {
+	resp := sip.NewResponse(req, r.Status, r.Phrase)
+	if r.Reason != "" {
+		resp.Set("Reason", r.Reason)
+	}
+	if r.RetryAfter > 0 {
+		resp.Set("Retry-After", fmt.Sprint(int(r.RetryAfter.Seconds())))
+	}
+	if r.Contact != "" {
+		resp.Set("Contact", "<"+r.Contact+">")
+	}
+	for _, h := range r.Headers {
+		resp.Add(h.Name, h.Value)
+	}
+	return resp
 }
 
 // Config is what an Exchange is made of.
@@ -297,13 +329,14 @@ func (x *Exchange) handle(g *Gate, tx *sip.ServerTx) {
 // ring begins the call that came in by g.
 func (x *Exchange) ring(g *Gate, tx *sip.ServerTx) {
 	if f := g.Faults(); f.Status != 0 {
-		resp := sip.NewResponse(tx.Request(), f.Status, "")
-		resp.TagTo(sip.NewTag())
-		if f.RetryAfter > 0 {
-			resp.Set("Retry-After", fmt.Sprint(int(f.RetryAfter.Seconds())))
-		}
-		_ = tx.Respond(x.cfg.Manner.Finish(nil, g, resp)) // who is gone needs no answer
+		x.refuse(g, tx, Refusal{Status: f.Status, RetryAfter: f.RetryAfter})
 		return
+	}
+	if x.cfg.Manner.Behave != nil {
+		if b, ok := x.cfg.Manner.Behave(tx.Request()); ok {
+			x.admit(g, tx, b)
+			return
+		}
 	}
 	uri, err := sip.ParseURI(tx.Request().RequestURI)
 	if err != nil {
@@ -315,17 +348,18 @@ func (x *Exchange) ring(g *Gate, tx *sip.ServerTx) {
 		x.refuse(g, tx, Refusal{Status: 404, Reason: x.cfg.Manner.Reason(404, nil)})
 		return
 	}
+	x.admit(g, tx, b)
+}
+
+func (x *Exchange) admit(g *Gate, tx *sip.ServerTx, b Behaviour) {
 	c := x.newCall(g)
 	c.post(func() { c.incoming(tx, b) })
 	c.start()
 }
 
 func (x *Exchange) refuse(g *Gate, tx *sip.ServerTx, r Refusal) {
-	resp := sip.NewResponse(tx.Request(), r.Status, r.Phrase)
+	resp := r.response(tx.Request())
 	resp.TagTo(sip.NewTag())
-	if r.Reason != "" {
-		resp.Set("Reason", r.Reason)
-	}
 	if r.Status == 405 {
 		resp.Set("Allow", x.cfg.Manner.Allow)
 	}
@@ -347,6 +381,11 @@ func (x *Exchange) ack(g *Gate, m *sip.Message, src sip.Source) {
 	if c := x.find(m, to.Tag()); c != nil {
 		c.post(func() { c.acknowledged(m, to.Tag()) })
 	}
+}
+
+// allows reports whether this side has a method.
+func (x *Exchange) allows(method string) bool {
+	return slices.Contains(slices.Collect(sip.List(x.cfg.Manner.Allow)), method)
 }
 
 func (x *Exchange) find(m *sip.Message, tag string) *Call {

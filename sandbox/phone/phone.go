@@ -4,9 +4,23 @@
 //
 // An Exchange owns its gates (signalling sockets), its media engine and its
 // calls. One goroutine owns one call and runs what is posted to it: responses,
-// requests, timers, wishes of the user. Packages teams and carrier put their
-// habits around it as a Manner. Start reading at Exchange, then at
+// requests, timers, wishes of the user. Packages teams, zoom and carrier put
+// their habits around it as a Manner. Start reading at Exchange, then at
 // Call.incoming and Call.tryNext.
+//
+// What a scenario can do with a call, by the methods of Call:
+//
+//	HangUp                      CANCEL, BYE or a refusal
+//	Hold, HoldAs, Resume        by re-INVITE, in any form, with music
+//	Refresh, Update             a re-INVITE or UPDATE that changes nothing
+//	Refer                       REFER; Transfer tells what became of it
+//	Press                       keys as telephone events, INFO or sound
+//	Facts, Brief, Payloads      what this side saw and heard
+//
+// and before it, by the fields of CallSpec (calls placed) and Behaviour (numbers
+// that are called): early media, forks, reliable responses, preconditions,
+// codecs, packet times, keys, session timers, refusals, redirection, any
+// header. Join connects two calls.
 package phone
 
 import (
@@ -25,12 +39,27 @@ type CallSpec struct {
 	Region   string        `json:"region,omitempty"`   // the gateway's region to try first, by its name on this side; empty means as the side's own rules say
 	Site     string        `json:"site,omitempty"`     // site or proxy to begin at; empty likewise
 	Send     []int16       `json:"-"`                  // what to say, over and over; nil says a melody of the call's own
-	Codec    string        `json:"codec,omitempty"`    // the only G.711 law to use, "PCMA" or "PCMU"; empty means either
+	Codec    string        `json:"codec,omitempty"`    // the only codec to use, by its name in SDP; empty means any that the side has
+	Ptime    int           `json:"ptime,omitempty"`    // milliseconds in a packet; 0 means 20
 	Duration time.Duration `json:"duration,omitempty"` // hang up this long after the answer; 0 means never by ourselves
 	Patience time.Duration `json:"patience,omitempty"` // give up ringing after this long; 0 means 60 s
 	Refresh  time.Duration `json:"refresh,omitempty"`  // re-INVITE that changes nothing this long after the answer, as a session timer makes it
-	Digits   string        `json:"digits,omitempty"`   // telephone events pressed one second after the answer
-	LateSDP  bool          `json:"lateSdp,omitempty"`  // INVITE without an offer; not on Teams
+	Session  time.Duration `json:"session,omitempty"`  // Session-Expires of the INVITE; 0 means the side's habit
+	Digits   string        `json:"digits,omitempty"`   // keys pressed one second after the answer
+	DTMF     string        `json:"dtmf,omitempty"`     // how: "info", "inband", empty for telephone events
+	Headers  []Header      `json:"headers,omitempty"`  // on the INVITE, in place of those that the side writes
+	Params   string        `json:"params,omitempty"`   // of the Request-URI, ";cause=302"
+
+	// Only an operator's core has the following.
+	LateSDP       bool   `json:"lateSdp,omitempty"`       // INVITE without an offer
+	Reliable      string `json:"reliable,omitempty"`      // 100rel: "supported" or "require"
+	Preconditions bool   `json:"preconditions,omitempty"` // resources are to be reserved before it rings (RFC 3312); needs Reliable
+}
+
+// Header is a header field.
+type Header struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // Behaviour is how a number behaves when it is called. The zero value answers
@@ -43,20 +72,34 @@ type Behaviour struct {
 	Status     int           `json:"status,omitempty"`     // refuse with this status, after Ring, instead of answering
 	Reason     string        `json:"reason,omitempty"`     // Reason header of that refusal; empty means the side's habit
 	Send       []int16       `json:"-"`                    // what to say, over and over; nil says a melody of the call's own
-	Codec      string        `json:"codec,omitempty"`      // the only G.711 law to use; empty means either
+	Codec      string        `json:"codec,omitempty"`      // the only codec to use, by its name in SDP; empty means any that the side has
+	Ptime      int           `json:"ptime,omitempty"`      // milliseconds in a packet; 0 means 20
 	HangUp     time.Duration `json:"hangUp,omitempty"`     // hang up this long after the answer; 0 means never
 	Hold       time.Duration `json:"hold,omitempty"`       // put the caller on hold this long after the answer
 	Resume     time.Duration `json:"resume,omitempty"`     // and back after this long on hold
 	Refresh    time.Duration `json:"refresh,omitempty"`    // re-INVITE that changes nothing this long after the answer, as a session timer makes it
-	Digits     string        `json:"digits,omitempty"`     // telephone events pressed one second after the answer
+	Session    time.Duration `json:"session,omitempty"`    // a shorter session than the caller proposes (RFC 4028); 0 accepts his
+	Digits     string        `json:"digits,omitempty"`     // keys pressed one second after the answer
+	DTMF       string        `json:"dtmf,omitempty"`       // how: "info", "inband", empty for telephone events
 	IgnoreBye  bool          `json:"ignoreBye,omitempty"`  // never answer a BYE
+	RetryAfter time.Duration `json:"retryAfter,omitempty"` // Retry-After header of the refusal by Status
+	Redirect   string        `json:"redirect,omitempty"`   // Contact of the refusal by Status 302
+	Headers    []Header      `json:"headers,omitempty"`    // on every 18x and 200
+	Reliable   string        `json:"reliable,omitempty"`   // 100rel: "supported" uses it with whom it is offered by, "require" refuses all others
+	Forks      int           `json:"forks,omitempty"`      // devices that ring, each with its To tag; 0 means one
+	Winner     int           `json:"winner,omitempty"`     // the fork that answers, from 0
+	Early      int           `json:"early,omitempty"`      // the fork that sends early media, from 0
+	LateOK     bool          `json:"lateOk,omitempty"`     // another fork answers 200 as well, a moment later
 
 	// Only Teams has the following.
-	Forks     int  `json:"forks,omitempty"`     // devices that ring, each with its To tag; 0 means one
-	Winner    int  `json:"winner,omitempty"`    // the fork that answers, from 0
-	Early     int  `json:"early,omitempty"`     // the fork that sends early media, from 0
-	LateOK    bool `json:"lateOk,omitempty"`    // another fork answers 200 as well, a moment later
-	TwoCrypto bool `json:"twoCrypto,omitempty"` // two a=crypto lines in the answer
+	TwoCrypto bool   `json:"twoCrypto,omitempty"` // two a=crypto lines in the answer
+	Forward   string `json:"forward,omitempty"`   // the call goes on to this number by way of the gateway, and both are joined
+	Cause     int    `json:"cause,omitempty"`     // why, by RFC 4458; 302 when zero
+	AlsoRing  string `json:"alsoRing,omitempty"`  // this number rings as well, by way of the gateway
+
+	// Came is called when a call comes in, Taken when it was answered; both on
+	// the call's own goroutine.
+	Came, Taken func(*Call) `json:"-"`
 }
 
 // Facts are what one side saw of a call. Zero times have not come (yet).
@@ -77,15 +120,20 @@ type Facts struct {
 	Reason    string      `json:"reason,omitempty"`   // Reason header of the refusal or of the BYE
 	Error     string      `json:"error,omitempty"`    // what else went wrong: no response, refused connection
 	HungUpBy  string      `json:"hungUpBy,omitempty"` // "us", "them"
-	Codec     string      `json:"codec,omitempty"`    // "PCMA", "PCMU"
+	Codec     string      `json:"codec,omitempty"`    // what this side says it in, "PCMA"
 	Suite     string      `json:"suite,omitempty"`    // SRTP suite, empty for RTP in the clear
 	Sent      audio.Track `json:"-"`
 	Heard     audio.Track `json:"-"`
 	Packets   Packets     `json:"packets"`
-	Digits    string      `json:"digits,omitempty"` // telephone events heard
+	Digits    string      `json:"digits,omitempty"` // keys heard as telephone events or INFO
+	Tones     string      `json:"tones,omitempty"`  // keys heard in the sound; not in Brief
 	Held      bool        `json:"held"`             // the far side has us on hold
 	Reinvites int         `json:"reinvites"`        // re-INVITEs received
+	Updates   int         `json:"updates"`          // UPDATEs received
+	Pracks    int         `json:"pracks"`           // PRACKs received
+	Refreshes int         `json:"refreshes"`        // how often the session was refreshed, by either side
 	Invite    string      `json:"-"`                // the INVITE received, or the last one sent, as text
+	Responses []string    `json:"-"`                // of a call we placed, all that came, as text
 }
 
 // Attempt is one target tried.

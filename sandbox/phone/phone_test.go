@@ -57,13 +57,13 @@ func TestAnswers(t *testing.T) {
 		session     *session
 		want        []string
 		err         error
-		law         *audio.Law
+		law         *audio.Codec
 		sending     bool
 	}{
-		{"the first law offered", clear, testSession(), []string{"RTP/AVP 0 13 96\r\n", "a=sendrecv", "a=rtpmap:96 telephone-event"}, nil, audio.MuLaw, true},
-		{"the key of the suite we have, under its tag, in the profile offered", secured, testSession(best), []string{"UDP/TLS/RTP/SAVP 0", "a=crypto:6 AES_CM"}, nil, audio.MuLaw, true},
-		{"they hold", clear + "a=sendonly\r\n", testSession(), []string{"a=recvonly"}, nil, audio.MuLaw, false},
-		{"they hold, inactive", clear + "a=inactive\r\n", testSession(), []string{"a=inactive"}, nil, audio.MuLaw, false},
+		{"the first law offered", clear, testSession(), []string{"RTP/AVP 0 13 96\r\n", "a=sendrecv", "a=rtpmap:96 telephone-event"}, nil, audio.PCMU, true},
+		{"the key of the suite we have, under its tag, in the profile offered", secured, testSession(best), []string{"UDP/TLS/RTP/SAVP 0", "a=crypto:6 AES_CM"}, nil, audio.PCMU, true},
+		{"they hold", clear + "a=sendonly\r\n", testSession(), []string{"a=recvonly"}, nil, audio.PCMU, false},
+		{"they hold, inactive", clear + "a=inactive\r\n", testSession(), []string{"a=inactive"}, nil, audio.PCMU, false},
 		{"no key", clear, testSession(best), nil, ErrNoCrypto, nil, false},
 		{"a key not wanted", secured, testSession(), nil, ErrCrypto, nil, false},
 		{"no law", strings.Replace(clear, "9 0 8", "9", 1), testSession(), nil, ErrNoCodec, nil, false},
@@ -80,7 +80,7 @@ func TestAnswers(t *testing.T) {
 					t.Errorf("no %q in\n%s", w, body)
 				}
 			}
-			if err == nil && (c.session.now.law != c.law || c.session.now.sending != c.sending) {
+			if err == nil && (c.session.now.codec != c.law || c.session.now.sending != c.sending) {
 				t.Errorf("%+v", c.session.now)
 			}
 		})
@@ -141,9 +141,9 @@ func packet(pt uint8, seq uint16, ts, ssrc uint32, payload []byte) []byte {
 func TestALostPacketLeavesAHoleOfItsLength(t *testing.T) {
 	var r recorder
 	now := time.Now()
-	frame := audio.ALaw.Encode(nil, audio.Tones(1, 20*time.Millisecond))
+	frame := audio.Tones(1, 20*time.Millisecond)
 	for _, n := range []uint32{0, 1, 3, 2, 5} { // 4 is lost, 2 is late
-		r.write(now.Add(time.Duration(n)*frameTime), 9, 1<<32-2*audio.Frame+n*audio.Frame, audio.ALaw, frame)
+		r.write(now.Add(time.Duration(n)*2*frameTime), 9, 1<<32-2*audio.Frame+n*audio.Frame, frame)
 	}
 	if len(r.pcm) != 6*audio.Frame {
 		t.Fatalf("%d samples", len(r.pcm))
@@ -158,11 +158,11 @@ func TestALostPacketLeavesAHoleOfItsLength(t *testing.T) {
 		}
 	}
 	// Another source, or one that starts over, goes on at the clock's place.
-	r.write(now.Add(time.Second), 10, 77, audio.ALaw, frame)
+	r.write(now.Add(time.Second), 10, 77, frame)
 	if len(r.pcm) != audio.Rate+audio.Frame {
 		t.Errorf("%d samples with the new source", len(r.pcm))
 	}
-	r.write(now.Add(time.Hour), 10, 77, audio.ALaw, frame)
+	r.write(now.Add(time.Hour), 10, 77, frame)
 	if len(r.pcm) > keep {
 		t.Error("the recording has no end")
 	}
@@ -170,10 +170,10 @@ func TestALostPacketLeavesAHoleOfItsLength(t *testing.T) {
 
 func TestKeysArePressedAndHeard(t *testing.T) {
 	k := keypad{queue: "5#"}
-	v := &voice{stream: stream{law: audio.ALaw, pt: 8, dtmf: 101}}
+	v := &voice{stream: stream{codec: audio.PCMA, pt: 8, dtmf: 101}}
 	var events int
 	for n := range uint32(60) {
-		payload, at, first := k.next(n*audio.Frame, 101)
+		payload, at, first := k.next(n*audio.Frame, 101, audio.Frame)
 		if payload == nil {
 			continue
 		}
@@ -186,7 +186,7 @@ func TestKeysArePressedAndHeard(t *testing.T) {
 	if v.digits != "5#" || events != 2*(keyFrames+keyEnds) {
 		t.Errorf("heard %q in %d packets", v.digits, events)
 	}
-	if p, _, _ := (&keypad{queue: "1"}).next(0, 0); p != nil {
+	if p, _, _ := (&keypad{queue: "1"}).next(0, 0, audio.Frame); p != nil {
 		t.Error("an event was sent though none were agreed")
 	}
 }
@@ -207,7 +207,7 @@ func FuzzHear(f *testing.F) {
 	f.Add([]byte{0xb0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xbe, 0xde, 0xff, 0xff}, false)
 	f.Add([]byte{0xa0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 200}, true)
 	f.Fuzz(func(_ *testing.T, pkt []byte, rtcp bool) {
-		v := &voice{stream: stream{law: audio.ALaw, pt: 8, dtmf: 101}}
+		v := &voice{stream: stream{codec: audio.PCMA, pt: 8, dtmf: 101}}
 		v.hear(pkt, rtcp)
 		v.hear(pkt, false)
 	})

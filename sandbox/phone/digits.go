@@ -1,0 +1,70 @@
+package phone
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tandemgw/tandem/sandbox/audio"
+	"github.com/tandemgw/tandem/wire/sip"
+)
+
+// Press presses keys: as telephone events (RFC 4733), by "info" or "inband".
+func (c *Call) Press(keys, how string) { c.post(func() { c.press(keys, how) }) }
+
+func (c *Call) press(keys, how string) {
+	switch {
+	case keys == "" || c.phase != talking:
+	case how == "info":
+		c.sendInfo(keys)
+	case how == "inband":
+		c.voice.beep(keys)
+	default:
+		c.voice.press(keys)
+	}
+}
+
+const infoPause = 200 * time.Millisecond
+
+// sendInfo sends one INFO a key.
+func (c *Call) sendInfo(keys string) {
+	if c.phase != talking || keys == "" {
+		return
+	}
+	body := fmt.Sprintf("Signal=%c\r\nDuration=160\r\n", keys[0])
+	c.sendAs(c.dialog, "INFO", "application/dtmf-relay", []byte(body), func(ev sip.Event) {
+		switch {
+		case ev.Err != nil:
+			c.violate("info", "our INFO: %v", ev.Err)
+		case ev.Msg.Status >= 300:
+			c.violate("info", "our INFO with a key was refused: %d %s", ev.Msg.Status, ev.Msg.Reason)
+		case ev.Msg.Status >= 200:
+			c.after(infoPause, func() { c.sendInfo(keys[1:]) })
+		}
+	})
+}
+
+// informed takes an INFO.
+func (c *Call) informed(req *sip.Message, respond func(int, []byte) *sip.Message) {
+	kind, _, _ := strings.Cut(req.Get("Content-Type"), ";")
+	text := strings.TrimSpace(string(req.Body))
+	switch strings.ToLower(strings.TrimSpace(kind)) {
+	case "application/dtmf-relay":
+		text, _, _ = strings.Cut(text, "\n")
+		name, value, _ := strings.Cut(text, "=")
+		if text = strings.TrimSpace(value); !strings.EqualFold(strings.TrimSpace(name), "Signal") {
+			text = ""
+		}
+	case "application/dtmf":
+	default:
+		respond(415, nil)
+		return
+	}
+	if len(text) != 1 || !strings.Contains(audio.Keys, strings.ToUpper(text)) {
+		c.violate("info", "an INFO of %s without a key: %q", kind, req.Body)
+		respond(400, nil)
+		return
+	}
+	respond(200, nil)
+	c.voice.pressedBy(strings.ToUpper(text))
+}
