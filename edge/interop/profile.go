@@ -193,6 +193,8 @@ var Teams = compile(Profile{
 	CallerInFrom: true,
 	Declined34:   true,
 	Notify:       true,
+	Refer:        true,
+	Replaces:     true,
 	Hold:         HoldInactive,
 })
 
@@ -237,6 +239,9 @@ var Core = compile(Profile{
 	Alone:    true,
 	Trusted:  true,
 	Location: true,
+	Refer:    true,
+	Replaces: true,
+	Redirect: true,
 	History:  HistoryDiversion,
 })
 
