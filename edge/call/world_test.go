@@ -343,6 +343,9 @@ func describeShort(m *sip.Message) string {
 	if len(m.Body) == 0 {
 		return ""
 	}
+	if state, _, _ := strings.Cut(m.Get("Subscription-State"), ";"); state != "" {
+		return fmt.Sprintf("{%s, %s}", m.Body, state)
+	}
 	var proto, formats, dir string
 	dir = "sendrecv"
 	for line := range strings.Lines(string(m.Body)) {
