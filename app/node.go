@@ -51,6 +51,7 @@ type Node struct {
 	spool   *record.Spool
 	traces  *trace.Ring
 	engine  *rtp.Engine
+	relay   *relay.Relay
 	peers   *peer.Set
 	calls   *call.Set
 	stack   *sip.Stack
@@ -216,7 +217,9 @@ func (n *Node) openMedia() error {
 	// The loops hold threads of their own: without a processor more for each,
 	// packets wait behind signalling (see rtp.Engine.Threads).
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + engine.Threads())
+	n.relay = relay.New(relay.Config{Engine: engine})
 	n.onStop(func() {
+		n.relay.Close()
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - engine.Threads())
 		if err := engine.Close(); err != nil {
 			n.log.Warn("close media", obs.KeyError, err)
@@ -235,7 +238,7 @@ func (n *Node) openSignalling() error {
 	n.peers.Renew(now.snapshot, now.settings())
 	n.onStop(n.peers.Close)
 	n.calls = call.NewSet(call.Config{
-		Node: n.cfg.Node.Name, Region: n.cfg.Node.Region, Peers: n.peers, Relay: relay.New(n.engine),
+		Node: n.cfg.Node.Name, Region: n.cfg.Node.Region, Peers: n.peers, Relay: n.relay,
 		Interfaces: map[link.Side]string{link.Side(snapshot.Operator): string(snapshot.Operator), link.Side(snapshot.Cloud): string(snapshot.Cloud)},
 		Snapshot:   func() *snapshot.Snapshot { return n.running.Load().snapshot },
 		Records:    n.spool, Traces: n.traces, Product: n.product(), Log: n.log,

@@ -197,7 +197,7 @@ func (b *bubble) start(g *gateway) {
 	})
 	g.peers.Apply(snap)
 	g.calls = call.NewSet(call.Config{
-		Node: g.name + "-a", Region: g.name, Peers: g.peers, Relay: relay.New(g.engine),
+		Node: g.name + "-a", Region: g.name, Peers: g.peers, Relay: relay.New(relay.Config{Engine: g.engine}),
 		Interfaces: map[record.Side]string{"operator": "operator", "cloud": "cloud"},
 		Snapshot:   func() *snapshot.Snapshot { return snap },
 		Records:    &g.records, Product: "Tandem/Gateway/test", Log: log,

@@ -69,7 +69,7 @@ func newRig(b testing.TB, traces *trace.Ring) *rig {
 		remote.Rate = sip.Rate{Requests: 1_000_000}
 	}
 	r.set = NewSet(Config{
-		Node: "r1-a", Region: "r1", Relay: relay.New(r.engine), Peers: r.peers,
+		Node: "r1-a", Region: "r1", Relay: relay.New(relay.Config{Engine: r.engine}), Peers: r.peers,
 		Interfaces: map[record.Side]string{"operator": "operator", "cloud": "cloud"},
 		Snapshot:   func() *snapshot.Snapshot { return snap },
 		Records:    noRecords{}, Traces: traces, Log: slog.New(slog.DiscardHandler),

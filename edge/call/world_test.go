@@ -183,7 +183,7 @@ func newWorld(t *testing.T, change func(*world)) *world {
 		t.Fatal(err)
 	}
 	w.cfg = Config{
-		Node: "r1-a", Region: "r1", Relay: relay.New(w.engine),
+		Node: "r1-a", Region: "r1", Relay: relay.New(relay.Config{Engine: w.engine}),
 		Interfaces: map[record.Side]string{"operator": "operator", "cloud": "cloud"},
 		Snapshot:   func() *snapshot.Snapshot { return w.snap },
 		Records:    w.records, Traces: w.traces, Product: "Tandem/Gateway/test",

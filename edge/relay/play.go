@@ -37,25 +37,31 @@ func (s Sound) String() string {
 // The error, a fault.Unavailable, tells why it cannot be played: no codec of the
 // side's that we can speak, no such file.
 func (m *Media) Play(s Side, what Source) error {
-	return &fault.Error{Kind: fault.Unavailable, Err: fmt.Errorf("play %s to the %s: not yet", what.Sound, s)}
+	if err := m.voices[s].play(what); err != nil {
+		return &fault.Error{Kind: fault.Unavailable, Err: fmt.Errorf("play %s to the %s: %w", what.Sound, s, err)}
+	}
+	return nil
 }
 
 // Stop lets a side hear the other one again. Without a Play it does nothing.
-func (m *Media) Stop(s Side) {}
+func (m *Media) Stop(s Side) { m.voices[s].stop() }
 
 // SendDigit lets a side get a DTMF digit (0-9, *, #, A-D) in the form that was
 // negotiated with it: as telephone-event (RFC 4733), else as tones. Several are
 // sent one after the other. The duration is bounded to what telephones make of
 // it, 40 ms to 6 s.
 func (m *Media) SendDigit(s Side, digit byte, d time.Duration) error {
-	return &fault.Error{Kind: fault.Unavailable, Err: fmt.Errorf("send digit to the %s: not yet", s)}
+	if err := m.voices[s].press(digit, d); err != nil {
+		return &fault.Error{Kind: fault.Unavailable, Err: fmt.Errorf("send a digit to the %s: %w", s, err)}
+	}
+	return nil
 }
 
 // Watch has f told of what happens in the media from now on. f runs on a loop
 // of the media: it must not block, and must not call the Media.
-func (m *Media) Watch(f func(Notice)) {}
+func (m *Media) Watch(f func(Notice)) { m.watch.f.Store(&f) }
 
-// Notice is one of Digit and Quality.
+// Notice is something that happened in the media: a Digit.
 type Notice interface{ notice() }
 
 // Digit is a DTMF digit that a side has sent, told when it ended.

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
@@ -27,11 +28,30 @@ import (
 	"github.com/tandemgw/tandem/wire/sdp"
 )
 
-// Relay opens the media of calls on one engine.
-type Relay struct{ engine *rtp.Engine }
+// Config is what New needs.
+type Config struct {
+	Engine *rtp.Engine // stays the caller's to close
+	Music  string      // file that Music plays where none is named; "" = comfort noise
+}
 
-// New makes a relay over an engine, which stays the caller's to close.
-func New(engine *rtp.Engine) *Relay { return &Relay{engine} }
+// Relay opens the media of calls on one engine.
+type Relay struct {
+	engine  *rtp.Engine // RO
+	library library
+	crew    *crew // RO
+	clerk   clerk
+}
+
+// New makes a relay.
+func New(cfg Config) *Relay {
+	return &Relay{engine: cfg.Engine, library: library{music: cfg.Music}, crew: newCrew()}
+}
+
+// Close ends all work on media. What is open still passes packets on.
+func (r *Relay) Close() {
+	r.crew.close()
+	r.clerk.close()
+}
 
 // Open takes one port on each of the two named interfaces. The error is a
 // fault.Exhausted when an interface has none left.
@@ -45,7 +65,13 @@ func (r *Relay) Open(callerIface, calleeIface string) (*Media, error) {
 		caller.Close()
 		return nil, err
 	}
-	return &Media{ports: [2]*rtp.Port{Caller: caller, Callee: callee}}, nil
+	m := &Media{relay: r, ports: [2]*rtp.Port{Caller: caller, Callee: callee}}
+	for s, p := range m.ports {
+		m.voices[s] = &voice{worker: r.crew.pick(), library: &r.library, port: p}
+		m.names[s] = canonicalName()
+	}
+	r.clerk.enter(m)
+	return m, nil
 }
 
 // Capacity is how many calls there are ports for.
@@ -73,7 +99,38 @@ type Negotiated struct {
 	In, Out   *rtp.Keys      // the side's key for what it sends, ours for what it gets; nil = clear
 	PT        [128]uint8     // numbers in what the side sends to those the other side expects; rtp.Drop drops
 	Direction sdp.Direction  // as that side sees it: a SendOnly side hears nothing
+
+	// What is needed to do more than to pass packets on.
+	Codecs  []sdp.Agreed  // voice, events and comfort noise agreed with the side
+	Ptime   time.Duration // of the packets that it wants; 0 = 20 ms
+	Recode  bool          // what it sends has to be recoded for the other side
+	Digits  Digits
+	Reports Reports
+	// Fill: when the other side, which is to send, has sent nothing for so long,
+	// this one hears comfort noise; 0 = it does not.
+	Fill time.Duration
 }
+
+// Digits is how a side sends DTMF and wants to get it.
+type Digits uint8
+
+// The forms. From one to another is converted; towards Signalled the digits
+// are told to whoever watches, which is to send them.
+const (
+	Events    Digits = iota // telephone-event (RFC 4733) where agreed, else tones
+	Tones                   // in band
+	Signalled               // by SIP INFO
+)
+
+// Reports is what RTCP a side gets.
+type Reports uint8
+
+// The kinds of reports.
+const (
+	Relayed Reports = iota // the other side's, and ours while that sends none
+	Own                    // ours alone; the other side's is read and ended
+	None                   // nothing
+)
 
 // Of takes one side of a negotiation, with the payload map from it to the
 // other side.
@@ -81,7 +138,7 @@ func Of(side sdp.Side, pt [128]uint8) Negotiated {
 	return Negotiated{
 		RTP: side.RTP, RTCP: side.RTCP, Mux: side.Mux,
 		In: keysOf(side.In), Out: keysOf(side.Out),
-		PT: pt, Direction: side.Direction,
+		PT: pt, Direction: side.Direction, Codecs: side.Codecs, Ptime: side.Ptime,
 	}
 }
 
@@ -92,11 +149,20 @@ func keysOf(k *sdp.Keys) *rtp.Keys {
 	return &rtp.Keys{Suite: k.Suite, Master: k.Master, MKI: k.MKI}
 }
 
-// Media is the media of one call. Owned by the call's goroutine.
+// Media is the media of one call. Its methods are the call's goroutine's; the
+// clerk only looks, and reports.
 type Media struct {
-	ports [2]*rtp.Port
-	sides [2]*Negotiated // nil until Set
-	since time.Time      // of the last Set
+	relay  *Relay       // RO
+	ports  [2]*rtp.Port // RO
+	voices [2]*voice    // RO; by the side that hears
+	names  [2]string    // RO; what RTCP calls us towards each side
+	watch  watcher
+	file   file // the clerk's
+
+	mu      sync.Mutex
+	sides   [2]*Negotiated // mu; nil until Set
+	keypads [2]*keypad     // mu; of the side that presses; nil = no events were agreed
+	since   time.Time      // mu; of the last Set
 }
 
 // Local is the RTP address to advertise to a side.
@@ -114,7 +180,11 @@ func (m *Media) Set(s Side, n Negotiated) error {
 	if err := m.check(n); err != nil {
 		return &fault.Error{Kind: fault.Invalid, Err: fmt.Errorf("set media of the %s: %w", s, err)}
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.sides[s], m.since = &n, time.Now()
+	m.arrangeKeypad(Caller)
+	m.arrangeKeypad(Callee)
 	// The new keys before the new address: what leaves in between is noise to
 	// the old far side rather than a stranger's key stream to the new one.
 	err := errors.Join(m.publish(s), m.publish(s.Other()))
@@ -123,6 +193,8 @@ func (m *Media) Set(s Side, n Negotiated) error {
 		rtcp = n.RTP
 	}
 	m.ports[s].Remote(n.RTP, rtcp)
+	m.arrange(Caller)
+	m.arrange(Callee)
 	return err
 }
 
@@ -140,18 +212,30 @@ func (m *Media) check(n Negotiated) error {
 	return nil
 }
 
-// publish makes the plan for what comes from a side.
+// publish makes the plan for what comes from a side. The caller holds mu.
 func (m *Media) publish(from Side) error {
 	n, to := m.sides[from], m.sides[from.Other()]
 	if n == nil {
 		return nil
 	}
-	plan := &rtp.Plan{PT: n.PT, In: n.In}
+	plan := &rtp.Plan{PT: n.PT, In: n.In, Clock: n.clock()}
 	if to != nil {
 		plan.To, plan.Out = m.ports[from.Other()], to.Out
 		plan.Hold = !n.Direction.Sends() || !to.Direction.Receives()
+		plan.Ends = n.Recode || to.Reports != Relayed
+		m.listen(plan, from)
 	}
 	return m.ports[from].Receive(plan)
+}
+
+// clock is that of the voice the side sends.
+func (n *Negotiated) clock() uint32 {
+	for _, c := range n.Codecs {
+		if !isEvents(c) && !isNoise(c) {
+			return uint32(c.Rate)
+		}
+	}
+	return 0
 }
 
 // Stats is what a side sent and was sent.
@@ -169,6 +253,8 @@ func (m *Media) Stats(s Side) rtp.Stats { return m.ports[s].Stats() }
 // may have been lost. It is no proof: a muted phone that sends neither comfort
 // noise nor RTCP is legal.
 func (m *Media) Silent(now time.Time) (Side, time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	caller, callee := m.silence(Caller, now), m.silence(Callee, now)
 	if callee > caller {
 		return Callee, callee
@@ -191,6 +277,10 @@ func (m *Media) silence(s Side, now time.Time) time.Duration {
 
 // Close gives the ports back. Close twice is harmless.
 func (m *Media) Close() {
+	m.relay.clerk.leave(m)
+	for _, v := range m.voices {
+		v.close()
+	}
 	for _, p := range m.ports {
 		p.Close()
 	}

@@ -115,7 +115,7 @@ func world(t *testing.T, test func(*Media, *rtp.Engine)) {
 			t.Fatal(err)
 		}
 		defer far.Close()
-		m, err := New(ours).Open("operator", "cloud")
+		m, err := New(Config{Engine: ours}).Open("operator", "cloud")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,7 +282,7 @@ func TestPortsAreGivenBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer e.Close()
-		r := New(e)
+		r := New(Config{Engine: e})
 		m, err := r.Open("operator", "cloud")
 		if err != nil {
 			t.Fatal(err)

@@ -204,10 +204,13 @@ func connect(t *testing.T, caller, callee *phone) *trunk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = e.Close() })
-	m, err := New(e).Open("operator", "cloud")
+	r := New(Config{Engine: e})
+	t.Cleanup(r.Close)
+	m, err := r.Open("operator", "cloud")
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(m.Close)
 	x := &trunk{t: t, media: m, ends: [2]*phone{caller, callee}}
 	for _, p := range x.ends {
 		p.end = sdp.End{

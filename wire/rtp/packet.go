@@ -96,3 +96,26 @@ func checkCompound(b []byte) Cause {
 // looksRTCP tells RTCP from RTP on one port by the packet types 192 to 223,
 // which are the payload numbers 64 to 95 with the marker set (RFC 5761 §4).
 func looksRTCP(b []byte) bool { return len(b) > 1 && b[1] >= 192 && b[1] <= 223 }
+
+// Packet is what a Sink may want to know of an RTP packet.
+type Packet struct {
+	PT      uint8
+	Marker  bool
+	Seq     uint16
+	Stamp   uint32
+	SSRC    uint32
+	Payload []byte // of the packet, not copied; without padding
+}
+
+// Read takes an RTP packet apart; false when it is none.
+func Read(pkt []byte) (Packet, bool) {
+	h, cause := parseRTP(pkt)
+	if cause != passed || h.checkPadding(pkt) != passed {
+		return Packet{}, false
+	}
+	end := len(pkt)
+	if h.padded {
+		end -= int(pkt[end-1])
+	}
+	return Packet{h.pt, pkt[1]&0x80 != 0, h.seq, h.time, h.ssrc, pkt[h.size:end]}, true
+}
