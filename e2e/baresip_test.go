@@ -28,12 +28,13 @@ const modules = "/usr/lib/baresip/modules"
 
 // line is what a baresip is configured with.
 type line struct {
-	name    string
-	at      netip.AddrPort // UDP and TCP; TLS is one port above, as baresip has it
-	account string         // "<sip:…>;options" without those that all have
-	manual  bool           // rings until told to /accept or /hangup
-	voice   []int16
-	pair    string // file of its certificate and key; empty: no TLS
+	name     string
+	at       netip.AddrPort // UDP and TCP; TLS is one port above, as baresip has it
+	account  string         // "<sip:…>;options" without those that all have
+	manual   bool           // rings until told to /accept or /hangup
+	register bool           // with the outbound proxy of its account
+	voice    []int16
+	pair     string // file of its certificate and key; empty: no TLS
 }
 
 // baresip starts a telephone.
@@ -48,7 +49,11 @@ func (w *world) baresip(l line) *baresip {
 		answer = "manual"
 	}
 	w.write(filepath.Join(dir, "voice.wav"), wav(l.voice, strings.Contains(l.account, "G722")))
-	w.write(filepath.Join(dir, "accounts"), []byte(l.account+";regint=0;answermode="+answer+"\n"))
+	again := 0 // registers never
+	if l.register {
+		again = 60
+	}
+	w.write(filepath.Join(dir, "accounts"), fmt.Appendf(nil, "%s;regint=%d;answermode=%s\n", l.account, again, answer))
 	w.write(filepath.Join(dir, "contacts"), nil)
 	var c strings.Builder
 	for _, s := range []string{

@@ -230,11 +230,15 @@ func (w *world) heldAndBack(c *phone.Call) {
 
 // heardLast fails the test unless Teams' user heard its own last words come
 // back from SIPp.
-func heardLast(t *testing.T, f phone.Facts) {
+func heardLast(t *testing.T, f phone.Facts) { t.Helper(); heardLastOf(t, f.Sent.PCM, f) }
+
+// heardLastOf fails the test unless Teams' user heard the last of what was
+// sent.
+func heardLastOf(t *testing.T, sent []int16, f phone.Facts) {
 	t.Helper()
 	const d = 3 * audio.Rate / 2
-	sent, back := f.Sent.PCM, f.Heard.PCM
-	heard(t, "what Teams' user said after the hold", audio.Listen(sent[max(0, len(sent)-d):], back[max(0, len(back)-d):]))
+	back := f.Heard.PCM
+	heard(t, "what was said after the hold", audio.Listen(sent[max(0, len(sent)-d):], back[max(0, len(back)-d):]))
 }
 
 // dial places a call from Teams' user, waits for its end and gives its facts.

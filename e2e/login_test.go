@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -65,21 +64,10 @@ func TestSIPpMustSayWhoItIs(t *testing.T) {
 
 // Kamailio is the registrar and the proxy of a carrier, with SHA-256.
 func TestKamailioRegistersUs(t *testing.T) {
-	need(t, "kamailio", "kamailio")
 	t.Setenv("TANDEM_E2E_SECRET", e2eSecret)
 	// Kamailio wants two minutes at least, and says so with a 423.
 	w := build(t, setup{operator: trunk + `, register: {aor: "sip:trunk@carrier.e2e.example", expires: 1m}`})
-	config, err := filepath.Abs("testdata/kamailio.cfg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	kamailio := w.start("kamailio", "-DD", "-E", "-f", config, "-A", "LISTEN=udp:"+w.site(0).String(),
-		"-m", "32", "-M", "8", "-Y", w.dir, "-P", filepath.Join(w.dir, "kamailio.pid"), "-w", w.dir)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("Kamailio:\n%s", kamailio.out)
-		}
-	})
+	kamailio := w.kamailio("kamailio.cfg", "LISTEN=udp:"+w.site(0).String())
 	w.until(20*time.Second, func() string {
 		r := w.peer("site-0").Registration
 		if r == nil || r.Until == nil {

@@ -84,6 +84,7 @@ type setup struct {
 	cloudV6    bool          // the cloud's side is on ::1
 	operatorV6 bool          // the operator's side is on ::1
 	operator   string        // keys of the configuration's operator section, in flow style
+	handsets   bool          // telephones of the core send media, not its sites
 	failover   time.Duration // FailoverTimeSeconds of Teams, 5 s unless set
 }
 
@@ -167,6 +168,7 @@ const (
 	hostProxy             = 32 // 32, 33, 34
 	hostTeamsMedia        = 35
 	hostSite              = 41 // 41, 42
+	hostPhone             = 49 // 49, 50
 	hostStranger, hostDNS = 66, 53
 
 	portDNS = 5300
@@ -204,8 +206,15 @@ func (w *world) gatewayCore() netip.AddrPort  { return w.at(w.operatorV6, hostCo
 func (w *world) proxy(i int) netip.AddrPort   { return w.at(w.cloudV6, hostProxy+byte(i), 5061) }
 
 // site is where a site of the operator's core is. All have the same port, for
-// the configuration knows one; on ::1 there is one site.
-func (w *world) site(i int) netip.AddrPort { return w.at(w.operatorV6, hostSite+byte(i), 5060) }
+// the configuration knows one; on ::1 there is one site. Over TLS it is the
+// default one, which Kamailio and others leave out of a Record-Route.
+func (w *world) site(i int) netip.AddrPort {
+	port := uint16(5060)
+	if w.srtp() {
+		port = 5061
+	}
+	return w.at(w.operatorV6, hostSite+byte(i), port)
+}
 
 func (w *world) srtp() bool { return w.transport == "tls" }
 
@@ -242,7 +251,13 @@ func (w *world) issue(names ...string) *tls.Certificate {
 // startNode writes the node's configuration and starts it in this process.
 func (w *world) startNode() {
 	w.t.Helper()
-	if _, err := w.authority.Write(w.dir, "sip", w.issue(gatewayName, "*."+gatewayName, coreSide)); err != nil {
+	// It is shown to those that call us, too, and Kamailio looks at what it is
+	// for (RFC 5280 4.2.1.12).
+	cert, err := w.authority.Issue(authority.Terms{ClientAuth: true}, gatewayName, "*."+gatewayName, coreSide)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.authority.Write(w.dir, "sip", cert); err != nil {
 		w.t.Fatal(err)
 	}
 	var text strings.Builder
@@ -302,6 +317,7 @@ type nodeFacts struct {
 	Proxies, Names            []string
 	TeamsNet                  []string
 	AlsoFrom                  []string // where signalling and media may come from besides
+	Phones                    []string // where media may come from besides
 	Sites                     []string
 	SitePort                  uint16
 	Options                   time.Duration
@@ -322,6 +338,11 @@ func (w *world) facts() nodeFacts {
 	names := []string{"sip", "sip2", "sip3"}
 	if w.realCloud {
 		names = names[:1]
+	}
+	if w.handsets {
+		f.Phones = []string{netip.PrefixFrom(w.v4(hostPhone), 29).Masked().String()}
+	}
+	if w.realCloud || w.handsets {
 		// baresip leaves it to the kernel from where it connects and sends
 		// media, and on loopback that is always the same address.
 		f.AlsoFrom = []string{"127.0.0.1/32"}
@@ -401,7 +422,7 @@ gateway:
             peerType: IP
             ipsAndPorts: [{ipAddress: "{{$site}}", port: {{$.SitePort}}}]
             allowedSignalingSourceAddressPrefixes: ["{{$site}}"{{range $.AlsoFrom}}, "{{.}}"{{end}}]
-            allowedMediaSourceAddressPrefixes: ["{{$site}}"{{range $.AlsoFrom}}, "{{.}}"{{end}}]
+            allowedMediaSourceAddressPrefixes: ["{{$site}}"{{range $.AlsoFrom}}, "{{.}}"{{end}}{{range $.Phones}}, "{{.}}"{{end}}]
 {{- end}}
     callPolicy:
       defaultMappings:
