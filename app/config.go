@@ -28,11 +28,17 @@ type Config struct {
 	Services publish.Services `yaml:"services"`
 	Operator publish.Operator `yaml:"operator"`
 	Gateway  gateway.Gateway  `yaml:"gateway"`
+	Accounts []AccountConfig  `yaml:"accounts"`
 	Numbers  []NumberConfig   `yaml:"numbers"`
+
+	NumbersFile string `yaml:"numbersFile"` // CSV with more of them
 
 	File     string         `yaml:"-"` // where it was read, absolute
 	Warnings Problems       `yaml:"-"` // what is allowed but unwise
 	LogLevel *slog.LevelVar `yaml:"-"` // turned when node.log.level changes; nil: it is not
+
+	provisioned snapshot.Numbers // of the list and of the file
+	accounts    snapshot.Accounts
 }
 
 // NodeConfig is the process.
@@ -93,13 +99,6 @@ type InterfaceConfig struct {
 // PortRange is an inclusive range of ports, "20000-24999".
 type PortRange struct{ Min, Max uint16 }
 
-// NumberConfig is one provisioned number.
-type NumberConfig struct {
-	Number  string           `yaml:"number"` // E.164 with leading "+"
-	Service snapshot.Service `yaml:"service"`
-	Account string           `yaml:"account"`
-}
-
 // LoadConfig reads the configuration for a node. The error is Problems with
 // every mistake of the file; mere warnings are left in Config.Warnings.
 func LoadConfig(path string) (*Config, error) {
@@ -148,7 +147,7 @@ func (c *Config) locate(dir string) {
 	if d, err := filepath.Abs(dir); err == nil {
 		dir = d
 	}
-	files := append(c.secretFiles(), &c.Node.Data, &c.SIP.Roots)
+	files := append(c.secretFiles(), &c.Node.Data, &c.SIP.Roots, &c.NumbersFile)
 	for _, l := range c.SIP.Listeners {
 		if l.Certificate != nil {
 			files = append(files, &l.Certificate.Chain, &l.Certificate.Key)
@@ -191,9 +190,8 @@ func (c *Config) Snapshot(revision uint64) (*snapshot.Snapshot, error) {
 		Operator:    c.Operator,
 		Domains:     map[string]string{c.Node.Region: c.SIP.Domain},
 		Options:     c.SIP.Options,
-	}
-	for _, n := range c.Numbers {
-		in.Numbers = append(in.Numbers, snapshot.Number{E164: n.Number, Service: n.Service, Account: n.Account})
+		Numbers:     c.provisioned,
+		Accounts:    c.accounts,
 	}
 	return publish.Compile(in)
 }
@@ -254,13 +252,20 @@ func (ps Problems) only(warning bool) (out Problems) {
 	return out
 }
 
-// in names the file and sorts by place.
+// in names the file, where it is not another one, and sorts by place, with the
+// other one behind.
 func (ps Problems) in(file string) Problems {
+	other := func(p Problem) int {
+		if p.File == file {
+			return 0
+		}
+		return 1
+	}
 	for i := range ps {
-		ps[i].File = file
+		ps[i].File = cmp.Or(ps[i].File, file)
 	}
 	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(other(a), other(b)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return ps
 }

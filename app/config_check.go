@@ -30,9 +30,12 @@ func (k *configCheck) all() {
 	k.signalling()
 	k.media()
 	k.services()
+	k.zoom()
 	k.operator()
 	k.gateway()
-	k.numbers()
+	k.provision()
+	k.defaults()
+	k.directRouting()
 	k.reach()
 }
 
@@ -302,14 +305,7 @@ func (k *configCheck) portsFree(path string, i int) {
 
 func (k *configCheck) services() {
 	t, path := k.Services.Teams, "services.teams"
-	for i, p := range t.Proxies {
-		here := fmt.Sprintf("%s.proxies[%d]", path, i)
-		if host, _, err := publish.SplitProxy(p); err != nil {
-			k.bad(here, "%q: write host:port", p)
-		} else if _, err := netip.ParseAddr(host); err != nil && !hostName.MatchString(host) {
-			k.bad(here, "%q: write a host name or an address, and the port", p)
-		}
-	}
+	k.proxies(path+".proxies", t.Proxies)
 	k.ranges(path+".sources", t.Sources)
 	k.ranges(path+".media", t.Media)
 	k.hosts(path+".names", t.Names)
@@ -318,6 +314,18 @@ func (k *configCheck) services() {
 	if t.Transport != "" && k.oneOf(path+".transport", t.Transport, "tls", "udp") && t.Plain() &&
 		(len(t.Sources) == 0 || slices.ContainsFunc(t.Sources, func(p netip.Prefix) bool { return !p.Addr().IsLoopback() })) {
 		k.bad(path+".transport", "Teams without TLS is for measurements, with sources on loopback only: write tls")
+	}
+}
+
+// proxies checks addresses of a cloud service.
+func (k *configCheck) proxies(path string, list []string) {
+	for i, p := range list {
+		here := fmt.Sprintf("%s[%d]", path, i)
+		if host, _, err := publish.SplitProxy(p); err != nil {
+			k.bad(here, "%q: write host:port", p)
+		} else if _, err := netip.ParseAddr(host); err != nil && !hostName.MatchString(host) {
+			k.bad(here, "%q: write a host name or an address, and the port", p)
+		}
 	}
 }
 
@@ -366,7 +374,7 @@ func (k *configCheck) operator() {
 		k.oneOf("operator.transport", o.Transport, "tls", "tcp", "udp")
 	}
 	k.hosts("operator.names", o.Names)
-	k.suites(o.Suites)
+	k.suites("operator.suites", o.Suites)
 	k.logins()
 	k.tls(publish.OperatorTLS, o.TLS)
 	k.limits("operator.limits", o.Limits)
@@ -391,13 +399,13 @@ func (k *configCheck) operator() {
 	k.addresses()
 }
 
-// suites checks the SRTP suites of the operator's side.
-func (k *configCheck) suites(list []string) {
-	if k.has("operator.suites") && len(list) == 0 {
-		k.bad("operator.suites", "an empty list leaves nothing to encrypt with: write the suites or remove the key")
+// suites checks the SRTP suites of a side.
+func (k *configCheck) suites(path string, list []string) {
+	if k.has(path) && len(list) == 0 {
+		k.bad(path, "an empty list leaves nothing to encrypt with: write the suites or remove the key")
 	}
 	for i, s := range list {
-		here := fmt.Sprintf("operator.suites[%d]", i)
+		here := fmt.Sprintf("%s[%d]", path, i)
 		if k.oneOf(here, s, sdp.Suites()...) && slices.Contains(list[:i], s) {
 			k.bad(here, "%s is there already: remove it", s)
 		}
@@ -435,11 +443,6 @@ func (k *configCheck) gateway() {
 	}
 	for _, p := range gateway.Validate(k.Gateway) {
 		k.bad("gateway."+p.Path, "%s", p.Message)
-	}
-	for i, s := range k.Gateway.Properties.Platforms {
-		if s == string(snapshot.Zoom) {
-			k.unwise(fmt.Sprintf("gateway.properties.platforms[%d]", i), "this version has no way to Zoom: calls of its numbers are refused")
-		}
 	}
 	if k.Gateway.Properties.OperatorPeerGroupConfigScheme == gateway.PeerGroupScheme {
 		k.groupSources()
@@ -508,22 +511,6 @@ func (k *configCheck) sources(path string, signalling, media []string) {
 	}
 	if len(media) == 0 {
 		k.bad(path+".allowedMediaSourceAddressPrefixes", "missing: nobody could be heard, since only listed sources are let in; write the ranges that the operator's media comes from")
-	}
-}
-
-func (k *configCheck) numbers() {
-	lines := map[string]int{}
-	for i, n := range k.Numbers {
-		path := fmt.Sprintf("numbers[%d]", i)
-		if _, err := snapshot.NewNumbers(snapshot.Number{E164: n.Number}); err != nil {
-			k.bad(path+".number", "%q: write + and 1 to 15 digits, country code first", n.Number)
-		} else if lines[n.Number] != 0 {
-			k.bad(path+".number", "%s stands in line %d already: remove one", n.Number, lines[n.Number])
-		}
-		lines[n.Number] = k.at(path + ".number").line
-		if k.oneOf(path+".service", string(n.Service), gateway.Platforms...) && !slices.Contains(k.Gateway.Properties.Platforms, string(n.Service)) {
-			k.bad(path+".service", "%s is not among gateway.properties.platforms: add it there or change it here", n.Service)
-		}
 	}
 }
 

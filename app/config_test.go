@@ -528,6 +528,7 @@ func example(t *testing.T, change func(string) string) (path string) {
 			t.Fatal(err)
 		}
 	}
+	write(t, dir, "numbers.csv", "number,service,account,header,elin\n+441134960012,TeamsPhoneMobile,contoso,,\n")
 	return write(t, dir, "tandem.yaml", change(string(text)))
 }
 
@@ -542,7 +543,7 @@ func TestExampleLoads(t *testing.T) {
 // and expect it to work.
 func TestExampleLoadsWithItsAlternatives(t *testing.T) {
 	comment := regexp.MustCompile(`(?m)^( *)# ((?:- |  )*[{a-zA-Z0-9]+: .*|(?:- |  )*[a-zA-Z0-9]+:(?: +#.*)?|  +- .*)$`)
-	clash := map[string]bool{"srv": true, "transport": true, "port": true, "srtp": true, "aRecordsAndPorts": true, "srvRecord": true, "integratedMcpEnabled": true, "zoomConfig": true, "advertise": true}
+	clash := map[string]bool{"srv": true, "transport": true, "port": true, "srtp": true, "aRecordsAndPorts": true, "srvRecord": true, "integratedMcpEnabled": true, "zoomConfig": true, "zoom": true, "advertise": true}
 	var taken []string
 	_, problems := Check(example(t, func(s string) string {
 		return comment.ReplaceAllStringFunc(s, func(line string) string {

@@ -17,7 +17,7 @@ import (
 // namesake, so that a new one in front does not make all of them new.
 func difference(from, to *Config) []ops.Change {
 	var d differ
-	d.value("", reflect.ValueOf(from).Elem(), reflect.ValueOf(to).Elem())
+	d.fields("", reflect.ValueOf(from).Elem(), reflect.ValueOf(to).Elem())
 	return d
 }
 
@@ -178,6 +178,9 @@ func renewed(from, to *running) []ops.Change {
 		if before, known := from.trusted[where]; known {
 			d.authorities(where, before, to.trusted[where])
 		}
+	}
+	if a, b := from.cfg, to.cfg; a.NumbersFile == b.NumbersFile && a.NumbersFile != "" && reflect.DeepEqual(a.Numbers, b.Numbers) && !a.provisioned.Equal(b.provisioned) {
+		d.add("numbersFile", fmt.Sprintf("%d numbers", a.provisioned.Len()), fmt.Sprintf("%d numbers, others than before", b.provisioned.Len()))
 	}
 	return d
 }

@@ -13,6 +13,7 @@ import (
 // Services is where the cloud services are.
 type Services struct {
 	Teams Teams `yaml:"teams"`
+	Zoom  Zoom  `yaml:"zoom"`
 }
 
 // Teams is the phone system of Microsoft Teams. What is left out is

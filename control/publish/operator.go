@@ -98,11 +98,25 @@ func (c *compiler) peerGroups() {
 		}
 		c.out.Groups = append(c.out.Groups, g)
 	}
+	for _, m := range c.p.CallPolicy.DefaultMappings.ServiceToPeerGroup {
+		c.out.Policy.ServiceGroup[snapshot.Service(m.Service)] = m.DefaultPeerGroup
+	}
+	c.defaults()
 	for _, m := range c.p.CallPolicy.DefaultMappings.PeerGroupToService {
 		c.out.Policy.GroupService[m.PeerGroup] = snapshot.Service(m.DefaultService)
 	}
-	for _, m := range c.p.CallPolicy.DefaultMappings.ServiceToPeerGroup {
-		c.out.Policy.ServiceGroup[snapshot.Service(m.Service)] = m.DefaultPeerGroup
+}
+
+// defaults are the services of unprovisioned numbers where the call policy is
+// silent: from the fixed network Operator Connect, from the mobile one Teams
+// Phone Mobile (Azure Communications Gateway docs, "Overview"). Which network a
+// group is of, is told by the service whose calls go to it; a group of both
+// counts as fixed.
+func (c *compiler) defaults() {
+	for _, s := range []snapshot.Service{snapshot.TeamsPhoneMobile, snapshot.OperatorConnect} {
+		if g := c.out.Policy.ServiceGroup[s]; g != "" {
+			c.out.Policy.GroupService[g] = s
+		}
 	}
 }
 

@@ -6,7 +6,6 @@
 package publish
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -25,7 +24,8 @@ type Input struct {
 	Operator Operator
 	Domains  map[string]string // service region -> FQDN in Contact towards the cloud
 	Options  time.Duration     // interval of OPTIONS towards every peer
-	Numbers  []snapshot.Number
+	Numbers  snapshot.Numbers
+	Accounts snapshot.Accounts
 
 	Authorities map[string]string // the PEM in the files that TLS.Roots name
 }
@@ -37,15 +37,15 @@ func Compile(in Input) (*snapshot.Snapshot, error) {
 		return nil, problems
 	}
 	g := gateway.Default(in.Gateway)
-	numbers, err := snapshot.NewNumbers(in.Numbers...)
-	if err != nil {
-		return nil, fmt.Errorf("index numbers: %w", err)
-	}
 	s := &snapshot.Snapshot{
 		Revision:  in.Revision,
 		Gateway:   g.Name,
 		Emergency: g.Properties.EmergencyDialStrings,
-		Numbers:   numbers,
+		Numbers:   in.Numbers,
+		Accounts:  in.Accounts,
+	}
+	if h := g.Properties.CustomSIPHeaders; h != nil && len(h.Headers) > 0 {
+		s.Header = h.Headers[0].Name
 	}
 	c := compiler{in: in, p: g.Properties, out: s}
 	c.regions()
@@ -55,6 +55,10 @@ func Compile(in Input) (*snapshot.Snapshot, error) {
 	if err := c.teams(); err != nil {
 		return nil, err
 	}
+	if err := c.zoom(); err != nil {
+		return nil, err
+	}
+	c.emergencyOfZoom()
 	return s, nil
 }
 
@@ -87,6 +91,7 @@ const (
 	operatorGroup  = "operator-core"
 	emergencyGroup = "emergency-service"
 	teamsGroup     = "microsoft-teams"
+	zoomGroup      = "zoom-phone-cloud-peering"
 )
 
 // teams makes the group of Microsoft's proxies, one peer each, tried in turn
@@ -131,6 +136,7 @@ func (c *compiler) teams() error {
 // certificate.
 const (
 	TeamsTLS    = "services.teams.tls"
+	ZoomTLS     = "services.zoom.tls"
 	OperatorTLS = "operator.tls"
 	GroupTLS    = "operator.tlsByGroup." // and the name of the group
 )

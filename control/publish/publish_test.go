@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +63,28 @@ func TestCompile(t *testing.T) {
 			in.Services.Teams = Teams{Proxies: []string{"teams.lab.example:5063", "127.0.2.2:5064"}, Sources: []netip.Prefix{netip.MustParsePrefix("127.0.2.0/24")}}
 		},
 		"groups": func(*Input) {},
+		"silent-policy": func(in *Input) { // what the groups are for says what their numbers are
+			in.Gateway = resource(t, "gateway-groups")
+			in.Gateway.Properties.CallPolicy.DefaultMappings.PeerGroupToService = nil
+		},
+		"zoom": func(in *Input) {
+			p := &in.Gateway.Properties
+			p.Platforms = []string{"OperatorConnect", "TeamsDirectRouting", "Zoom"}
+			p.ZoomConfig = &gateway.ZoomConfig{Region: "EMEA", TestLines: []gateway.ZoomTestLine{{PhoneNumber: "441134960077"}, {PhoneNumber: "+441134960078"}}}
+			p.CustomSIPHeaders = &gateway.CustomSIPHeaders{Headers: []gateway.CustomSIPHeader{{Name: "X-MS-Operator-Content"}}}
+			p.EmergencyDialStrings = []string{"999", "+44112"}
+			p.Codecs = []string{"G722_2", "G722", "PCMA", "SILK_8"}
+			in.Operator.CountryCode = "44"
+			in.Services.Zoom = Zoom{
+				Peers: []string{"zoom.lab.example:5065", "192.0.2.65"}, Sources: []netip.Prefix{netip.MustParsePrefix("127.0.6.0/24")},
+				Suites: []string{"AEAD_AES_256_GCM"}, Names: []string{"zoom.lab.example"}, TLS: TLS{Min: "1.3"}, Limits: Limits{Calls: 10},
+			}
+			in.Accounts = accounts(t, snapshot.Account{Name: "contoso", Subdomain: "c042", AnyCaller: true})
+			in.Numbers = numbers(t,
+				snapshot.Number{E164: "+441134960001", Service: snapshot.TeamsDirectRouting, Account: "contoso", Header: "gold"},
+				snapshot.Number{E164: "+441134960002", Service: snapshot.Zoom, Account: "contoso", ELIN: "+441134960009"},
+			)
+		},
 		"tls": func(in *Input) {
 			in.Authorities = map[string]string{"/core.pem": "PEM of the core", "/teams.pem": "PEM of Teams"}
 			in.Operator.TLS = TLS{Min: "1.3", Roots: "/core.pem"}
@@ -81,15 +104,33 @@ func TestCompile(t *testing.T) {
 				Gateway:  resource(t, base),
 				Domains:  map[string]string{"westeurope": "1r1.tandem.example"},
 				Options:  time.Minute,
-				Numbers: []snapshot.Number{
-					{E164: "+441134960001", Service: snapshot.OperatorConnect, Account: "contoso"},
-					{E164: "+441134960000", Service: snapshot.OperatorConnect, Account: "contoso"},
-				},
+				Numbers: numbers(t,
+					snapshot.Number{E164: "+441134960001", Service: snapshot.OperatorConnect, Account: "contoso"},
+					snapshot.Number{E164: "+441134960000", Service: snapshot.OperatorConnect, Account: "contoso"},
+				),
 			}
 			change(&in)
 			golden(t, name, in)
 		})
 	}
+}
+
+func accounts(t *testing.T, list ...snapshot.Account) snapshot.Accounts {
+	t.Helper()
+	a, err := snapshot.NewAccounts(list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func numbers(t *testing.T, list ...snapshot.Number) snapshot.Numbers {
+	t.Helper()
+	n, err := snapshot.NewNumbers(list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // golden compiles and compares with the file of that name, twice, since the
@@ -149,13 +190,14 @@ func TestCompileRefuses(t *testing.T) {
 	if _, err := Compile(Input{Gateway: bad}); !errors.As(err, &problems) || len(problems) != 1 {
 		t.Errorf("a gateway that breaks a rule: %v", err)
 	}
-	twice := []snapshot.Number{{E164: "+44"}, {E164: "+44"}}
-	if _, err := Compile(Input{Gateway: g, Numbers: twice}); err == nil || err.Error() != "index numbers: number +44 stands twice" {
-		t.Errorf("a number that stands twice: %v", err)
-	}
-	proxies := Services{Teams{Proxies: []string{"sip.example:0"}}}
+	proxies := Services{Teams: Teams{Proxies: []string{"sip.example:0"}}}
 	if _, err := Compile(Input{Gateway: g, Services: proxies}); err == nil {
 		t.Error("a proxy without a port that can be called is compiled")
+	}
+	g.Properties.Platforms = []string{"Zoom"}
+	g.Properties.ZoomConfig = &gateway.ZoomConfig{Region: "EMEA", TestLines: []gateway.ZoomTestLine{{PhoneNumber: "441134960077"}}}
+	if _, err := Compile(Input{Gateway: g}); err == nil || !strings.Contains(err.Error(), "Zoom's addresses are not public") {
+		t.Errorf("Zoom without addresses: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"iter"
+	"slices"
 	"strconv"
 )
 
@@ -157,6 +158,9 @@ func (n Numbers) All() iter.Seq[Number] {
 	}
 }
 
+// Serve tells whether any of them is of a service.
+func (n Numbers) Serve(s Service) bool { return slices.Contains(n.services, s) }
+
 // IsZero tells whether there are none.
 func (n Numbers) IsZero() bool { return n.size == 0 }
 
@@ -190,6 +194,13 @@ func (w word) in(text string) string {
 		return ""
 	}
 	return text[w : int(w)+int(text[w-1])]
+}
+
+// IsE164 tells whether s is a number with its leading "+", as the index takes
+// it.
+func IsE164(s string) bool {
+	_, ok := parseE164(s)
+	return ok
 }
 
 // parseE164 reads "+" and digits; a country code never begins with 0.
