@@ -83,7 +83,7 @@ type Detector struct {
 
 	hop  [dtmfHops]dtmfHeard // the last ones, as a ring
 	at   int
-	turn [8]complex128 // phase of each frequency's oscillator
+	turn int           // hops so far, modulo len(dtmfPhase)
 	last [8]complex128 // the 20 ms before, for the frequency
 
 	digit  byte    // that goes on, or may have begun; 0 = none
@@ -100,20 +100,21 @@ type dtmfHeard struct {
 	power float64
 }
 
-// dtmfWave is 5 ms of each frequency's oscillator, and how far it turns in
-// them.
-var dtmfWave, dtmfTurn = waves()
+// dtmfWave is 5 ms of each frequency's oscillator; dtmfPhase is where it then
+// stands, since whole Hz come round after 200 times 5 ms.
+var dtmfWave, dtmfPhase = waves()
 
-func waves() (wave [8][dtmfHop][2]float32, turn [8]complex128) {
+func waves() (wave [8][dtmfHop][2]float32, phase [dtmfRate / dtmfHop]complex128) {
 	for k := range wave {
-		w := 2 * math.Pi * dtmfHz(k) / dtmfRate
 		for i := range wave[k] {
-			s, c := math.Sincos(w * float64(i))
+			s, c := math.Sincos(2 * math.Pi * dtmfHz(k) / dtmfRate * float64(i))
 			wave[k][i] = [2]float32{float32(c), float32(-s)}
 		}
-		turn[k] = cmplx.Rect(1, -w*dtmfHop)
 	}
-	return wave, turn
+	for i := range phase {
+		phase[i] = cmplx.Rect(1, -2*math.Pi*float64(i)/float64(len(phase)))
+	}
+	return wave, phase
 }
 
 func dtmfHz(k int) float64 {
@@ -134,9 +135,6 @@ func NewDetector(rate int) *Detector {
 func (d *Detector) Reset() {
 	*d = Detector{rate: d.rate, frame: d.frame, pcm: d.pcm}
 	d.frame.Reset()
-	for k := range d.turn {
-		d.turn[k] = 1
-	}
 }
 
 // Heard is a digit of which the detector is sure.
@@ -177,10 +175,9 @@ func (d *Detector) take(pcm []int16) {
 			s := float32(pcm[i])
 			re, im = re+s*w[0], im+s*w[1]
 		}
-		h.tone[k] = complex(float64(re), float64(im)) * d.turn[k]
-		d.turn[k] *= dtmfTurn[k]
-		d.turn[k] /= complex(cmplx.Abs(d.turn[k]), 0) // rounding must not add up
+		h.tone[k] = complex(float64(re), float64(im)) * dtmfPhase[d.turn*int(dtmfHz(k))%len(dtmfPhase)]
 	}
+	d.turn = (d.turn + 1) % len(dtmfPhase)
 }
 
 // judge moves the digit on.
