@@ -23,7 +23,7 @@ func (s *state) accept(r *request, msg *sip.Message, mine bool) {
 	case mine && s.phase == hunting:
 		s.answer(r, msg)
 	case r.attempt.won != nil && r.attempt.won.ID() == ua.IDOf(msg):
-		s.do(sendDirect{0, r.id, r.attempt.won.NewAck(r.stub)})
+		s.do(sendDirect{0, r.id, ackOf(r.attempt.won, r.stub, r.attempt.dress)})
 	default:
 		s.reject(r, msg)
 	}
@@ -37,7 +37,7 @@ func (s *state) reject(r *request, msg *sip.Message) {
 	if err != nil {
 		return // it gives up by itself after 64*T1
 	}
-	s.do(sendDirect{0, r.id, d.NewAck(r.stub)})
+	s.do(sendDirect{0, r.id, ackOf(d, r.stub, a.dress)})
 	if a.released == nil {
 		a.released = map[ua.ID]bool{}
 	}
@@ -67,12 +67,12 @@ func (s *state) answer(r *request, msg *sip.Message) {
 	a.won = d
 	callee.dialog, callee.confirmed = d, true
 	s.locate(relay.Callee, a.id)
-	s.do(sendDirect{0, r.id, d.NewAck(r.stub)})
+	s.do(sendDirect{0, r.id, ackOf(d, r.stub, callee.dress)})
 	if err := s.joinFinal(r, msg); err != nil {
 		s.finish(gatewayCause(488, 88, a.peer+" answered with media that cannot be used: "+err.Error()))
 		return
 	}
-	if err := s.answerCaller(msg.Status); err != nil {
+	if err := s.answerCaller(msg); err != nil {
 		s.finish(gatewayCause(488, 88, err.Error()))
 		return
 	}
@@ -135,11 +135,17 @@ func (s *state) joinFinal(r *request, msg *sip.Message) error {
 	return err
 }
 
-// answerCaller sends the 200, with the answer to the caller's offer or, when
-// it made none, with an offer out of the callee's answer.
-func (s *state) answerCaller(status int) error {
+// answerCaller sends the 200 that came of far, nil when it is our own, with the
+// answer to the caller's offer or, when it made none, with an offer out of the
+// callee's answer.
+func (s *state) answerCaller(far *sip.Message) error {
 	caller := s.caller()
+	status := 200
+	if far != nil {
+		status = far.Status
+	}
 	resp := respondOn(caller, s.invite, status)
+	interop.Relay(resp, far, s.callee().dress, caller.dress)
 	acc := &accepted{tx: s.inviteTx, msg: resp}
 	body := caller.end.Sent
 	if s.offer == nil {

@@ -136,6 +136,7 @@ func (f failure) answeredCause() cause {
 		},
 		reasons: told.Reasons,
 	}
+	c.diagnose(f.msg, f.from)
 	for _, r := range f.msg.Reasons() {
 		if r.Text != "" {
 			c.Text += " (" + r.Text + ")"

@@ -116,6 +116,7 @@ func (s *state) bye(ev requested) {
 	if s.inviteTx != 0 {
 		c = cancelCause(ev.msg)
 	}
+	c.diagnose(ev.msg, l.dress)
 	s.finish(c)
 }
 

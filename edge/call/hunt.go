@@ -101,6 +101,7 @@ func (s *state) resolved(ev resolved) {
 	}
 	l := s.sought()
 	l.peer, l.dress, l.session, s.down = ev.peer, ev.dress, session{}, ev.down
+	s.clothe(l)
 	s.hops = ev.hops[:min(len(ev.hops), maxHops)]
 	s.hunt()
 }

@@ -30,6 +30,8 @@ func (s *state) arrive(ev invited) {
 	for _, rule := range d.Rules {
 		s.do(note{rule})
 	}
+	s.label, s.custom = d.Label, interop.Custom{Name: ev.snapshot.Header, Value: d.Header}
+	s.clothe(s.caller())
 	switch {
 	case d.Refuse != nil:
 		s.decline(&refusal{status: d.Refuse.Status, q850: d.Refuse.Q850, text: d.Refuse.Text})
@@ -57,7 +59,7 @@ func (s *state) declineLimited(full *peer.Full) {
 
 func (s *state) setCaller(ev invited) {
 	c := s.caller()
-	c.peer, c.dress, c.tag, c.timers = ev.peer, ev.dress, s.token(8), ev.remote.Timers
+	c.peer, c.dress, c.tag, c.timers = ev.peer, ev.dress.Called(ev.msg), s.token(8), ev.remote.Timers
 	callID, _ := ev.msg.CallID() // the stack has checked it
 	s.record.Caller = record.Leg{
 		Side: record.Side(ev.peer.Group.Side), Peer: ev.peer.Name,

@@ -139,9 +139,9 @@ func (s *state) reinviteResponse(r *request, msg *sip.Message) {
 	case msg.Status < 200:
 	case msg.Status < 300 && r.dialog != s.legs[r.leg].dialog: // that leg has left its place since
 		r.accepted = true
-		s.do(sendAside{0, r.leg, r.dialog.NewAck(r.stub)})
+		s.do(sendAside{0, r.leg, ackOf(r.dialog, r.stub, s.legs[r.leg].dress)})
 	case msg.Status < 300 && r.accepted: // again: the ACK was lost
-		s.do(ack{r.leg, s.legs[r.leg].dialog.NewAck(r.stub)})
+		s.do(ack{r.leg, ackOf(s.legs[r.leg].dialog, r.stub, s.legs[r.leg].dress)})
 	case msg.Status < 300:
 		s.acknowledge(r, msg)
 		if mine {
@@ -164,7 +164,7 @@ func (s *state) acknowledge(r *request, msg *sip.Message) {
 	l.dialog.Refresh(msg)
 	s.locate(r.leg, 0)
 	r.accepted = true
-	s.do(ack{r.leg, l.dialog.NewAck(r.stub)})
+	s.do(ack{r.leg, ackOf(l.dialog, r.stub, l.dress)})
 	s.granted(r.leg, msg)
 }
 

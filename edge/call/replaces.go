@@ -60,10 +60,8 @@ type replacing struct {
 
 func (replacing) event() {}
 
-// summoned counts the newcomer's call, and hands it to step.
+// summoned hands the newcomer's INVITE to step.
 func (c *call) summoned(ev summons) event {
-	c.forgo()
-	c.coming = c.set.cfg.Peers.Hold(ev.peer.Name) // limits are for calls that begin
 	src := ev.tx.Source()
 	c.set.traceFirst(end{call: c, leg: ev.leg}, ev.msg, src, time.Now())
 	return replacing{
@@ -114,7 +112,6 @@ func (s *state) refuseNewcomer(ev replacing, l *leg, no *refusal) {
 	}
 	s.notef("an INVITE that wants the %s's place is refused with %d: %s", ev.leg, no.status, no.text)
 	s.do(respond{ev.tx, resp})
-	s.do(forgo{})
 }
 
 // mayReplace finds the dialog that is to be replaced (RFC 3891 section 3).
@@ -250,7 +247,7 @@ func (s *state) pickUp(ev replacing, l leg, offer *sdp.Session) *refusal {
 	s.recordReplaces(ev)
 	s.cancelAttempts(cause{Cause: record.Cause{Text: "answered elsewhere"}, elsewhere: true})
 	s.takeOver(ev.leg, l, s.saidBy(ev), ev.tx)
-	if err := s.answerCaller(200); err != nil {
+	if err := s.answerCaller(nil); err != nil {
 		s.finish(gatewayCause(488, 88, err.Error()))
 		return nil
 	}
@@ -277,14 +274,17 @@ func (c *call) part(e part) {
 	if release := c.heldBy[e.leg]; release != nil {
 		release()
 	}
-	c.heldBy[e.leg], c.held[e.leg], c.coming = c.held[e.leg], c.coming, nil
+	c.heldBy[e.leg] = c.held[e.leg]
 	if e.tx == 0 {
+		c.held[e.leg], c.coming = c.coming, nil
 		return
 	}
+	l := &c.st.legs[e.leg]
+	c.held[e.leg] = c.set.cfg.Peers.Hold(l.peer.Name) // limits are for calls that begin
 	if tx := c.servers[e.tx]; tx != nil {
 		c.ways[e.leg].fallback = targetOf(tx.Source())
 	}
-	c.know(e.key, e.leg, c.st.legs[e.leg].peer.Group.Name)
+	c.know(e.key, e.leg, l.peer.Group.Name)
 }
 
 // farewell forgets the leg that is aside. Its way stays until the next one's:

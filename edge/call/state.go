@@ -46,6 +46,8 @@ type state struct {
 	invite   *sip.Message // nil once it has its final response
 	inviteTx txn          // 0 once it has its final response
 	identity interop.Identity
+	label    string             // of the customer's subdomain, on the cloud's leg
+	custom   interop.Custom     // header of the number, on the operator's leg
 	offer    *sdp.Session       // nil: it came without, and gets ours in the 200
 	snapshot *snapshot.Snapshot // RO
 	health   route.Health       // RO

@@ -284,7 +284,7 @@ func (s *state) transferAnswered(r *request, msg *sip.Message) {
 		return
 	}
 	r.accepted, a.won = true, d
-	s.do(sendDirect{0, r.id, d.NewAck(r.stub)})
+	s.do(sendDirect{0, r.id, ackOf(d, r.stub, a.dress)})
 	s.stopSeeking()
 	s.quiet()
 	s.notify(200)

@@ -67,8 +67,11 @@ func occasion(method string, status int) Occasion {
 }
 
 // Relay puts on resp, a response of ours on leg to, what may cross of far, the
-// response of leg from that it is made of.
+// response of leg from that it is made of, nil when there is none.
 func Relay(resp, far *sip.Message, from, to Leg) {
+	if far == nil {
+		return
+	}
 	c, err := far.CSeq()
 	if err != nil {
 		return

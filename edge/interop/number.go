@@ -67,7 +67,7 @@ func (p Plan) Normalise(number string) (string, bool) {
 		}
 	}
 	// ITU-T E.164 6.1: at most 15 digits, and no country code begins with 0.
-	if len(digits) < 3 || len(digits) > 15 || digits[0] == '0' {
+	if !allDigits(digits) || len(digits) < 3 || len(digits) > 15 || digits[0] == '0' || p.withoutTrunk(digits) != digits {
 		return n, false
 	}
 	return "+" + digits, true

@@ -172,7 +172,7 @@ var (
 		{"Privacy", OnInvite, Convert},
 		{"X-MS-FMC", OnInvite, Keep},
 		{"X-MS-TenantID", OnInvite, Convert},
-		{"User-to-User", OnInvite | OnEarly | OnAccept | OnBye | OnFailure, Keep},
+		{"User-to-User", OnInvite | OnEarly | OnAccept, Keep},
 		{"Priority", OnInvite, Keep},
 		{CustomHeader, OnAll, Make},
 	})
@@ -362,7 +362,7 @@ func (p *Profile) overrideRules(i *snapshot.Interworking) {
 		p.without(name)
 		p.unhear(name)
 		if *i.UserToUser {
-			p.with(Rule{name, OnInvite | OnEarly | OnAccept | OnBye | OnFailure, Keep})
+			p.with(Rule{name, OnInvite | OnEarly | OnAccept, Keep})
 			p.Hears = append(p.Hears, name)
 		}
 	}

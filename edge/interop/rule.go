@@ -223,3 +223,7 @@ func userToUser(v string) bool {
 	}
 	return true
 }
+
+// Microsoft reports whether the far side is Microsoft's phone system, whose
+// reasons Diagnose understands.
+func (p *Profile) Microsoft() bool { return p.ruled("X-MS-SBC") }

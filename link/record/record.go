@@ -81,6 +81,10 @@ type Cause struct {
 	Status int    `json:"status,omitempty"` // SIP status sent to the caller when it was never answered
 	Q850   int    `json:"q850,omitempty"`
 	Text   string `json:"text,omitempty"` // in words, with what to do where we know
+
+	MicrosoftCode int    `json:"microsoftCode,omitempty"` // response code of Microsoft's, 560403; 0: it gave none that is known
+	Correlation   string `json:"correlation,omitempty"`   // GUID by which Microsoft's support finds the call
+	Explanation   string `json:"explanation,omitempty"`   // what Microsoft's reason means, with what to do
 }
 
 // Who ended a call.

@@ -1,0 +1,38 @@
+package call
+
+import (
+	"github.com/tandemgw/tandem/edge/interop"
+	"github.com/tandemgw/tandem/link/snapshot"
+	"github.com/tandemgw/tandem/wire/sip"
+	"github.com/tandemgw/tandem/wire/ua"
+)
+
+// clothe gives the messages of a leg what belongs to the number that the call
+// is for or from: the name of its customer towards the cloud, the operator's
+// own header towards the core.
+func (s *state) clothe(l *leg) {
+	if l.peer.Group.Side == snapshot.Operator {
+		l.dress.Custom = s.custom
+		return
+	}
+	if s.label != "" {
+		l.dress.Label = s.label
+	}
+}
+
+// ackOf acknowledges a 2xx to an INVITE of ours.
+func ackOf(d *ua.Dialog, stub *sip.Message, dress interop.Leg) *sip.Message {
+	m := d.NewAck(stub)
+	interop.InDialog(m, nil, dress)
+	return m
+}
+
+// diagnose keeps what Microsoft said about why.
+func (c *cause) diagnose(m *sip.Message, from interop.Leg) {
+	if m == nil || from.Profile == nil || !from.Profile.Microsoft() {
+		return
+	}
+	if d, ok := interop.Diagnose(m); ok {
+		c.MicrosoftCode, c.Correlation, c.Explanation = d.Code, d.Correlation, d.Explanation
+	}
+}
