@@ -192,6 +192,10 @@ func (c *Call) Established() bool {
 	return !c.facts.Answered.IsZero()
 }
 
+// Does is how the number behaves that was called; to be asked on the call's own
+// goroutine.
+func (c *Call) Does() Behaviour { return c.does }
+
 // Done is closed when the call has ended.
 func (c *Call) Done() <-chan struct{} { return c.done }
 

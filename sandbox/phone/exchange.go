@@ -235,6 +235,9 @@ func (x *Exchange) Answer(number string, b Behaviour) {
 	x.numbers[number] = b
 }
 
+// Behaviour is how a number was told to behave; false when nothing was said.
+func (x *Exchange) Behaviour(number string) (Behaviour, bool) { return x.behaviour(number) }
+
 func (x *Exchange) behaviour(number string) (Behaviour, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -14,17 +14,20 @@ type pipe struct {
 	mu   sync.Mutex
 	pcm  []int16 // mu
 	flow bool    // mu; enough has come to begin
+	owed int     // mu; samples that came too late to be said, or will
 }
 
 const (
-	cushion  = 3 * audio.Frame // samples that wait before the first one leaves
-	overflow = audio.Rate / 2  // beyond, the oldest are thrown away
+	cushion  = 5 * audio.Frame // samples that wait before the first one leaves
+	overflow = audio.Rate / 2  // beyond, the oldest are thrown away; after so much silence it begins anew
 )
 
 func (p *pipe) write(pcm []int16) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pcm = append(p.pcm, pcm...)
+	late := min(p.owed, len(pcm))
+	p.owed -= late
+	p.pcm = append(p.pcm, pcm[late:]...)
 	if n := len(p.pcm) - overflow; n > 0 {
 		p.pcm = append(p.pcm[:0], p.pcm[n:]...)
 	}
@@ -42,7 +45,9 @@ func (p *pipe) read(dst []int16, n int) []int16 {
 	dst = append(dst, p.pcm[:k]...)
 	p.pcm = append(p.pcm[:0], p.pcm[k:]...)
 	if k < n {
-		p.flow = false
+		if p.owed += n - k; p.owed > overflow {
+			p.flow, p.owed = false, 0
+		}
 		dst = append(dst, make([]int16, n-k)...)
 	}
 	return dst

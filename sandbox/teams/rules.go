@@ -30,7 +30,7 @@ func (s *System) judge(_ *phone.Gate, req *sip.Message, src sip.Source) *phone.R
 	var refusal *phone.Refusal
 	id, _ := req.CallID()
 	for _, check := range []func(*sip.Message, *x509.Certificate) []broken{
-		s.routed, s.named, s.numbered, worded, described,
+		s.routed, s.named, s.follows, s.numbered, worded, described,
 	} {
 		for _, b := range check(req, src.Certificate()) {
 			s.Violate(b.rule, id, "%s %s: %s", req.Method, req.RequestURI, b.message)
@@ -64,7 +64,7 @@ func (s *System) routed(req *sip.Message, _ *x509.Certificate) []broken {
 	uri, err := sip.ParseURI(req.RequestURI)
 	_, inquiry := uri.Params.Get("x-i")
 	_, conversation := uri.Params.Get("x-c")
-	if err != nil || uri.Host != "api-du-a-euno."+s.cfg.Domain || uri.Port != 443 || !inquiry || !conversation {
+	if err != nil || uri.Host != "api-du-a-euno."+s.cfg.Domain && uri.Host != "api-du-a-usea."+s.cfg.Domain || uri.Port != 443 || !inquiry || !conversation {
 		return []broken{{"remote-target", "the Request-URI is not our Contact as we wrote it", lost}}
 	}
 	return nil
@@ -125,6 +125,9 @@ func covers(cert *x509.Certificate, host string) bool {
 	})
 }
 
+// follows: an INVITE by a REFER of ours copies what we wrote.
+func (s *System) follows(req *sip.Message, _ *x509.Certificate) []broken { return s.obeyed(req) }
+
 // numbered: E.164 with + and user=phone.
 func (s *System) numbered(req *sip.Message, _ *x509.Certificate) []broken {
 	if req.Method != "INVITE" || inDialog(req) {
@@ -140,6 +143,9 @@ func (s *System) numbered(req *sip.Message, _ *x509.Certificate) []broken {
 	}
 	if uri.Scheme != "sip" {
 		all = append(all, broken{"sips", "scheme " + uri.Scheme, &phone.Refusal{Status: 416}})
+	}
+	if s.referred(req) != nil {
+		return all // whoever Refer-To names, as it names him
 	}
 	if !e164(uri.User) {
 		all = append(all, broken{"called-e164", "the called number is not + and digits", nil})
@@ -215,22 +221,36 @@ func described(req *sip.Message, _ *x509.Certificate) []broken {
 		case m.Conn.Null():
 			return refuse("hold", "connection address 0.0.0.0", "531052;Black hole address")
 		}
-		if pt, twice := doubled(m.Codecs); twice {
-			return refuse("payload", fmt.Sprintf("payload number %d is there twice", pt), "531000;Duplicate payload")
-		}
+	}
+	if pt := doubled(string(req.Body)); pt != "" {
+		return refuse("payload", "payload number "+pt+" is there twice", "531000;Duplicate payload")
 	}
 	return nil
 }
 
-func doubled(codecs []sdp.Codec) (uint8, bool) {
-	seen := map[uint8]bool{}
-	for _, c := range codecs {
-		if seen[c.PT] {
-			return c.PT, true
+// doubled finds a payload number that an m-line lists twice, or that has two
+// meanings. It reads the text: whoever reads descriptions kindly overlooks it.
+func doubled(body string) string {
+	var formats, maps []string
+	for line := range strings.Lines(body) {
+		switch line = strings.TrimSpace(line); {
+		case strings.HasPrefix(line, "m="):
+			maps = nil
+			formats = strings.Fields(line)[min(3, len(strings.Fields(line))):]
+			for i, pt := range formats {
+				if slices.Contains(formats[:i], pt) {
+					return pt
+				}
+			}
+		case strings.HasPrefix(line, "a=rtpmap:"):
+			pt, _, _ := strings.Cut(strings.TrimPrefix(line, "a=rtpmap:"), " ")
+			if slices.Contains(maps, pt) {
+				return pt
+			}
+			maps = append(maps, pt)
 		}
-		seen[c.PT] = true
 	}
-	return 0, false
+	return ""
 }
 
 // response notes what is wrong with an SBC's response and takes our own

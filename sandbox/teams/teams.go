@@ -57,7 +57,10 @@ type Config struct {
 	Failover time.Duration
 	// Options is the interval of OPTIONS to active trunks, 60 s when zero.
 	Options time.Duration
-	Log     *slog.Logger // nil discards
+	// Patience is how long each step of a transfer, or the end of a call that was
+	// replaced, may take; 10 s when zero.
+	Patience time.Duration
+	Log      *slog.Logger // nil discards
 }
 
 // Trunk is one SBC FQDN of the carrier, one per region.
@@ -76,15 +79,24 @@ type TrunkState struct {
 	LastError   string    `json:"lastError,omitempty"` // why ours was not answered, newest
 }
 
-// System is the phone system. Its numbers are its users.
+// System is the phone system. Its numbers are its users. Beyond what every
+// exchange can do (see package phone) a scenario has:
+//
+//	TransferToUser, TransferToNumber   blind transfer by REFER
+//	TransferTo, TransferInTalk         attended transfer
+//	Park, Unpark                       hold by REFER to a bot with music, and back by Replaces
+//	Replace                            call queue pickup: INVITE with Replaces, early or confirmed
+//	Behaviour.Forward, .AlsoRing       forwarding and simultaneous ring, with history
+//	Faults, Violations                 the rules that the gateway broke
 type System struct {
 	*phone.Exchange
 
 	cfg Config // RO
 
-	mu     sync.Mutex
-	trunks map[string]*TrunkState // mu
-	kick   map[string]chan place  // RO; asks for an OPTIONS at once
+	mu        sync.Mutex
+	trunks    map[string]*TrunkState // mu; its keys RO
+	kick      map[string]chan place  // RO; asks for an OPTIONS at once
+	referrals []*referral            // mu; those that are open, and some older ones
 }
 
 // place is where an SBC's OPTIONS asks to be answered.
@@ -103,6 +115,9 @@ func Start(_ context.Context, cfg Config) (*System, error) {
 	if cfg.Options == 0 {
 		cfg.Options = time.Minute
 	}
+	if cfg.Patience == 0 {
+		cfg.Patience = 10 * time.Second
+	}
 	s := &System{cfg: cfg, trunks: map[string]*TrunkState{}, kick: map[string]chan place{}}
 	for _, t := range cfg.Trunks {
 		s.trunks[t.FQDN] = &TrunkState{FQDN: t.FQDN}
@@ -112,7 +127,7 @@ func Start(_ context.Context, cfg Config) (*System, error) {
 		Name: "teams", Gates: s.listeners(), DNS: cfg.DNS.Addr(), Media: cfg.Media, Ports: cfg.Ports, Log: cfg.Log,
 		Remote: &sip.Remote{Name: "SBC", TLS: sip.TLSPolicy{Roots: cfg.Roots}},
 		Manner: phone.Manner{
-			Dialect: dialect, Allow: allow,
+			Dialect: dialect, Allow: allow, Strict: true, LeastSession: leastSession, Behave: s.behave, Onward: s.onward,
 			Finish: s.finish, Judge: s.judge, Options: s.options, Reason: reason, Leave: s.leave, Response: s.response, Dial: s.Dial,
 		},
 	})
@@ -148,6 +163,9 @@ func (s *System) ProxyAddr(proxy string) netip.AddrPort { return s.Gate(proxy).A
 // allow is what Teams says in Allow: no PRACK, UPDATE, INFO, REFER towards it.
 const allow = "INVITE,ACK,OPTIONS,CANCEL,BYE,NOTIFY"
 
+// leastSession is Min-SE.
+const leastSession = 5 * time.Minute
+
 const product = "Microsoft.PSTNHub.SIPProxy v.2026.1.1.1 i.EUWE.3"
 
 // dialect is that of the published offers: SILK first, a key for each of two
@@ -175,11 +193,19 @@ func (s *System) Dial(_ context.Context, spec phone.CallSpec) (*phone.Call, erro
 	if spec.LateSDP {
 		return nil, errors.New("place a call from Teams: Teams always makes an offer")
 	}
-	targets, err := s.targets(spec)
+	c, err := s.dial(spec, nil)
 	if err != nil {
 		return nil, fmt.Errorf("place a call from Teams: %w", err)
 	}
-	return s.Place(phone.Outgoing{Spec: spec, Targets: targets, Invite: s.invite, Response: s.cfg.Failover})
+	return c, nil
+}
+
+func (s *System) dial(spec phone.CallSpec, watch func(*phone.Call, phone.Progress)) (*phone.Call, error) {
+	targets, err := s.targets(spec)
+	if err != nil {
+		return nil, err
+	}
+	return s.Place(phone.Outgoing{Spec: spec, Targets: targets, Invite: s.invite, Response: s.cfg.Failover, Watch: watch})
 }
 
 // Call places a call, waits for its end, and returns it for its facts.
@@ -242,7 +268,7 @@ func (s *System) invite(c *phone.Call, t phone.Target) *sip.Message {
 	m.Set("To", "<sip:"+spec.To+"@"+t.Host+";user=phone>")
 	m.Set("CSeq", "1 INVITE")
 	m.Set("Call-ID", sip.NewCallID())
-	m.Set("Min-SE", "300")
+	m.Set("Min-SE", strconv.Itoa(int(leastSession/time.Second)))
 	m.Set("Supported", "timer")
 	m.Set("P-Asserted-Identity", "<tel:"+spec.From+">,<sip:john@contoso.example>")
 	m.Set("Privacy", "id")
@@ -287,6 +313,10 @@ func (s *System) finish(c *phone.Call, g *phone.Gate, m *sip.Message) *sip.Messa
 	if invites || cseq.Method == "OPTIONS" {
 		m.Set("Allow", allow)
 	}
+	if m.Method == "REFER" {
+		m.Set("Allow", allow)
+		m.Set("Contact", "<"+s.elsewhere(c)+">")
+	}
 	if c != nil && invites {
 		m.Set("Contact", "<"+s.contact(c)+">")
 		if to, err := m.To(); err == nil && (to.Tag() == "" || !m.IsRequest()) {
@@ -302,6 +332,12 @@ func (s *System) finish(c *phone.Call, g *phone.Gate, m *sip.Message) *sip.Messa
 // contact is an API host nobody can reach: requests must follow Record-Route.
 func (s *System) contact(c *phone.Call) string {
 	return "sip:api-du-a-euno." + s.cfg.Domain + ":443;x-i=" + guid(c.Tag()) + ";x-c=" + c.Tag() + "/d/8/" + guid(c.Tag() + "c")[:8]
+}
+
+// elsewhere is the Contact of a REFER, which comes from a server of another
+// region.
+func (s *System) elsewhere(c *phone.Call) string {
+	return "sip:api-du-a-usea." + s.cfg.Domain + ":443;x-i=" + guid(c.Tag()+"r") + ";x-c=" + c.Tag() + "/s/1/" + guid(c.Tag() + "r")[:8]
 }
 
 func (s *System) route(g *phone.Gate) string {

@@ -43,6 +43,14 @@ type bench struct {
 
 func newBench(t *testing.T, change func(*Config)) *bench {
 	t.Helper()
+	b := prepare(t)
+	b.start(change)
+	return b
+}
+
+// prepare makes all but Teams.
+func prepare(t *testing.T) *bench {
+	t.Helper()
 	b := &bench{t: t}
 	var err error
 	if b.ca, err = authority.New("Test"); err != nil {
@@ -55,6 +63,12 @@ func newBench(t *testing.T, change func(*Config)) *bench {
 	b.dns.SetHost(carrier, 0, local)
 	b.dns.SetHost("*."+carrier, 0, local)
 	b.startSBC()
+	return b
+}
+
+func (b *bench) start(change func(*Config)) {
+	t := b.t
+	t.Helper()
 	cfg := Config{
 		Domain: domain, DNS: b.dns, RecordRoute: "sip-du-a-eu",
 		Certificate: b.cert("*." + domain), Roots: b.ca.Roots(),
@@ -69,11 +83,11 @@ func newBench(t *testing.T, change func(*Config)) *bench {
 	if change != nil {
 		change(&cfg)
 	}
+	var err error
 	if b.teams, err = Start(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.must(b.teams.Close()) })
-	return b
 }
 
 func (b *bench) must(err error) {
