@@ -121,6 +121,7 @@ func TestNarrowDoorsStayNarrow(t *testing.T) {
 		"github.com/miekg/dns":         {"wire/sip", "sandbox/dns"},
 		"github.com/gopacket/gopacket": {"edge/trace"},
 		"github.com/ebitengine/purego": {"wire/codec"},
+		"cel.dev/cel-go":               {"edge/rule"},
 		"go.yaml.in/yaml/v3":           {"app", "control/gateway"},
 		"github.com/spf13/cobra":       {"front/cli", "cmd/tandem", "lab"},
 	}

@@ -69,6 +69,7 @@ type Group struct {
 	Peers    []Peer    `json:"peers"`
 
 	Interworking Interworking `json:"interworking,omitzero"`
+	Rules        []Rule       `json:"rules,omitempty"` // in this order
 }
 
 // TLS is how TLS connections with the peers of a group are made. The zero
