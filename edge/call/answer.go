@@ -33,7 +33,7 @@ func (s *state) accept(r *request, msg *sip.Message, mine bool) {
 func (s *state) reject(r *request, msg *sip.Message) {
 	a := r.attempt
 	r.accepted = true
-	d, err := ua.ClientDialog(r.stub, msg)
+	d, err := a.confirmed(r.stub, msg)
 	if err != nil {
 		return // it gives up by itself after 64*T1
 	}
@@ -59,7 +59,7 @@ func (s *state) answer(r *request, msg *sip.Message) {
 	s.do(arm{silence, 0})
 	s.do(arm{ringingTooLong, 0})
 	r.accepted = true
-	d, err := ua.ClientDialog(r.stub, msg)
+	d, err := a.confirmed(r.stub, msg)
 	if err != nil {
 		s.finish(gatewayCause(502, 127, a.peer+" answered without a usable Contact: "+err.Error()))
 		return
@@ -85,7 +85,9 @@ func (s *state) talk() {
 	at := s.now
 	s.phase, s.record.Answered = talking, &at
 	s.remember()
-	s.attempt.forks, s.targets, s.hops, s.offer = nil, nil, nil, nil
+	s.unring()
+	s.attempt.leave()
+	s.targets, s.hops, s.offer, s.assumed = nil, nil, nil, nil
 	s.failure = failure{}
 	s.do(answered{s.record})
 	s.asked = s.now
@@ -116,17 +118,20 @@ func (s *state) joinFinal(r *request, msg *sip.Message) error {
 	if no != nil {
 		return errors.New(no.text)
 	}
-	if desc == nil {
-		if f := s.fork(r, msg); f != nil {
-			desc = f.received
-		}
+	f := s.fork(r, msg)
+	s.chosen = s.dialogShown(f)
+	var sent *sdp.Session
+	if f != nil && (desc == nil || f.sent != nil) { // what was said since by UPDATE counts
+		desc, sent = f.received, f.sent
 	}
 	if desc == nil {
 		return errors.New("the 200 has no description")
 	}
-	learnHold(s.callee(), s.callee().end.Sent, desc)
-	err := s.join(desc)
-	if errors.Is(err, sdp.ErrNoCodec) && s.caller().end.Sent != nil && s.offer != nil {
+	if sent == nil {
+		learnHold(s.callee(), s.attempt.offer, desc)
+	}
+	err := s.join(f, desc)
+	if errors.Is(err, sdp.ErrNoCodec) && s.caller().end.Sent != nil {
 		// The fork that answered speaks another codec than the one whose early
 		// media the caller was answered with: the caller is told by a re-INVITE.
 		s.stale[relay.Caller] = true
@@ -139,7 +144,8 @@ func (s *state) joinFinal(r *request, msg *sip.Message) error {
 // answer to the caller's offer or, when it made none, with an offer out of the
 // callee's answer.
 func (s *state) answerCaller(far *sip.Message) error {
-	caller := s.caller()
+	caller, e := s.caller(), s.answering()
+	caller.tag, caller.dialog = e.tag, e.dialog
 	status := 200
 	if far != nil {
 		status = far.Status
@@ -148,17 +154,27 @@ func (s *state) answerCaller(far *sip.Message) error {
 	interop.Relay(resp, far, s.callee().dress, caller.dress)
 	acc := &accepted{tx: s.inviteTx, msg: resp}
 	body := caller.end.Sent
-	if s.offer == nil {
+	switch {
+	case e.described || s.mustWait():
+		body = nil // RFC 3261 13.2.1: what is agreed is not said again
+	case s.owesOffer():
 		offer, err := sdp.Offer(s.callee().end.Received, caller.end)
 		if err != nil {
 			return err
 		}
 		body, acc.offer = offer, offer
 	}
-	resp.SetBody("application/sdp", body.Bytes())
+	if body != nil {
+		resp.SetBody("application/sdp", body.Bytes())
+	}
 	s.grant(relay.Caller, s.invite, resp)
 	caller.confirmed = true
 	s.locate(relay.Caller, 0)
+	if acc.withheld = s.mustWait(); acc.withheld {
+		caller.accepted = acc
+		return nil
+	}
+	s.do(arm{repeatRinging, 0})
 	s.inviteTx, s.invite = 0, nil
 	s.sendAccepted(relay.Caller, acc)
 	return nil
@@ -213,7 +229,7 @@ func (s *state) settleAccepted(side relay.Side) {
 // acked is the ACK to a 2xx of ours.
 func (s *state) acked(ev acked) {
 	l := &s.legs[ev.leg]
-	if l.accepted == nil || l.dialog == nil || l.dialog.ID() != ua.IDOf(ev.msg) || l.dialog.Accept(ev.msg) != nil {
+	if l.accepted == nil || l.accepted.withheld || l.dialog == nil || l.dialog.ID() != ua.IDOf(ev.msg) || l.dialog.Accept(ev.msg) != nil {
 		return
 	}
 	offer := l.accepted.offer

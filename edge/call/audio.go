@@ -2,10 +2,6 @@ package call
 
 import "github.com/tandemgw/tandem/edge/relay"
 
-// digit is a DTMF digit of a leg. Between events and tones the relay converts
-// by itself.
-func (s *state) digit(digit) {}
-
 // notice takes what the relay tells of the media. It runs on a loop of the
 // relay.
 func (c *call) notice(n relay.Notice) {

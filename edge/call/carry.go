@@ -63,6 +63,12 @@ func (c *call) do(e effect) {
 		}
 	case play:
 		c.play(e)
+	case count:
+		if c.media != nil {
+			c.todo = append(c.todo, counted{e.leg, c.media.Stats(e.leg).Received.Packets})
+		}
+	case also:
+		c.know(e.key, relay.Caller, c.st.caller().peer.Group.Name)
 	case stop:
 		if c.media != nil {
 			c.media.Stop(e.leg)

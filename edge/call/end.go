@@ -22,15 +22,20 @@ func (s *state) requested(ev requested) {
 		s.asideRequested(aside, ev)
 		return
 	}
-	if l.dialog == nil || l.dialog.ID() != ua.IDOf(ev.msg) {
+	if f := s.ringing(ev); f != nil {
+		s.updateEarly(f, ev)
+		return
+	}
+	d := s.dialogOf(ev)
+	if d == nil {
 		s.refuse(ev.leg, ev.tx, ev.msg, &refusal{status: 481})
 		return
 	}
-	if err := l.dialog.Accept(ev.msg); err != nil {
+	if err := d.Accept(ev.msg); err != nil {
 		s.refuse(ev.leg, ev.tx, ev.msg, refusalOf(err))
 		return
 	}
-	if no := checkRequire(ev.msg); no != nil {
+	if no := checkRequire(ev.msg, l.dress.Profile); no != nil {
 		s.refuse(ev.leg, ev.tx, ev.msg, no)
 		return
 	}
@@ -47,6 +52,12 @@ func (s *state) requested(ev requested) {
 		s.referred(ev)
 	case "NOTIFY": // RFC 6665 4.1.3: we subscribe to nothing
 		s.refuse(ev.leg, ev.tx, ev.msg, &refusal{status: 481})
+	case "PRACK":
+		s.prack(ev)
+	case "UPDATE":
+		s.update(ev)
+	case "INFO":
+		s.info(ev)
 	case "OPTIONS":
 		resp := respondOn(l, ev.msg, 200)
 		resp.Set("Allow", l.dress.Profile.Allow)
@@ -55,6 +66,19 @@ func (s *state) requested(ev requested) {
 	default:
 		s.notAllowed(ev)
 	}
+}
+
+// dialogOf is the dialog of a leg that a request names, nil when it names none.
+// A caller may have several before its INVITE is answered.
+func (s *state) dialogOf(ev requested) *ua.Dialog {
+	id, l := ua.IDOf(ev.msg), &s.legs[ev.leg]
+	if l.dialog != nil && l.dialog.ID() == id {
+		return l.dialog
+	}
+	if e := s.earlyDialog(id); ev.leg == relay.Caller && s.phase == hunting && e != nil {
+		return e.dialog
+	}
+	return nil
 }
 
 // notAllowed answers a method we do not serve: 405 when we know it, else 501
@@ -113,8 +137,11 @@ func (s *state) bye(ev requested) {
 		return
 	}
 	c := byeCause(ev.leg, ev.msg)
-	if s.inviteTx != 0 {
+	switch {
+	case s.inviteTx != 0 && ev.leg == relay.Caller:
 		c = cancelCause(ev.msg)
+	case s.inviteTx != 0: // our 2xx has not left
+		c.Status = 480
 	}
 	c.diagnose(ev.msg, l.dress)
 	s.finish(c)
@@ -152,7 +179,7 @@ func (s *state) finish(c cause) {
 	if s.record.Answered != nil {
 		s.record.Cause.Status = 0 // the caller got its 200
 	}
-	for _, t := range []timer{silence, patience, ringingTooLong, roundTooLong, again, listening, talkedEnough, refreshCaller, refreshCallee, lapseCaller, lapseCallee} {
+	for _, t := range []timer{silence, patience, ringingTooLong, roundTooLong, again, listening, talkedEnough, refreshCaller, refreshCallee, lapseCaller, lapseCallee, repeatRinging, reservedTooLate, lookingOut} {
 		s.do(arm{t, 0})
 	}
 	s.abandonRound()
@@ -161,6 +188,7 @@ func (s *state) finish(c cause) {
 	s.releaseAside(relay.Callee)
 	s.cancelAttempts(c)
 	s.declineCaller(c)
+	s.withdraw()
 	s.releaseLeg(relay.Caller, &c)
 	s.releaseLeg(relay.Callee, &c)
 	if !s.recorded && !c.unrecorded {

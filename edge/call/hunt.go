@@ -28,6 +28,7 @@ type attempt struct {
 	longer   bool // tried again with a longer session interval
 	row      int  // in record.Attempts
 	heard    bool
+	offer    *sdp.Session
 	forks    []*fork
 	won      *ua.Dialog     // of the fork that has answered the call
 	released map[ua.ID]bool // those that answered without being wanted
@@ -132,10 +133,11 @@ func (s *state) try(to sip.Target) {
 		return
 	}
 	l.wantSession(msg)
+	l.wantReliable(msg)
 
 	r := s.newRequest(inviting, side)
 	r.stub = stub(msg)
-	s.attempt = &attempt{id: r.id, peer: l.peer.Name, to: to, side: side, dress: l.dress, row: len(s.record.Attempts)}
+	s.attempt = &attempt{id: r.id, offer: l.end.Sent, peer: l.peer.Name, to: to, side: side, dress: l.dress, row: len(s.record.Attempts)}
 	r.attempt = s.attempt
 	s.record.Attempts = append(s.record.Attempts, record.Attempt{
 		Peer: l.peer.Name, Region: s.region, Why: s.target.Why, At: s.now,
@@ -224,6 +226,7 @@ func (s *state) inviteResponse(r *request, msg *sip.Message) {
 		s.listenTo(msg)
 	}
 	switch {
+	case msg.Status < 200 && mine && s.seeking() && !s.inOrder(r, msg):
 	case msg.Status < 200 && mine && s.transfer != nil:
 		s.transferRings(r, msg)
 	case msg.Status < 200:

@@ -89,14 +89,16 @@ func (s *state) check() *refusal {
 
 // checkExtensions refuses what the caller insists on and we do not have
 // (RFC 3261 8.2.2.3). Proxy-Require is not for us.
-func (s *state) checkExtensions() *refusal { return checkRequire(s.invite) }
+func (s *state) checkExtensions() *refusal {
+	return checkRequire(s.invite, s.caller().dress.Profile)
+}
 
-// checkRequire refuses what a request insists on, session timers and what else
-// is known aside.
-func checkRequire(m *sip.Message, known ...string) *refusal {
+// checkRequire refuses what a request insists on, unless the profile supports
+// it or it is known otherwise.
+func checkRequire(m *sip.Message, p *interop.Profile, known ...string) *refusal {
 	var unknown []string
 	for tag := range m.List("Require") {
-		if tag = strings.ToLower(tag); tag != "timer" && !slices.Contains(known, tag) {
+		if tag = strings.ToLower(tag); !p.Knows(tag) && !slices.Contains(known, tag) {
 			unknown = append(unknown, tag)
 		}
 	}
@@ -116,6 +118,7 @@ func (s *state) checkDialog() *refusal {
 		return refusalOf(err)
 	}
 	s.caller().dialog = d
+	s.early = []*early{{tag: s.caller().tag, dialog: d}}
 	return nil
 }
 
@@ -212,7 +215,9 @@ func (s *state) begun(ev begun) {
 	default:
 		s.phase = hunting
 		s.do(arm{patience, s.limits.Progress})
-		s.hunt()
+		if !s.mustReserve() || !s.reserve() {
+			s.hunt()
+		}
 	}
 }
 

@@ -11,14 +11,15 @@ import (
 // join puts the callee's answer in force: on its own leg at once, and on the
 // caller's unless that one was answered already. When the caller has made no
 // offer, it gets one from us later (accept).
-func (s *state) join(answer *sdp.Session) error {
+func (s *state) join(f *fork, answer *sdp.Session) error {
 	caller, callee := s.caller(), s.callee()
-	side, err := sdp.Agree(callee.end.Sent, answer)
+	sent := s.attempt.said(f)
+	side, err := sdp.Agree(sent, answer)
 	if err != nil {
 		return err
 	}
-	callee.end.Received, callee.media = answer, side
-	if s.offer == nil {
+	callee.end.Sent, callee.end.Received, callee.media = sent, answer, side
+	if s.owesOffer() {
 		return nil
 	}
 	if caller.end.Sent == nil {
@@ -31,6 +32,7 @@ func (s *state) join(answer *sdp.Session) error {
 
 // answerTo answers a leg's offer out of what the other leg has accepted.
 func (s *state) answerTo(l *leg, offer, accepted *sdp.Session) error {
+	l.confirm(offer)
 	answer, err := sdp.Answer(offer, accepted, l.end)
 	if err != nil {
 		return err

@@ -62,6 +62,13 @@ func (s *state) reinvite(side relay.Side, tx txn, msg *sip.Message) {
 		s.offerAnew(side, tx, msg)
 		return
 	}
+	s.propose(side, tx, msg, offer)
+}
+
+// propose answers an offer here, or puts it to the other leg when that has to
+// hear of it.
+func (s *state) propose(side relay.Side, tx txn, msg *sip.Message, offer *sdp.Session) {
+	other := &s.legs[side.Other()]
 	far, err := sdp.Offer(heldFor(other, offer), other.end)
 	switch {
 	case err != nil:
@@ -69,7 +76,9 @@ func (s *state) reinvite(side relay.Side, tx txn, msg *sip.Message) {
 	case far.Origin.Version == other.end.Sent.Origin.Version:
 		s.answerHere(side, tx, msg, offer)
 	default:
-		s.do(respond{tx, sip.NewResponse(msg, 100, "")})
+		if msg.Method == "INVITE" {
+			s.do(respond{tx, sip.NewResponse(msg, 100, "")})
+		}
 		s.startRound(&round{to: side.Other(), offer: far, tx: tx, msg: msg})
 	}
 }
@@ -92,6 +101,10 @@ func (s *state) answerHere(side relay.Side, tx txn, msg *sip.Message, offer *sdp
 // or with offer.
 func (s *state) acceptRound(side relay.Side, tx txn, msg *sip.Message, offer *sdp.Session) {
 	l := &s.legs[side]
+	if msg.Method == "UPDATE" {
+		s.acceptUpdate(side, tx, msg, l.end.Sent)
+		return
+	}
 	l.dialog.Refresh(msg)
 	s.locate(side, 0)
 	body := l.end.Sent
@@ -129,7 +142,24 @@ func (s *state) startRound(r *round) {
 	own.stub, own.offer, own.dialog, r.id = stub(req), r.offer, l.dialog, own.id
 	s.round = r
 	s.do(send{r.id, r.to, req})
-	s.do(arm{roundTooLong, roundMax})
+	s.do(arm{roundTooLong, r.patience()})
+}
+
+// patience is how long a round may take.
+func (r *round) patience() time.Duration {
+	if r.tx != 0 && r.msg.Method == "UPDATE" {
+		return updateMax
+	}
+	return roundMax
+}
+
+// late is the answer to who asked when the other leg has given none: RFC 3311
+// 5.2 has one of its own.
+func (r *round) late() int {
+	if r.msg.Method == "UPDATE" {
+		return 504
+	}
+	return 500
 }
 
 // reinviteResponse is a response to a re-INVITE of ours.
@@ -314,7 +344,7 @@ func (s *state) roundTooLong() {
 		s.refreshLater(r.to)
 	}
 	if r.tx != 0 {
-		s.refuse(r.to.Other(), r.tx, r.msg, &refusal{status: 500, text: "the other side did not answer in time"})
+		s.refuse(r.to.Other(), r.tx, r.msg, &refusal{status: r.late(), text: "the other side did not answer in time"})
 	}
 }
 

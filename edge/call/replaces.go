@@ -79,7 +79,7 @@ func (s *state) replacing(ev replacing) {
 		no = checkSession(ev.msg)
 	}
 	if no == nil {
-		no = checkRequire(ev.msg, "replaces")
+		no = checkRequire(ev.msg, l.dress.Profile, "replaces")
 	}
 	var offer *sdp.Session
 	if no == nil {

@@ -49,6 +49,7 @@ func seconds(d time.Duration) string { return fmt.Sprint(int64(d / time.Second))
 // or we do so already; for who knows none, and a proxy asked, we do (table 2).
 func (s *state) grant(side relay.Side, req, resp *sip.Message) {
 	l := &s.legs[side]
+	l.learn(req)
 	t, _ := ua.SessionTimerOf(req) // checkSession has read it
 	knows := req.HasToken("Supported", "timer")
 	if t.Interval == 0 && knows && l.dress.Profile.Session > 0 {
@@ -105,6 +106,7 @@ func (l *leg) wantSession(req *sip.Message) {
 // interval that the RFC does not allow is taken for the shortest one that it
 // does, so that nobody makes us refresh all the time.
 func (s *state) granted(side relay.Side, resp *sip.Message) {
+	s.legs[side].learn(resp)
 	t, err := ua.SessionTimerOf(resp)
 	if err != nil {
 		s.notef("the %s's session timer is ignored: %v", side, err)
@@ -162,6 +164,8 @@ func (s *state) refresh(side relay.Side) {
 	case s.phase != talking:
 	case s.isChanging(side):
 		s.do(arm{refreshTimer(side), aMoment})
+	case s.legs[side].updates():
+		s.refreshByUpdate(side)
 	default:
 		s.startRound(&round{to: side, offer: s.legs[side].end.Sent, refresh: true})
 	}
@@ -174,7 +178,7 @@ func (s *state) isChanging(side relay.Side) bool {
 		return true
 	}
 	for _, r := range s.requests {
-		if r.kind == reinviting && r.leg == side && !r.accepted {
+		if (r.kind == reinviting || r.kind == updating) && r.leg == side && !r.accepted {
 			return true
 		}
 	}

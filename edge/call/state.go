@@ -43,14 +43,16 @@ type state struct {
 	legs     [2]leg
 
 	// The caller's INVITE.
-	invite   *sip.Message // nil once it has its final response
-	inviteTx txn          // 0 once it has its final response
-	identity interop.Identity
-	label    string             // of the customer's subdomain, on the cloud's leg
-	custom   interop.Custom     // header of the number, on the operator's leg
-	offer    *sdp.Session       // nil: it came without, and gets ours in the 200
-	snapshot *snapshot.Snapshot // RO
-	health   route.Health       // RO
+	invite    *sip.Message // nil once it has its final response
+	inviteTx  txn          // 0 once it has its final response
+	identity  interop.Identity
+	label     string             // of the customer's subdomain, on the cloud's leg
+	custom    interop.Custom     // header of the number, on the operator's leg
+	offer     *sdp.Session       // nil: it came without, and gets ours
+	assumed   *sdp.Session       // what it was answered out of while it had resources to reserve
+	reserving bool               // it has
+	snapshot  *snapshot.Snapshot // RO
+	health    route.Health       // RO
 
 	// The hunt: for the callee first, in an answered call for the target of a
 	// transfer.
@@ -60,7 +62,11 @@ type state struct {
 	hops    []sip.Target   // its addresses still to be tried
 	attempt *attempt       // under way, or answered; nil between two
 	told    int            // last provisional status sent to the caller
-	failure failure        // of the last attempt
+	rang    bool           // a callee has rung
+	early   []*early       // the caller's dialogs before the answer; the first is always there
+	chosen  *early         // which of them was answered; nil: the first
+	tone    ringback
+	failure failure // of the last attempt
 
 	transfer  *transfer           // under way; nil when there is none
 	aside     [2]*leg             // that left its side to another and is not released yet
@@ -89,18 +95,20 @@ type leg struct {
 	media sdp.Side      // what came of it
 	holds sdp.Direction // what it wanted when it was free to choose; anything but sendrecv: it holds the call
 
-	accepted *accepted // our 2xx that waits for its ACK
-	session  session
+	accepted    *accepted // our 2xx that waits for its ACK
+	takesUpdate bool      // it has said that it takes UPDATE
+	session     session
 }
 
 // accepted is a 2xx of ours that is repeated until it is acknowledged
 // (RFC 3261 13.3.1.4).
 type accepted struct {
-	tx    txn
-	msg   *sip.Message
-	pause time.Duration // before the next repetition
-	until time.Time     // when we give up
-	offer *sdp.Session  // when the 2xx made one: the ACK has to bring the answer
+	tx       txn
+	msg      *sip.Message
+	pause    time.Duration // before the next repetition
+	until    time.Time     // when we give up
+	offer    *sdp.Session  // when the 2xx made one: the ACK has to bring the answer
+	withheld bool          // it waits for a PRACK first, and has not left
 }
 
 // request is a request of ours.
@@ -122,7 +130,10 @@ const (
 	reinviting
 	asking // OPTIONS: are you still there?
 	releasing
-	notifying // how far a transfer is
+	acknowledging // PRACK
+	updating      // a session, by UPDATE
+	informing     // of a digit
+	notifying     // how far a transfer is
 )
 
 // txn names a server transaction; 0 is none.
@@ -133,23 +144,26 @@ type txn int
 type timer uint8
 
 const (
-	silence        timer = iota // an attempt has had no response at all
-	patience                    // the caller has heard nothing for long
-	ringingTooLong              // an attempt has had no final response
-	repeatCaller                // 2xx to the caller is not acknowledged
-	repeatCallee                // 2xx to the callee (its re-INVITE) is not acknowledged
-	roundTooLong                // a re-INVITE has had no final response
-	again                       // a re-INVITE of ours met another one
-	listening                   // it is time to see who still sends
-	talkedEnough                // Limits.Duration
-	refreshCaller               // its session has to be refreshed by us
-	refreshCallee               // likewise
-	lapseCaller                 // its session was not refreshed by anybody
-	lapseCallee                 // likewise
-	ringingSoon                 // a transferred party has heard nothing for a moment
-	partedCaller                // the leg that left the caller's place does not hang up
-	partedCallee                // likewise
-	giveUp                      // what an ended call waits for does not come
+	silence         timer = iota // an attempt has had no response at all
+	patience                     // the caller has heard nothing for long
+	ringingTooLong               // an attempt has had no final response
+	repeatCaller                 // 2xx to the caller is not acknowledged
+	repeatCallee                 // 2xx to the callee (its re-INVITE) is not acknowledged
+	roundTooLong                 // a re-INVITE has had no final response
+	again                        // a re-INVITE of ours met another one
+	listening                    // it is time to see who still sends
+	talkedEnough                 // Limits.Duration
+	refreshCaller                // its session has to be refreshed by us
+	refreshCallee                // likewise
+	lapseCaller                  // its session was not refreshed by anybody
+	lapseCallee                  // likewise
+	ringingSoon                  // a transferred party has heard nothing for a moment
+	partedCaller                 // the leg that left the caller's place does not hang up
+	partedCallee                 // likewise
+	repeatRinging                // a reliable provisional response is not acknowledged
+	reservedTooLate              // the caller has no resources
+	lookingOut                   // it is time to see whether the callee sends
+	giveUp                       // what an ended call waits for does not come
 	timers
 )
 
@@ -232,6 +246,11 @@ type (
 		digit    byte // 0-9, *, #, A-D
 		duration time.Duration
 	}
+	// counted answers count.
+	counted struct {
+		leg     relay.Side
+		packets uint64
+	}
 	// unplayed tells that what was to be played, or sent, to a leg cannot be.
 	unplayed struct {
 		leg relay.Side
@@ -257,6 +276,7 @@ func (cancelled) event()   {}
 func (unreachable) event() {}
 func (heard) event()       {}
 func (digit) event()       {}
+func (counted) event()     {}
 func (unplayed) event()    {}
 func (unplugged) event()   {}
 func (expired) event()     {}
@@ -347,6 +367,10 @@ type (
 		digit    byte
 		duration time.Duration
 	}
+	// count asks how many packets a leg has sent.
+	count struct{ leg relay.Side }
+	// also makes another dialog of the caller's INVITE known.
+	also struct{ key dialogKey }
 	// listen asks the relay who has been silent.
 	listen struct{}
 	// unplug gives the ports back.
@@ -408,6 +432,8 @@ func (plug) effect()       {}
 func (play) effect()       {}
 func (stop) effect()       {}
 func (sendDigit) effect()  {}
+func (count) effect()      {}
+func (also) effect()       {}
 func (listen) effect()     {}
 func (unplug) effect()     {}
 func (arm) effect()        {}

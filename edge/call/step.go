@@ -40,6 +40,8 @@ func (s *state) step(at time.Time, ev event) []effect {
 		s.heard(ev)
 	case digit:
 		s.digit(ev)
+	case counted:
+		s.counted(ev)
 	case unplayed:
 		s.notef("nothing is played to the %s: %v", ev.leg, ev.err)
 	case unplugged:
@@ -77,7 +79,19 @@ func (s *state) responded(ev responded) {
 			s.forget(r)
 			s.notified(r, ev.msg.Status)
 		}
-	case releasing:
+	case updating:
+		if final {
+			s.forget(r)
+			if r.dialog == s.legs[r.leg].dialog {
+				s.updated(r.leg, ev.msg)
+			}
+		}
+	case informing:
+		if final {
+			s.forget(r)
+			s.informed(r.leg, ev.msg)
+		}
+	case releasing, acknowledging:
 		if final {
 			s.forget(r)
 		}
@@ -100,7 +114,11 @@ func (s *state) requestFailed(ev failed) {
 		if r.dialog == s.legs[r.leg].dialog {
 			s.absent(r.leg, ev.err.Error())
 		}
-	case releasing, notifying: // the far side will notice by itself
+	case updating:
+		if r.dialog == s.legs[r.leg].dialog {
+			s.absent(r.leg, ev.err.Error())
+		}
+	case releasing, notifying, acknowledging, informing: // the far side will notice by itself
 	}
 }
 
@@ -153,6 +171,14 @@ func (s *state) expired(t timer) {
 		s.releaseAside(relay.Caller)
 	case partedCallee:
 		s.releaseAside(relay.Callee)
+	case repeatRinging:
+		s.repeatRinging()
+	case reservedTooLate:
+		s.reservedTooLate()
+	case lookingOut:
+		if s.tone.plays {
+			s.do(count{relay.Callee})
+		}
 	case giveUp:
 		if s.phase == ending {
 			s.phase = over

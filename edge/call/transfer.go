@@ -276,7 +276,7 @@ func (s *state) transferAnswered(r *request, msg *sip.Message) {
 	media, desc, err := s.targetMedia(r, msg)
 	var d *ua.Dialog
 	if err == nil {
-		d, err = ua.ClientDialog(r.stub, msg)
+		d, err = a.confirmed(r.stub, msg)
 	}
 	if err != nil {
 		s.reject(r, msg)
