@@ -54,14 +54,15 @@ func (r NumberRules) Check(n snapshot.Number) (faults []Fault) {
 
 func (r NumberRules) service(s snapshot.Service) string {
 	word := string(s)
-	switch meant := gateway.Suggest(word, r.Platforms); {
+	switch {
 	case word == "":
 		return "missing: write " + strings.Join(r.Platforms, " or ")
 	case slices.Contains(r.Platforms, word):
 		return ""
 	case slices.Contains(gateway.Platforms, word):
 		return word + " is not among gateway.properties.platforms: add it there or change it here"
-	case meant != "":
+	}
+	if meant := gateway.Suggest(word, r.Platforms); meant != "" {
 		return fmt.Sprintf("%q is unknown: did you mean %s?", word, meant)
 	}
 	return fmt.Sprintf("%q is unknown: write %s", word, strings.Join(r.Platforms, " or "))
