@@ -74,11 +74,11 @@ type ear struct {
 	quiet *codec.NoiseGenerator // in the far side's pauses
 	noisy bool                  // it has told how they sound
 
-	rate, size int // of the frames that are wanted
-	from       int // rate that resampler brings to rate
-	resampler  *codec.Resampler
-	pcm        []int16
-	framer     *codec.Framer
+	rate      int // of the frames that are wanted
+	from      int // rate that resampler brings to rate
+	resampler *codec.Resampler
+	pcm       []int16
+	framer    *codec.Framer
 
 	detector *codec.Detector // nil: digits do not come as tones
 	told     func(codec.Heard)
@@ -110,12 +110,11 @@ func isNoise(c sdp.Agreed) bool { return strings.EqualFold(c.Name, "CN") }
 
 func isEvents(c sdp.Agreed) bool { return strings.EqualFold(c.Name, "telephone-event") }
 
-// giving sets the rate and size of the frames that are wanted.
-func (e *ear) giving(rate, size int) {
-	if e.rate == rate && e.size == size {
-		return
-	}
-	e.rate, e.size, e.framer, e.resampler = rate, size, codec.NewFramer(size), nil
+// giving sets the frames that are wanted.
+func (e *ear) giving(f codec.Format, ptime time.Duration) {
+	e.rate, e.framer, e.resampler = f.Rate, codec.NewFramer(f.Samples(ptime)), nil
+	// A frame longer than a packet takes several, the last of which comes later.
+	e.jitter.delay = startDelay + (ptime-1)/codec.Packet*codec.Packet
 }
 
 // of finds what reads a payload number. Who renumbers in an answer should send

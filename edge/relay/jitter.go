@@ -9,7 +9,7 @@ import (
 // that must have a frame at each beat. Time is the stream's own: next is the
 // time stamp that is due. Owned by the voice that listens.
 //
-// It delays by as little as it can. It begins startDelay after the first packet. A
+// It delays by as little as it can. It begins a little after the first packet. A
 // packet that comes after its time, when nothing else is there to be played,
 // moves all that follows back, so the delay grows by just as much as was
 // missing. The delay shrinks when for a window of time even the packet that
@@ -17,8 +17,9 @@ import (
 // best a quiet one. The same two rules follow the clock of a sender that runs
 // faster or slower than ours.
 type jitter struct {
-	clock   uint32 // of the time stamps
-	waiting []held // in order of their numbers
+	clock   uint32        // of the time stamps
+	delay   time.Duration // of the first packet
+	waiting []held        // in order of their numbers
 	free    [][]byte
 
 	started bool   // the first packet has been played
@@ -63,7 +64,7 @@ func (j *jitter) reset(clock uint32) {
 	for _, h := range j.waiting {
 		j.free = append(j.free, h.payload)
 	}
-	*j = jitter{clock: clock, waiting: j.waiting[:0], free: j.free, late: j.late, lost: j.lost, left: j.left}
+	*j = jitter{clock: clock, delay: j.delay, waiting: j.waiting[:0], free: j.free, late: j.late, lost: j.lost, left: j.left}
 }
 
 // time is how long n units of the stream's clock last.
@@ -126,7 +127,7 @@ func (j *jitter) beat(now time.Time) (held, verdict) {
 	first := j.waiting[0]
 	waited := now.Sub(first.at)
 	if !j.started {
-		if waited < startDelay {
+		if waited < j.delay {
 			return held{}, pause
 		}
 		j.started, j.next, j.last, j.until, j.least = true, first.stamp, first.seq-1, now.Add(window), most

@@ -243,7 +243,7 @@ func (v *voice) adapt(t terms, e *ear) {
 		v.events = eventsOf(t.codecs, v.format.Clock)
 	}
 	if e != nil {
-		e.giving(v.format.Rate, v.format.Samples(v.ptime))
+		e.giving(v.format, v.ptime)
 		v.wake()
 	}
 }

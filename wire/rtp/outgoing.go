@@ -22,13 +22,14 @@ type outgoing struct {
 	at      time.Time
 	clock   uint32
 
-	// By how much forwarded packets are renumbered, for those of ours that went
-	// in between: shift, but past for those that came before the number border.
-	// settled is unset while no forwarded packet has followed ours.
-	shift, past, border uint16
-	settled             bool
-	incoming            uint16    // number of the newest forwarded packet, as it came
-	hush                time.Time // until then only ours leave
+	// Forwarded packets are renumbered by shift, for those of ours that went in
+	// between. mixed is set while none has followed ours.
+	incoming uint16 // number of the newest forwarded packet as it came, also if it was kept back
+	shift    uint16
+	mixed    bool
+	border   uint16    // with moved: what came up to here had another shift
+	moved    bool      // a moment ago
+	hush     time.Time // until then only ours leave
 
 	packets, octets uint32 // of this SSRC, for SR
 	reported        uint32 // packets at the last SR
@@ -43,33 +44,50 @@ type sentReport struct {
 	at     time.Time
 }
 
-// admit gives a forwarded packet its number; false while ours are sent instead.
+// admit gives a forwarded packet its number; false when it is not to leave:
+// ours are sent instead, or it has been overtaken by them.
 func (o *outgoing) admit(pkt []byte, h *header, now time.Time) bool {
-	if now.Before(o.hush) {
+	hushed := now.Before(o.hush)
+	if !o.started || o.ssrc != h.ssrc {
+		return !hushed
+	}
+	newer := int16(h.seq-o.incoming) > 0
+	if hushed {
+		if newer {
+			o.incoming = h.seq
+		}
 		return false
 	}
-	if o.ssrc != h.ssrc || !o.started {
-		return true
+	if o.mixed && newer {
+		o.shift, o.border, o.moved, o.mixed = o.seq-o.incoming, o.incoming, true, false
 	}
-	shift := o.shift
-	if int16(h.seq-o.border) <= 0 {
-		shift = o.past
+	if o.moved {
+		ahead := int16(h.seq - o.border)
+		if ahead <= 0 && ahead > -maxMisorder {
+			return false
+		}
+		o.moved = ahead < maxMisorder
 	}
-	if shift != 0 {
-		h.seq += shift
+	if newer {
+		o.incoming = h.seq
+	}
+	if o.shift != 0 {
+		h.seq += o.shift
 		binary.BigEndian.PutUint16(pkt[2:], h.seq)
 	}
 	return true
 }
 
 // forwarded takes a packet of the other far side that has left into the books.
-func (o *outgoing) forwarded(h header, came uint16, clock uint32, now time.Time) {
+func (o *outgoing) forwarded(h header, clock uint32, now time.Time) {
 	if !o.started || o.ssrc != h.ssrc {
-		o.begin(h.ssrc, h.seq-1, h.time, clock, now)
+		o.begin(h.ssrc, h.seq, h.time, clock, now)
+		o.incoming = h.seq
+		return
 	}
 	// An announcement machine may begin its numbers again further back.
 	if ahead := int16(h.seq - o.seq); ahead > 0 || ahead < -maxMisorder {
-		o.seq, o.incoming, o.settled = h.seq, came, true
+		o.seq, o.incoming = h.seq, h.seq-o.shift
 		o.pace(h.time, clock, now)
 	}
 }
@@ -106,11 +124,8 @@ func (o *outgoing) nowStamp(now time.Time) uint32 {
 
 // put gives a packet of ours the next number.
 func (o *outgoing) put(pkt []byte, h *header, now time.Time) {
-	if o.settled {
-		o.past, o.border, o.settled = o.shift, o.incoming, false
-	}
 	o.seq++
-	o.shift++
+	o.mixed = true
 	h.seq = o.seq
 	binary.BigEndian.PutUint16(pkt[2:], h.seq)
 	o.pace(h.time, o.clock, now)

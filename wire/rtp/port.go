@@ -376,11 +376,10 @@ func (p *Port) forward(pkt []byte, h header, r *route, now time.Time) Cause {
 	if h.rtcp {
 		return p.transmit(pkt, h, r.out)
 	}
-	came := h.seq
 	if !p.tx.out.admit(pkt, &h, now) {
 		return passed // ours is sent instead
 	}
-	p.tx.out.forwarded(h, came, r.Clock, now)
+	p.tx.out.forwarded(h, r.Clock, now)
 	return p.transmit(pkt, h, r.out)
 }
 
