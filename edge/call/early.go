@@ -45,7 +45,8 @@ type early struct {
 // telling is what a caller is told of the ringing; its status is 0 for nothing.
 type telling struct {
 	status int
-	media  bool // it can be heard
+	media  bool         // it can be heard
+	far    *sip.Message // the response it is made of, nil when it is our own
 }
 
 // provisional is a 1xx to the attempt under way. Once a description was sent
@@ -55,7 +56,7 @@ func (s *state) provisional(r *request, msg *sip.Message) {
 		return
 	}
 	f := s.fork(r, msg)
-	t := telling{msg.Status, s.hearFork(f, msg)}
+	t := telling{msg.Status, s.hearFork(f, msg), msg}
 	s.rang = s.rang || msg.Status == 180
 	if t = s.policy(t); t.status != 0 {
 		s.tell(s.dialogShown(f), t)
@@ -92,7 +93,7 @@ func (s *state) tell(e *early, t telling) {
 	case !s.reliable():
 		s.do(respond{s.inviteTx, s.provisionalFor(e, t, s.caller().end.Sent)})
 	case e.sent != nil:
-		e.next = telling{t.status, t.media || e.next.media}
+		e.next = telling{t.status, t.media || e.next.media, t.far}
 	case !s.owesOffer():
 		s.tellReliably(e, t, nil)
 	default:
@@ -116,7 +117,7 @@ func (s *state) tellWithOffer(e *early, t telling) {
 	case offer != nil:
 		s.tellReliably(e, t, offer)
 	case !s.invite.HasToken("Require", "100rel"):
-		s.do(respond{s.inviteTx, s.provisionalFor(e, telling{status: t.status}, nil)})
+		s.do(respond{s.inviteTx, s.provisionalFor(e, telling{status: t.status, far: t.far}, nil)})
 	}
 }
 
@@ -126,6 +127,7 @@ func (s *state) provisionalFor(e *early, t telling, desc *sdp.Session) *sip.Mess
 	l := s.caller()
 	resp := interop.Response(s.invite, t.status, l.dress)
 	resp.TagTo(e.tag)
+	interop.Relay(resp, t.far, s.callee().dress, l.dress)
 	if t.media && desc != nil {
 		resp.SetBody("application/sdp", desc.Bytes())
 		e.opened = true
@@ -140,7 +142,7 @@ func (s *state) reassure() {
 	if s.phase != hunting {
 		return
 	}
-	e, t := s.early[0], telling{183, true}
+	e, t := s.early[0], telling{status: 183, media: true}
 	switch {
 	case s.told != 0:
 		t.status = s.told

@@ -170,13 +170,13 @@ func refusalOf(err error) *refusal {
 }
 
 func (s *state) facts() route.Facts {
-	dialled := ""
+	dialled, host := "", ""
 	if u, err := sip.ParseURI(s.invite.RequestURI); err == nil {
-		dialled = u.User
+		dialled, host = u.User, u.Host
 	}
 	return route.Facts{
 		From: s.caller().peer.Group.Side, Group: s.caller().peer.Group.Name, Peer: s.caller().peer.Name,
-		Dialled: dialled, Called: s.identity.Called, Calling: s.identity.Caller(),
+		Dialled: dialled, Host: host, Called: s.identity.Called, Calling: s.identity.Caller(),
 		Region: s.region, FMC: s.invite.Has("X-MS-FMC"), Seed: s.random.Uint64(),
 	}
 }

@@ -43,7 +43,7 @@ func (s *state) reserve() bool {
 	s.reserving = true
 	s.notef("the caller has resources to reserve: nobody is asked before they are there")
 	s.do(arm{reservedTooLate, reservation})
-	s.tell(s.early[0], telling{183, true})
+	s.tell(s.early[0], telling{status: 183, media: true})
 	s.told = 0 // nobody has rung yet
 	return true
 }

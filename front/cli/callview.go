@@ -146,6 +146,7 @@ func (l look) outcome(w io.Writer, c record.LiveCall) {
 	for _, line := range wrap(plain(c.Cause.Text), 78) {
 		fmt.Fprintln(w, l.paint(color, line))
 	}
+	l.microsoft(w, c.Cause)
 	if c.Answered == nil || c.Cause.By == record.ByNodeLost { // a lost node took its counts along
 		return
 	}
@@ -153,6 +154,24 @@ func (l look) outcome(w io.Writer, c record.LiveCall) {
 		if !g.Media.Received {
 			fmt.Fprintln(w, l.paint(bad, clip("Nothing was heard from "+plain(g.Peer)+": see its SDP's media address, and firewalls for UDP", 80)))
 		}
+	}
+}
+
+// microsoft tells what the cloud's own reason means, and by what Microsoft's
+// support finds the call.
+func (l look) microsoft(w io.Writer, c record.Cause) {
+	said := c.Explanation
+	if c.MicrosoftCode != 0 {
+		said = fmt.Sprintf("Microsoft code %d", c.MicrosoftCode)
+		if c.Explanation != "" {
+			said += ": " + c.Explanation
+		}
+	}
+	for _, line := range wrap(plain(said), 78) {
+		fmt.Fprintln(w, line)
+	}
+	if c.Correlation != "" {
+		fmt.Fprintln(w, l.paint(quiet, "for Microsoft's support: "+plain(c.Correlation)))
 	}
 }
 

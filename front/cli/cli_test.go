@@ -137,9 +137,18 @@ func TestRenderings(t *testing.T) {
 			ringing.ID, ringing.State, ringing.Callee.Peer = "01kac3w2mf5tzzzzzzzzzzzzzz", record.Ringing, ""
 			view.liveCalls(w, []record.LiveCall{talking(), ringing})
 		},
-		"list_past":      func(w io.Writer) { view.pastCalls(w, past()) },
-		"show_live":      func(w io.Writer) { view.call(w, talking()) },
-		"show_refused":   func(w io.Writer) { view.call(w, refused) },
+		"list_past":    func(w io.Writer) { view.pastCalls(w, past()) },
+		"show_live":    func(w io.Writer) { view.call(w, talking()) },
+		"show_refused": func(w io.Writer) { view.call(w, refused) },
+		"show_microsoft": func(w io.Writer) {
+			c := refused
+			c.Cause = record.Cause{
+				By: record.ByCallee, Status: 403, Q850: 63, Text: "microsoft-teams-1 answered 403 Forbidden",
+				MicrosoftCode: 10500, Correlation: "9810e5a9-667c-4513-8d3a-5d83503e1c71",
+				Explanation: "location-based routing forbids this call from or to where the user is: check the sites and the trunk",
+			}
+			view.call(w, c)
+		},
 		"ladder":         func(w io.Writer) { view.ladder(w, trace()) },
 		"ladder_color":   func(w io.Writer) { colored.ladder(w, trace()) },
 		"ladder_wide":    func(w io.Writer) { wide.ladder(w, trace()) },
