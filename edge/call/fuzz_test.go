@@ -3,8 +3,10 @@ package call
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,10 +37,27 @@ type machine struct {
 	numbers map[ua.ID]uint32     // of the last request in each dialog
 	due     [timers]time.Time
 
-	begun, ended, plugs   int
-	opened, closed        bool
-	caller, callee        *ua.Dialog // as the far sides see them
-	inviteOut, reinviteIn *sip.Message
+	begun, ended, plugs int
+	opened, closed      bool
+	coming              bool                        // a peer is counted for a transfer
+	far                 [2][]*ua.Dialog             // as the far sides see them, the newest last
+	invitesIn           map[*ua.Dialog]*sip.Message // the last one in each
+	joining             map[txn]relay.Side          // INVITEs with Replaces
+	inviteOut           *sip.Message
+	repeated            map[int]bool // INVITEs that were accepted, and may be again
+}
+
+// dialog is one that a far side has with us, nearly always the newest one; nil
+// when it has none.
+func (m *machine) dialog(leg relay.Side) *ua.Dialog {
+	all := m.far[leg]
+	if len(all) == 0 {
+		return nil
+	}
+	if m.next(4) == 1 {
+		return all[m.next(len(all))]
+	}
+	return all[len(all)-1]
 }
 
 type serverSide struct {
@@ -51,6 +70,7 @@ func newMachine(t *testing.T, data []byte) *machine {
 		t: t, now: time.Unix(1e9, 0), bytes: data,
 		servers: map[txn]*serverSide{}, clients: map[int]*sip.Message{}, invites: map[int]*sip.Message{}, acked: map[string]int{},
 		asked: map[int]*sip.Message{}, numbers: map[ua.ID]uint32{},
+		invitesIn: map[*ua.Dialog]*sip.Message{}, joining: map[txn]relay.Side{}, repeated: map[int]bool{},
 	}
 	m.s = &state{
 		limits: Limits{Duration: time.Hour}.withDefaults(), region: "r1", random: rand.NewChaCha8([32]byte{7}),
@@ -116,7 +136,9 @@ func (m *machine) do(e effect) {
 	case ended:
 		m.ended++
 	case resolve:
-		ev := resolved{peer: m.known(relay.Callee), dress: m.dress(relay.Callee), hops: []sip.Target{{
+		side := m.s.soughtSide()
+		m.coming = m.coming || e.beside
+		ev := resolved{peer: m.known(side), dress: m.dress(side), hops: []sip.Target{{
 			Transport: sip.UDP, Addr: netip.MustParseAddrPort(teamsAt), Remote: &sip.Remote{Name: "teams-1"},
 		}}}
 		if m.next(8) == 1 {
@@ -139,6 +161,19 @@ func (m *machine) do(e effect) {
 		}
 	case ack:
 		m.acknowledge(e.msg)
+	case sendAside:
+		if e.id == 0 {
+			m.acknowledge(e.msg)
+		} else {
+			m.send(e.id, e.msg)
+		}
+	case part:
+		if e.tx == 0 && !m.coming {
+			m.t.Fatal("a leg takes a place without being counted at its peer")
+		}
+		m.coming = m.coming && e.tx != 0
+	case forgo:
+		m.coming = false
 	case resend:
 		m.resend(e)
 	case plug:
@@ -226,21 +261,35 @@ func (m *machine) respond(e respond) {
 			m.t.Fatalf("%v:\n%s", err, e.msg)
 		}
 	}
-	if e.tx == 1 && e.msg.Status > 100 && e.msg.Status < 300 && m.caller == nil {
-		m.caller, _ = ua.ClientDialog(sv.msg, e.msg)
+	if e.tx == 1 && e.msg.Status > 100 && e.msg.Status < 300 && m.far[relay.Caller] == nil {
+		m.meet(relay.Caller, sv.msg, e.msg)
 	}
+	if side, ok := m.joining[e.tx]; ok && !again && sv.final/100 == 2 {
+		m.meet(side, sv.msg, e.msg)
+	}
+}
+
+// meet makes the dialog of an INVITE to us.
+func (m *machine) meet(side relay.Side, invite, resp *sip.Message) {
+	d, err := ua.ClientDialog(invite, resp)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.far[side] = append(m.far[side], d)
+	m.invitesIn[d] = invite
 }
 
 // request gives the call a request inside a leg's dialog.
 func (m *machine) request(leg relay.Side, method, body string) {
-	d := m.caller
-	if leg == relay.Callee {
-		d = m.callee
-	}
+	d := m.dialog(leg)
 	if d == nil || m.s.phase == over {
 		return
 	}
 	msg := d.NewRequest(method)
+	if method == "REFER" {
+		msg.Set("Refer-To", []string{"<" + toUser + ">", "<" + toNumber + ">", "<tel:+441632960123>", "<sip:x?Replaces=a>"}[m.next(4)])
+		msg.Set("Referred-By", "<sip:x>")
+	}
 	msg.Add("Via", "SIP/2.0/UDP h;branch="+sip.NewBranch())
 	msg.Set("Contact", "<sip:10.1.0.1>")
 	m.time(msg)
@@ -250,9 +299,38 @@ func (m *machine) request(leg relay.Side, method, body string) {
 	m.last++
 	m.servers[m.last] = &serverSide{msg: msg}
 	if method == "INVITE" {
-		m.reinviteIn = msg
+		m.invitesIn[d] = msg
 	}
 	m.feed(requested{leg, m.last, msg})
+}
+
+// join gives the call an INVITE that wants the place of a leg.
+func (m *machine) join(leg relay.Side, body string) {
+	rep := ua.Replaces{CallID: "in", To: "x", From: "f", EarlyOnly: m.next(8) == 1}
+	if d := m.dialog(leg); d != nil {
+		rep = ua.Replaces{CallID: d.ID().CallID, To: d.ID().RemoteTag, From: d.ID().LocalTag}
+	} else if m.inviteOut != nil {
+		from, _ := m.inviteOut.From()
+		rep = ua.Replaces{CallID: m.inviteOut.Get("Call-ID"), To: from.Tag(), From: "a"}
+	}
+	m.last++
+	in := sip.NewRequest("INVITE", "sip:+442079460123@gw.example")
+	in.Add("Via", "SIP/2.0/UDP h;branch="+sip.NewBranch())
+	in.Add("From", fmt.Sprintf("<sip:+441632960009@10.2.0.1>;tag=j%d", m.last))
+	in.Add("To", "<sip:+442079460123@gw.example>")
+	in.Add("Call-ID", fmt.Sprintf("join-%d", m.last))
+	in.Add("CSeq", "1 INVITE")
+	in.Add("Contact", "<sip:10.2.0.1>")
+	in.Add("Require", "replaces")
+	m.time(in)
+	if body != "" {
+		in.SetBody("application/sdp", []byte(body))
+	}
+	m.servers[m.last], m.joining[m.last] = &serverSide{msg: in}, leg
+	m.feed(replacing{
+		leg: leg, tx: m.last, msg: in, replaces: rep, addr: netip.MustParseAddrPort(teamsAt), remote: &sip.Remote{Name: "teams-1"},
+		transport: sip.UDP, peer: m.known(leg), dress: m.dress(leg),
+	})
 }
 
 // time puts a session timer on a message, or not.
@@ -273,19 +351,11 @@ func (m *machine) time(msg *sip.Message) {
 
 // answer gives the call a response to one of its requests.
 func (m *machine) answer(which, status int, tag, body string) {
-	ids := make([]int, 0, len(m.clients))
-	for id := range m.clients {
-		ids = append(ids, id)
-	}
+	ids := m.pending()
 	if len(ids) == 0 {
 		return
 	}
-	id := ids[0]
-	for _, x := range ids { // maps have no order, the fuzzer needs one
-		if (x+which)%len(ids) < (id+which)%len(ids) {
-			id = x
-		}
-	}
+	id := ids[which%len(ids)]
 	req := m.clients[id]
 	resp := sip.NewResponse(req, status, "")
 	resp.TagTo(tag)
@@ -301,13 +371,16 @@ func (m *machine) answer(which, status int, tag, body string) {
 	}
 	if status/100 == 2 && req.Method == "INVITE" {
 		delete(m.clients, id)
+		m.takeNext(req)
 		if m.next(2) == 1 {
-			m.clients[id] = req // another fork, or a repetition, may follow
+			m.clients[id], m.repeated[id] = req, true // another fork, or a repetition, may follow
 		}
 		m.acked[dialogOf(resp)]++
-		if m.invites[id] != nil && m.callee == nil && m.s.attempt != nil && m.s.attempt.id == id && m.s.phase == hunting {
-			stub := req.Clone()
-			m.callee, _ = ua.ServerDialog(stub, tag)
+		if m.invites[id] != nil && m.s.attempt != nil && m.s.attempt.id == id && m.s.seeking() {
+			if d, err := ua.ServerDialog(req.Clone(), tag); err == nil {
+				side := m.s.soughtSide()
+				m.far[side] = append(m.far[side], d)
+			}
 		}
 	}
 	if status == 401 {
@@ -318,13 +391,27 @@ func (m *machine) answer(which, status int, tag, body string) {
 	m.feed(responded{id, resp})
 }
 
+// pending are the requests that wait for an answer, in order.
+func (m *machine) pending() []int { return slices.Sorted(maps.Keys(m.clients)) }
+
+// takeNext: who takes the next INVITE of a dialog repeats no 2xx to the one
+// before.
+func (m *machine) takeNext(req *sip.Message) {
+	this, _ := req.CSeq()
+	for id, old := range m.clients {
+		if seq, _ := old.CSeq(); m.repeated[id] && old.Get("Call-ID") == req.Get("Call-ID") && seq.Seq < this.Seq {
+			delete(m.clients, id)
+		}
+	}
+}
+
 var bodies = []string{"", coreSDP, teamsSDP, teamsOffer, coreAnswer, "junk", turn(coreSDP, "sendonly", 9), turn(teamsSDP, "inactive", 3)}
 
 // act lets one thing happen.
 func (m *machine) act() {
 	side := relay.Side(m.next(2))
 	body := bodies[m.next(len(bodies))]
-	switch m.next(14) {
+	switch m.next(16) {
 	case 0, 1:
 		if len(m.script) > 0 {
 			i := m.next(len(m.script))
@@ -339,16 +426,21 @@ func (m *machine) act() {
 	case 5:
 		m.answer(m.next(8), []int{302, 408, 481, 486, 487, 488, 491, 500, 503, 603, 401, 401}[m.next(12)], "a", "")
 	case 6:
-		for id, msg := range m.clients {
+		if ids := m.pending(); len(ids) > 0 {
+			id := ids[m.next(len(ids))]
 			delete(m.clients, id)
-			_ = msg
 			m.feed(failed{id, []error{sip.ErrTimeout, sip.ErrClosed, &sip.TransportError{Op: "dial", Err: errors.New("refused")}}[m.next(3)]})
-			break
 		}
 	case 7:
 		m.request(side, "INVITE", body)
 	case 8:
-		m.request(side, []string{"BYE", "OPTIONS", "INFO", "UPDATE"}[m.next(4)], body)
+		m.request(side, []string{"BYE", "OPTIONS", "INFO", "UPDATE", "NOTIFY", "REFER"}[m.next(6)], body)
+	case 14:
+		m.request(side, "REFER", "")
+	case 15:
+		if m.s.phase != over {
+			m.join(side, body)
+		}
 	case 9:
 		m.feed(acked{side, m.ackOf(side, body)})
 	case 10:
@@ -365,17 +457,9 @@ func (m *machine) act() {
 }
 
 func (m *machine) ackOf(side relay.Side, body string) *sip.Message {
-	d := m.caller
-	if side == relay.Callee {
-		d = m.callee
-	}
 	msg := sip.NewRequest("ACK", "sip:x")
-	if d != nil {
-		invite := m.reinviteIn
-		if invite == nil {
-			invite = m.servers[1].msg
-		}
-		msg = d.NewAck(invite)
+	if d := m.dialog(side); d != nil && m.invitesIn[d] != nil {
+		msg = d.NewAck(m.invitesIn[d])
 	}
 	if body != "" {
 		msg.SetBody("application/sdp", []byte(body))
@@ -396,11 +480,9 @@ func (m *machine) windUp() {
 			m.script = m.script[1:]
 			m.feed(ev)
 		case len(m.clients) > 0:
-			for id := range m.clients {
-				delete(m.clients, id)
-				m.feed(failed{id, sip.ErrTimeout})
-				break
-			}
+			id := m.pending()[0]
+			delete(m.clients, id)
+			m.feed(failed{id, sip.ErrTimeout})
 		default:
 			if !m.expireFirst() {
 				m.feed(hangup{drainCause})
@@ -438,6 +520,9 @@ func (m *machine) check() {
 	}
 	if m.opened && !m.closed {
 		m.t.Fatal("the ports were not given back")
+	}
+	if m.s.transfer != nil || m.s.aside[0] != nil || m.s.aside[1] != nil {
+		m.t.Fatal("a leg beside the call is left")
 	}
 	if m.ended > 1 || m.begun > 1 {
 		m.t.Fatalf("the record was begun %d times and ended %d times", m.begun, m.ended)
@@ -498,5 +583,45 @@ func FuzzStep(f *testing.F) {
 			return
 		}
 		newMachine(t, data).run()
+	})
+}
+
+// talk brings a call to where its legs talk, so that the fuzzer's bytes are
+// spent on what comes then.
+func (m *machine) talk() {
+	m.bytes = []byte{1} // the caller makes an offer
+	m.start()
+	for len(m.script) > 0 {
+		ev := m.script[0]
+		m.script = m.script[1:]
+		m.feed(ev)
+	}
+	m.answer(0, 200, "a", teamsSDP)
+	if m.s.phase == talking {
+		m.feed(acked{relay.Caller, m.ackOf(relay.Caller, "")})
+	}
+}
+
+// FuzzTalking is FuzzStep for a call that is answered already.
+func FuzzTalking(f *testing.F) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 64 {
+		b := make([]byte, 40+r.IntN(400))
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 4096 {
+			return
+		}
+		m := newMachine(t, nil)
+		m.talk()
+		m.bytes = data
+		for len(m.bytes) > 0 && m.s.phase != over {
+			m.act()
+		}
+		m.windUp()
 	})
 }

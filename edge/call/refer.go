@@ -42,7 +42,7 @@ func (s *state) mayRefer(ev requested) *refusal {
 	switch {
 	case s.phase > talking || l.gone:
 		return &refusal{status: 481}
-	case s.phase < talking || s.transfer != nil || s.legs[ev.leg.Other()].accepted != nil:
+	case s.phase < talking || s.transfer != nil || l.accepted != nil || s.legs[ev.leg.Other()].accepted != nil:
 		// Before the answer there is no party to be transferred; in another
 		// transfer, two who want it.
 		return &refusal{status: 491}
