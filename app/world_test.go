@@ -69,7 +69,9 @@ gateway:
     platforms: [OperatorConnect]
 `
 
-func build(t *testing.T) *world {
+// build starts a world, after what is to be changed in its folder and its
+// configuration.
+func build(t *testing.T, changes ...func(*world)) *world {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("the world is left out by -short")
@@ -83,14 +85,18 @@ func build(t *testing.T) *world {
 	w.must(err)
 	t.Cleanup(func() { _ = w.dns.Close() })
 	w.dns.SetHost("1r1.lab.example", time.Minute, at("1.1"))
+	w.dns.SetHost("*.1r1.lab.example", time.Minute, at("1.1"))
 	w.dns.SetHost("r1.lab.example", time.Minute, at("1.2"))
 	w.dns.SetSRV("_sips._tcp.r1.lab.example", time.Minute, dns.SRV{Priority: 1, Weight: 1, Port: 5061, Target: "r1.lab.example"})
 	w.renew()
 	cfg := teams.Config{
 		Domain: "pstn.lab.example", DNS: w.dns, Roots: w.ca.Roots(), Certificate: w.own("*.pstn.lab.example"),
 		Media: at("2.9"), Ports: [2]uint16{20000, 20999},
-		Trunks:  []teams.Trunk{{FQDN: "1r1.lab.example", Port: 5063}},
-		Tenants: map[string]string{"1r1.lab.example": "00000000-0000-4000-8000-000000000001"},
+		Trunks: []teams.Trunk{{FQDN: "1r1.lab.example", Port: 5063}},
+		Tenants: map[string]string{
+			"1r1.lab.example":         "00000000-0000-4000-8000-000000000001",
+			"contoso.1r1.lab.example": "00000000-0000-4000-8000-00000000c042",
+		},
 		Options: time.Second,
 	}
 	for i, a := range []string{"2.1", "2.2", "2.3"} {
@@ -107,6 +113,9 @@ func build(t *testing.T) *world {
 	w.must(err)
 	t.Cleanup(func() { _ = w.core.Close() })
 	w.write()
+	for _, change := range changes {
+		change(w)
+	}
 	loaded, err := LoadConfig(filepath.Join(w.dir, "tandem.yaml"))
 	w.must(err)
 	w.node, err = New(loaded, slog.New(slog.NewTextHandler(shown{t}, nil)), "test")
@@ -144,8 +153,8 @@ func (w *world) own(names ...string) func() (*tls.Certificate, error) {
 // renew writes new certificates for both listeners.
 func (w *world) renew() {
 	w.t.Helper()
-	for stem, name := range map[string]string{"cloud": "1r1.lab.example", "core": "r1.lab.example"} {
-		cert, err := w.ca.Issue(authority.Terms{NotAfter: time.Now().AddDate(0, 3, 0)}, name)
+	for stem, names := range map[string][]string{"cloud": {"1r1.lab.example", "*.1r1.lab.example"}, "core": {"r1.lab.example"}} {
+		cert, err := w.ca.Issue(authority.Terms{NotAfter: time.Now().AddDate(0, 3, 0)}, names...)
 		w.must(err)
 		_, err = w.ca.Write(w.dir, stem, cert)
 		w.must(err)
