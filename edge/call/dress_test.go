@@ -73,8 +73,12 @@ func TestACallOfACustomerOfDirectRouting(t *testing.T) {
 		inWorldOf(t, directRouting, func(w *world) {
 			in := sip.NewRequest("INVITE", "sip:+441632960002@c042.1r1.gw.example:5063;user=phone")
 			for _, h := range [][2]string{
-				{"Via", "SIP/2.0/UDP " + w.teams.at.String() + ";branch=z9hG4bKdr"}, {"From", "<sip:+442079460123@sip.pstnhub.example>;tag=ft"},
-				{"To", "<sip:+441632960002@c042.1r1.gw.example>"}, {"Call-ID", "dr-1"}, {"CSeq", "1 INVITE"}, {"Contact", "<sip:" + w.teams.at.String() + ">"},
+				{"Via", "SIP/2.0/UDP " + w.teams.at.String() + ";branch=z9hG4bKdr"},
+				{"From", "<sip:+442079460123@sip.pstnhub.example>;tag=ft"},
+				{"To", "<sip:+441632960002@c042.1r1.gw.example>"},
+				{"Call-ID", "dr-1"},
+				{"CSeq", "1 INVITE"},
+				{"Contact", "<sip:" + w.teams.at.String() + ">"},
 			} {
 				in.Add(h[0], h[1])
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sdp"
 	"github.com/tandemgw/tandem/wire/sip"
 	"github.com/tandemgw/tandem/wire/ua"
@@ -54,6 +55,9 @@ P-Asserted-Identity: "canary" <sip:canary@canary.example>, <tel:+13035550178;pho
 P-Preferred-Identity: <sip:+13035550999@canary.example>
 Remote-Party-ID: <sip:+13035550999@canary.example>;party=calling
 Privacy: canary;critical
+P-Preferred-Service: urn:urn-7:3gpp-service.canary
+P-Profile-Key: <sip:canary@canary.example>
+Feature-Caps: *;+g.3gpp.canary
 P-Charging-Vector: icid-value=canary;orig-ioi=canary.example
 P-Access-Network-Info: 3GPP-E-UTRAN-FDD;utran-cell-id-3gpp=canary
 P-Visited-Network-ID: canary.example
@@ -61,6 +65,7 @@ P-Served-User: <sip:canary@canary.example>;sescase=orig
 P-Early-Media: sendrecv
 Diversion: <sip:+13035550111@canary.example>;reason=unconditional
 History-Info: <sip:+13035550111@canary.example>;index=1
+History-Info: <sip:+13035550112@canary.example?Reason=SIP%3Bcause%3D302%3Btext%3D%22canary%22&X=canary>;index=1.1;mp=1;x=canary, "canary" <sip:canary@canary.example;cause=302>;index=1.2
 Referred-By: <sip:canary@canary.example>
 Replaces: canary@canary.example;to-tag=a;from-tag=b
 Refer-To: <sip:canary@canary.example>
@@ -159,23 +164,43 @@ func end(l Leg) sdp.End {
 	}
 }
 
-// TestTopologyIsHidden lets a call of either direction pass, with all its
-// messages in full paint, and listens on the side away from the painter.
+// TestTopologyIsHidden lets a call of either direction pass between every kind
+// of cloud and every kind of core, with all its messages in full paint, and
+// listens on the side away from the painter.
 func TestTopologyIsHidden(t *testing.T) {
-	for _, tc := range []struct {
-		name     string
-		from, to Leg
-	}{
-		{"core to cloud", coreLeg(), cloudLeg()},
-		{"cloud to core", cloudLeg(), coreLeg()},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			in := paint(t, "INVITE sip:+442079460123;npdi;rn=canary@uri.canary.example;user=phone;x=canary SIP/2.0", "12 INVITE")
-			invite := hideInvite(t, in, tc.from, tc.to)
-			hideAnswers(t, in, tc.from, tc.to)
-			hideInDialog(t, in, invite, tc.to)
-		})
+	for _, cloud := range kinds(cloudLeg(), "teams", "teams-mobile", "direct-routing", "zoom") {
+		for _, core := range kinds(coreLeg(), "core", "ims") {
+			for _, way := range [][2]Leg{{core, cloud}, {cloud, core}} {
+				from, to := way[0], way[1]
+				t.Run(from.Profile.Name+" to "+to.Profile.Name, func(t *testing.T) {
+					in := paint(t, "INVITE sip:+442079460123;npdi;rn=canary@uri.canary.example;user=phone;x=canary;cause=302 SIP/2.0", "12 INVITE")
+					invite := hideInvite(t, in, from.Called(in), to)
+					hideAnswers(t, in, from, to)
+					hideInDialog(t, in, invite, to)
+				})
+			}
+		}
 	}
+}
+
+// kinds are the legs of these profiles: as they are, and with everything on
+// that a group may wish for.
+func kinds(l Leg, names ...string) []Leg {
+	var all []Leg
+	yes := true
+	for _, name := range names {
+		plain, full := l, l
+		plain.Profile = profiles[name]
+		p := *Of(&snapshot.Group{Interworking: snapshot.Interworking{
+			Profile: name, History: "history-info", Reliable: "supported", DTMF: "info", Update: &yes, Forks: &yes, Refer: &yes, Replaces: &yes,
+			Redirect: &yes, Trusted: &yes, TenantGroup: true, Charging: &yes, UserToUser: &yes, ELIN: true, Access: "GSTN",
+		}})
+		p.Name += " with everything on"
+		full.Profile = &p
+		full.Custom = Custom{"X-Custom", "v"}
+		all = append(all, plain, full)
+	}
+	return all
 }
 
 // hideInvite checks what the callee's side sees of the caller's INVITE.
@@ -205,6 +230,7 @@ func hideInvite(t *testing.T, in *sip.Message, from, to Leg) *sip.Message {
 // hears of the callee's responses.
 func hideAnswers(t *testing.T, in *sip.Message, from, to Leg) {
 	caller := request(t, "INVITE sip:+442079460123@gw.example SIP/2.0", "1 INVITE")
+	from = from.Called(caller)
 	offer, err := sdp.Parse([]byte(plainOffer))
 	if err != nil {
 		t.Fatal(err)
@@ -221,6 +247,8 @@ func hideAnswers(t *testing.T, in *sip.Message, from, to Leg) {
 		}
 		resp := Response(caller, far.Status, from)
 		resp.TagTo("tag-2")
+		Relay(resp, far, to, from)
+		Authorise(resp, in, true, from)
 		resp.SetBody("application/sdp", answer.Bytes())
 		mustNotSing(t, status, resp.Append(nil))
 	}
@@ -257,7 +285,9 @@ func hideInDialog(t *testing.T, in, invite *sip.Message, to Leg) {
 		}
 		mustNotSing(t, method, req.Append(nil))
 	}
-	mustNotSing(t, "ACK", d.NewAck(invite).Append(nil))
+	ack := d.NewAck(invite)
+	InDialog(ack, nil, to)
+	mustNotSing(t, "ACK", ack.Append(nil))
 }
 
 const plainOffer = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/SAVP 8 101\r\n" +
