@@ -74,6 +74,7 @@ func (c *call) summoned(ev summons) event {
 func (s *state) replacing(ev replacing) {
 	l := s.newcomer(ev.leg)
 	l.peer, l.dress, l.tag, l.timers = ev.peer, ev.dress, s.token(8), ev.remote.Timers
+	s.clothe(&l)
 	no := s.mayReplace(ev)
 	if no == nil {
 		no = checkSession(ev.msg)
@@ -246,6 +247,7 @@ func (s *state) pickUp(ev replacing, l leg, offer *sdp.Session) *refusal {
 	}
 	s.recordReplaces(ev)
 	s.cancelAttempts(cause{Cause: record.Cause{Text: "answered elsewhere"}, elsewhere: true})
+	s.stopSeeking()
 	s.takeOver(ev.leg, l, s.saidBy(ev), ev.tx)
 	if err := s.answerCaller(nil); err != nil {
 		s.finish(gatewayCause(488, 88, err.Error()))
