@@ -29,6 +29,9 @@ func (c *call) do(e effect) {
 	case answered:
 		c.set.count.answered.Add(1)
 		c.set.cfg.Records.Answer(e.record, nil)
+		if c.media != nil {
+			c.media.Answered()
+		}
 	case ended:
 		c.ended(e.record)
 	case resolve:
@@ -170,11 +173,14 @@ func (c *call) ended(r record.Call) {
 			log = log.With("unlogged", missing)
 		}
 	}
+	if silent := muted(r); silent != nil {
+		log = log.With("mute", silent)
+	}
 	log.Info("call ended",
 		obs.KeyCall, c.id, "from", r.From, "to", r.To, "service", r.Service,
 		"caller", r.Caller.Peer, "callee", r.Callee.Peer,
 		"codecs", r.Caller.Codec+"/"+r.Callee.Codec,
-		"packets", fmt.Sprintf("%d/%d", r.Caller.Media.Packets, r.Callee.Media.Packets),
+		"packets", fmt.Sprintf("%d/%d", r.Caller.Media.Packets, r.Callee.Media.Packets), "mos", mos(r),
 		obs.KeyDuration, talked, obs.KeyStatus, r.Cause.Status, "q850", r.Cause.Q850,
 		"by", r.Cause.By, obs.KeyCause, r.Cause.Text)
 }

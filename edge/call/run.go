@@ -379,26 +379,3 @@ func (c *call) view() record.LiveCall {
 	c.measure(&v.Call)
 	return v
 }
-
-// measure writes what the relay has counted into a record.
-func (c *call) measure(r *record.Call) {
-	if c.media == nil {
-		return
-	}
-	for side, leg := range [2]*record.Leg{&r.Caller, &r.Callee} {
-		st := c.media.Stats(relay.Side(side))
-		leg.Media = record.Media{
-			Packets: st.Received.Packets, Octets: st.Received.Octets,
-			Lost: uint64(max(st.Lost, 0)), Jitter: st.Jitter, Received: st.Received.Packets > 0,
-		}
-		for _, n := range st.Drops {
-			leg.Media.Dropped += n
-		}
-		if !st.Last.IsZero() {
-			leg.Media.Silent = time.Since(st.Last).Round(time.Millisecond)
-		}
-		if st.Remote.IsValid() {
-			leg.Media.Remote = st.Remote.String()
-		}
-	}
-}

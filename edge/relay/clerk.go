@@ -117,6 +117,7 @@ func (m *Media) look(now time.Time) {
 		if m.sides[s] != nil {
 			m.report(s, now)
 			m.voices[s].fill(m.lacks(s, now))
+			m.sample(s, now)
 		}
 	}
 }

@@ -16,8 +16,6 @@ import (
 // library is the files that are played, each read once and kept at every rate
 // that was asked for.
 type library struct {
-	music string // RO; the file where none is named; "" = noise
-
 	mu     sync.Mutex
 	tracks map[string]*track // mu; by path
 }
@@ -33,9 +31,6 @@ const maxFile = 8000 * 2 * 3600
 
 // player plays a source at a rate.
 func (l *library) player(what Source, rate int) (player, error) {
-	if what.Sound == Music && what.File == "" {
-		what.File = l.music
-	}
 	switch {
 	case what.Sound == Silence || what.Sound == Music && what.File == "":
 		return newHush(), nil

@@ -11,7 +11,7 @@ import (
 type Source struct {
 	Sound   Sound
 	Country string // of the tones, ISO 3166 alpha-2, lower case; "" = the commonest in the world
-	File    string // of Music: a WAV or raw G.711 file, played in a loop
+	File    string // of Music: a WAV or raw G.711 file, played in a loop; "" = comfort noise
 }
 
 // Sound names what is heard.

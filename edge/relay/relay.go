@@ -31,7 +31,6 @@ import (
 // Config is what New needs.
 type Config struct {
 	Engine *rtp.Engine // stays the caller's to close
-	Music  string      // file that Music plays where none is named; "" = comfort noise
 }
 
 // Relay opens the media of calls on one engine.
@@ -44,7 +43,7 @@ type Relay struct {
 
 // New makes a relay.
 func New(cfg Config) *Relay {
-	return &Relay{engine: cfg.Engine, library: library{music: cfg.Music}, crew: newCrew()}
+	return &Relay{engine: cfg.Engine, crew: newCrew()}
 }
 
 // Close ends all work on media. What is open still passes packets on.
@@ -163,6 +162,7 @@ type Media struct {
 	sides   [2]*Negotiated // mu; nil until Set
 	keypads [2]*keypad     // mu; of the side that presses; nil = no events were agreed
 	since   time.Time      // mu; of the last Set
+	quality [2]quality     // mu; of what comes from and goes to a side
 }
 
 // Local is the RTP address to advertise to a side.

@@ -62,6 +62,30 @@ type Media struct {
 	Silent   time.Duration `json:"silent,omitempty"` // since the last packet
 	Remote   string        `json:"remote,omitempty"` // latched address
 	Received bool          `json:"received"`
+
+	// Mute is the longest that the far side sent nothing to be heard though it
+	// was to, when that was long enough to be noticed.
+	Mute    time.Duration `json:"mute,omitempty"`
+	Quality *Quality      `json:"quality,omitempty"` // over the whole call; nil: nothing could be judged
+	Whiles  []Quality     `json:"whiles,omitempty"`  // one after the other
+}
+
+// Quality is how a leg sounded over a while.
+type Quality struct {
+	Since     time.Time     `json:"since"`
+	For       time.Duration `json:"for"`
+	From      *Score        `json:"from,omitempty"`      // what its far side sent, as it came here
+	To        *Score        `json:"to,omitempty"`        // what it was sent, as it tells by RTCP
+	RoundTrip time.Duration `json:"roundTrip,omitempty"` // between the far side and us, by RTCP
+}
+
+// Score is how one direction of a leg sounded over a while.
+type Score struct {
+	MOS    float64       `json:"mos"`             // by the E-model of ITU-T G.107: 1 bad, 4.4 as good as telephony is
+	R      float64       `json:"r"`               // 0 to 93
+	Loss   float64       `json:"loss"`            // share of the packets, 0 to 1
+	Burst  float64       `json:"burst,omitempty"` // packets lost in a row, in the mean
+	Jitter time.Duration `json:"jitter"`          // RFC 3550 A.8
 }
 
 // Attempt is one target tried for a call.

@@ -1,0 +1,94 @@
+package call
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/tandemgw/tandem/edge/relay"
+	"github.com/tandemgw/tandem/link/record"
+)
+
+// measure writes what the relay has counted into a record.
+func (c *call) measure(r *record.Call) {
+	if c.media == nil {
+		return
+	}
+	for side, leg := range [2]*record.Leg{&r.Caller, &r.Callee} {
+		st := c.media.Stats(relay.Side(side))
+		leg.Media = record.Media{
+			Packets: st.Received.Packets, Octets: st.Received.Octets,
+			Lost: uint64(max(st.Lost, 0)), Jitter: st.Jitter, Received: st.Received.Packets > 0,
+		}
+		for _, n := range st.Drops {
+			leg.Media.Dropped += n
+		}
+		if !st.Last.IsZero() {
+			leg.Media.Silent = time.Since(st.Last).Round(time.Millisecond)
+		}
+		if st.Remote.IsValid() {
+			leg.Media.Remote = st.Remote.String()
+		}
+		c.sound(relay.Side(side), &leg.Media)
+	}
+}
+
+// noticed is how long a side must send nothing until that is told: longer than
+// the pauses of those who send no comfort noise.
+const noticed = 10 * time.Second
+
+// sound writes how a leg sounded.
+func (c *call) sound(side relay.Side, m *record.Media) {
+	if mute := c.media.Mute(side); mute >= noticed {
+		m.Mute = mute.Round(time.Second)
+	}
+	whole, whiles := c.media.Quality(side)
+	if q := qualityOf(whole); q.From != nil || q.To != nil {
+		m.Quality = &q
+	}
+	for _, w := range whiles {
+		m.Whiles = append(m.Whiles, qualityOf(w))
+	}
+}
+
+func qualityOf(q relay.Quality) record.Quality {
+	return record.Quality{
+		Since: q.Since.UTC(), For: q.For.Round(time.Second), From: scoreOf(q.From), To: scoreOf(q.To),
+		RoundTrip: q.RoundTrip.Round(100 * time.Microsecond),
+	}
+}
+
+// scoreOf keeps as many figures as mean anything.
+func scoreOf(s relay.Score) *record.Score {
+	if s.MOS == 0 {
+		return nil
+	}
+	return &record.Score{
+		MOS: rounded(s.MOS, 100), R: rounded(s.R, 10), Loss: rounded(s.Loss, 1e5), Burst: rounded(s.Burst, 10),
+		Jitter: s.Jitter.Round(10 * time.Microsecond),
+	}
+}
+
+func rounded(v, parts float64) float64 { return math.Round(v*parts) / parts }
+
+// mos is the scores of a call for its line in the log: of what the caller and
+// the callee sent, as they came here.
+func mos(r record.Call) string {
+	text := [2]string{"-", "-"}
+	for i, l := range [2]record.Leg{r.Caller, r.Callee} {
+		if q := l.Media.Quality; q != nil && q.From != nil {
+			text[i] = fmt.Sprintf("%.1f", q.From.MOS)
+		}
+	}
+	return text[0] + "/" + text[1]
+}
+
+// muted names the sides that were to be heard and were not, for the log.
+func muted(r record.Call) (sides []string) {
+	for i, l := range [2]record.Leg{r.Caller, r.Callee} {
+		if l.Media.Mute > 0 {
+			sides = append(sides, fmt.Sprintf("%s %v", relay.Side(i), l.Media.Mute))
+		}
+	}
+	return sides
+}
