@@ -161,7 +161,9 @@ func (s *state) updateEarly(f *fork, ev requested) {
 	profile := s.callee().dress.Profile
 	offer, no := describe(ev.msg)
 	switch {
-	case ev.msg.Method != "UPDATE" || !profile.Update:
+	case ev.msg.Method != "UPDATE": // RFC 3261 15: nor may it hang up before it has answered
+		no = &refusal{status: 481}
+	case !profile.Update:
 		s.notAllowed(ev)
 		return
 	case no == nil:

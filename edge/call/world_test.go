@@ -283,6 +283,9 @@ func (w *world) tap(tap sip.Tap) {
 	if d := describeShort(tap.Msg); d != "" {
 		what += " " + d
 	}
+	if tap.Msg.Has("RSeq") {
+		what += " reliable"
+	}
 	if r := tap.Msg.Get("Reason"); r != "" {
 		what += " [" + r + "]"
 	}
