@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -43,12 +44,35 @@ type Config struct {
 	National    string        // country code whose callers are written in national format ("44"); empty writes +E.164
 	Hold        sdp.Direction // how subscribers hold: SendOnly unless set to Inactive
 	HoldNull    bool          // and by the address 0.0.0.0, as of old
-	Response    time.Duration // an INVITE without any response for this long goes on to the next peer; 4 s when zero
-	Options     time.Duration // interval of OPTIONS to each peer, 60 s when zero
+	// Codecs are the formats its telephones have, in order, by their names in SDP:
+	// PCMA and PCMU unless set. AMR-WB can be said and not listened to.
+	Codecs []string
+	// Methods are those in Allow beyond the ones of RFC 3261: PRACK, UPDATE, INFO,
+	// REFER and NOTIFY, as far as the core has them.
+	Methods []string
+	// IMS gives its messages the marks of 3GPP TS 24.229: charging, access, gates
+	// for early media.
+	IMS bool
+	// Demands are what the gateway is configured to write for this core. What is
+	// missing is noted.
+	Demands Demands
+	// Session is the Session-Expires of its INVITEs, and LeastSession the shortest
+	// it accepts; no timer and 90 s when zero.
+	Session, LeastSession time.Duration
+	Response              time.Duration // an INVITE without any response for this long goes on to the next peer; 4 s when zero
+	Options               time.Duration // interval of OPTIONS to each peer, 60 s when zero
 	// Hidden are texts that must never arrive here: names and addresses of
 	// the cloud side (topology hiding).
 	Hidden []string
 	Log    *slog.Logger // nil discards
+}
+
+// Demands are headers that the gateway is to write.
+type Demands struct {
+	Charging   bool   // P-Charging-Vector with an icid-value in INVITE (RFC 7315 section 4.6)
+	Identity   bool   // P-Asserted-Identity in INVITE (RFC 3325)
+	EarlyMedia bool   // P-Early-Media in an 18x with a description, when we said we know it (RFC 5009)
+	History    string // "history-info" or "diversion" on forwarded calls, and never the other one
 }
 
 // Site is one of the core's sites.
@@ -59,7 +83,15 @@ type Site struct {
 	Near      string // the region of Regions that it tries first
 }
 
-// Core is the operator's core. Its numbers are its subscribers.
+// Core is the operator's core. Its numbers are its subscribers. Beyond what every
+// exchange can do (see package phone) a scenario has:
+//
+//	Transfer, TransferTo        blind and attended transfer by REFER
+//	Holds                       the forms of hold, for Call.HoldAs
+//	Diversion, History          headers of a forwarded call, for CallSpec.Headers
+//	Behaviour.Redirect          302
+//	CallSpec.Reliable, .Preconditions, .LateSDP, Behaviour.Reliable
+//	Config.IMS, .Codecs, .Demands
 type Core struct {
 	*phone.Exchange
 
@@ -98,7 +130,7 @@ func Start(_ context.Context, cfg Config) (*Core, error) {
 			Timers: sip.Timers{NonInvite: max(2*time.Second, min(4*time.Second, cfg.Options))},
 		},
 		Manner: phone.Manner{
-			Dialect: c.dialect(), Allow: allow, OneDialog: true,
+			Dialect: c.dialect(), Allow: c.allow(), OneDialog: true, LeastSession: cfg.LeastSession,
 			Finish: c.finish, Judge: c.judge, Options: c.options, Reason: reason, Leave: leave, Response: c.response, Dial: c.Dial,
 		},
 	})
@@ -127,17 +159,30 @@ func service(t sip.Transport) string {
 	return "_sips._tcp."
 }
 
+// formats are the payload formats a core may have.
+var formats = map[string]phone.Format{
+	"PCMA":   {PT: 8, Map: "PCMA/8000"},
+	"PCMU":   {PT: 0, Map: "PCMU/8000"},
+	"G722":   {PT: 9, Map: "G722/8000"},
+	"AMR-WB": {PT: 98, Map: "AMR-WB/16000", Fmtp: "octet-align=1;mode-change-capability=2"},
+}
+
+func (c *Core) codecs() []string {
+	if c.cfg.Codecs != nil {
+		return c.cfg.Codecs
+	}
+	return []string{"PCMA", "PCMU"}
+}
+
 // dialect is that of a plain G.711 softswitch.
 func (c *Core) dialect() phone.Dialect {
 	d := phone.Dialect{
 		Name: "-", HoldAs: c.cfg.Hold, HoldNull: c.cfg.HoldNull,
-		Formats: []phone.Format{
-			{PT: 8, Map: "PCMA/8000"},
-			{PT: 0, Map: "PCMU/8000"},
-			{PT: 13, Map: "CN/8000"},
-			{PT: 101, Map: "telephone-event/8000", Fmtp: "0-16"},
-		},
 	}
+	for _, name := range c.codecs() {
+		d.Formats = append(d.Formats, formats[name])
+	}
+	d.Formats = append(d.Formats, phone.Format{PT: 13, Map: "CN/8000"}, phone.Format{PT: 101, Map: "telephone-event/8000", Fmtp: "0-16"})
 	if c.cfg.SRTP {
 		d.Crypto = []phone.CryptoOffer{{Tag: "1", Suite: "AES_CM_128_HMAC_SHA1_80"}}
 	}
@@ -165,7 +210,9 @@ func (c *Core) Call(ctx context.Context, spec phone.CallSpec) (*phone.Call, erro
 	return call, call.Run(ctx)
 }
 
-const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS"
+func (c *Core) allow() string {
+	return strings.Join(append([]string{"INVITE, ACK, CANCEL, BYE, OPTIONS"}, c.cfg.Methods...), ", ")
+}
 
 // invite writes the INVITE of a subscriber.
 func (c *Core) invite(call *phone.Call, t phone.Target) *sip.Message {
@@ -177,6 +224,15 @@ func (c *Core) invite(call *phone.Call, t phone.Target) *sip.Message {
 	m.Set("Call-ID", sip.NewCallID())
 	m.Set("CSeq", "1 INVITE")
 	m.Set("P-Asserted-Identity", "<"+self+">")
+	if c.cfg.Session > 0 {
+		m.Set("Supported", "timer")
+		m.Set("Session-Expires", strconv.Itoa(int(c.cfg.Session/time.Second)))
+	}
+	if c.cfg.IMS {
+		m.Set("P-Early-Media", "supported")
+		m.Set("P-Charging-Vector", "icid-value="+sip.NewTag()+";icid-generated-at="+t.Gate.Name+"."+c.cfg.Domain+";orig-ioi="+c.cfg.Domain)
+		m.Set("P-Access-Network-Info", "IEEE-802.3;eth-location=lab")
+	}
 	return m
 }
 
@@ -197,10 +253,10 @@ func (c *Core) finish(call *phone.Call, g *phone.Gate, m *sip.Message) *sip.Mess
 	m.Set("User-Agent", "Core/1")
 	switch {
 	case cseq.Method == "INVITE" && (m.IsRequest() || m.Status > 100 && m.Status < 300):
-		m.Set("Allow", allow)
+		m.Set("Allow", c.allow())
 		m.Set("Contact", fmt.Sprintf("<sip:%s@%s;transport=%s>", call.Number(), g.Host(), strings.ToLower(g.Transport.String())))
 	case cseq.Method == "OPTIONS":
-		m.Set("Allow", allow)
+		m.Set("Allow", c.allow())
 		m.Set("Contact", fmt.Sprintf("<sip:%s;transport=%s>", g.Host(), strings.ToLower(g.Transport.String())))
 	}
 	return m
@@ -218,13 +274,36 @@ func (c *Core) options(g *phone.Gate, tx *sip.ServerTx) {
 // but methods it does not know.
 func (c *Core) judge(_ *phone.Gate, req *sip.Message, _ sip.Source) *phone.Refusal {
 	c.hide(req, req.Method+" "+req.RequestURI)
-	if !slices.Contains(strings.Split(allow, ", "), req.Method) {
+	if !slices.Contains(strings.Split(c.allow(), ", "), req.Method) {
 		id, _ := req.CallID()
 		c.Violate("method", id, "%s, which our Allow does not list", req.Method)
 		return &phone.Refusal{Status: 405}
 	}
 	c.clear(req)
+	c.demand(req)
 	return nil
+}
+
+// demand notes what the gateway is to write and did not.
+func (c *Core) demand(req *sip.Message) {
+	to, err := req.To()
+	if err != nil || req.Method != "INVITE" || to.Tag() != "" {
+		return
+	}
+	id, _ := req.CallID()
+	want := c.cfg.Demands
+	if want.Charging && !strings.Contains(req.Get("P-Charging-Vector"), "icid-value=") {
+		c.Violate("charging", id, "no P-Charging-Vector with an icid-value in INVITE (RFC 7315 section 4.6)")
+	}
+	if want.Identity && !req.Has("P-Asserted-Identity") {
+		c.Violate("identity", id, "no P-Asserted-Identity in INVITE (RFC 3325 section 9.1)")
+	}
+	if other := map[string]string{"diversion": "History-Info", "history-info": "Diversion"}[want.History]; other != "" && req.Has(other) {
+		c.Violate("history", id, "%s to a core that wants %s (RFC 7544)", other, want.History)
+	}
+	if want.History != "" && strings.Contains(req.RequestURI, "cause=") && !req.Has(want.History) {
+		c.Violate("history", id, "a forwarded call without %s (RFC 7544)", want.History)
+	}
 }
 
 // hide notes each text of the other side that shows.
@@ -258,6 +337,9 @@ func (c *Core) response(_ *phone.Call, resp *sip.Message) *sip.Message {
 	c.hide(resp, fmt.Sprintf("%d %s", resp.Status, resp.Reason))
 	c.clear(resp)
 	id, _ := resp.CallID()
+	if c.cfg.Demands.EarlyMedia && c.cfg.IMS && resp.Status > 100 && resp.Status < 200 && len(resp.Body) > 0 && !resp.Has("P-Early-Media") {
+		c.Violate("early-media", id, "%d with a description and without P-Early-Media, which our INVITE supports (RFC 5009)", resp.Status)
+	}
 	for _, r := range resp.Reasons() {
 		if resp.Status == 486 && r.Protocol == "Q.850" && r.Cause == 34 {
 			c.Violate("cause-34", id, "486 with Q.850 cause 34 makes a core dial again; RFC 4497 says 17")

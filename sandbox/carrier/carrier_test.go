@@ -29,10 +29,12 @@ type bench struct {
 	t         *testing.T
 	transport sip.Transport
 	secure    bool
+	full      bool // the gateway has all methods and codecs
 	ca        *authority.Authority
 	dns       *dns.Server
 	core      *Core
 	peers     [3]*phone.Exchange                   // r1 first choice, r1 second choice, r2
+	refers    chan *sip.Message                    // REFERs that the gateway got
 	wrong     atomic.Pointer[func(m *sip.Message)] // alters what the gateway sends
 }
 
@@ -40,7 +42,7 @@ var hosts = [3]string{"one.r1.lab.test", "two.r1.lab.test", "one.r2.lab.test"}
 
 func newBench(t *testing.T, transport sip.Transport, change func(*Config)) *bench {
 	t.Helper()
-	b := &bench{t: t, transport: transport}
+	b := &bench{t: t, transport: transport, refers: make(chan *sip.Message, 9)}
 	var err error
 	if b.ca, err = authority.New("Test"); err != nil {
 		t.Fatal(err)
@@ -63,7 +65,7 @@ func newBench(t *testing.T, transport sip.Transport, change func(*Config)) *benc
 	if change != nil {
 		change(&cfg)
 	}
-	b.secure = cfg.SRTP
+	b.secure, b.full = cfg.SRTP, len(cfg.Methods) > 0
 	for i := range b.peers {
 		b.openPeer(i)
 	}
@@ -100,6 +102,11 @@ func (b *bench) openPeer(i int) {
 		Name: "-", HoldAs: sdp.SendOnly,
 		Formats: []phone.Format{{PT: 8, Map: "PCMA/8000"}, {PT: 0, Map: "PCMU/8000"}, {PT: 101, Map: "telephone-event/8000", Fmtp: "0-16"}},
 	}
+	allow := "INVITE, ACK, CANCEL, BYE, OPTIONS"
+	if b.full {
+		allow += ", " + strings.Join(Everything, ", ")
+		dialect.Formats = append(dialect.Formats, formats["G722"], formats["AMR-WB"])
+	}
 	if b.secure {
 		dialect.Crypto = []phone.CryptoOffer{{Tag: "1", Suite: "AES_CM_128_HMAC_SHA1_80"}}
 	}
@@ -117,7 +124,7 @@ func (b *bench) openPeer(i int) {
 		}},
 		Remote: &sip.Remote{Name: "core", TLS: sip.TLSPolicy{Roots: b.ca.Roots()}},
 		Manner: phone.Manner{
-			Dialect: dialect, Allow: "INVITE, ACK, CANCEL, BYE, OPTIONS",
+			Dialect: dialect, Allow: allow, LeastSession: time.Second, Referred: b.referred(i),
 			Finish: finish,
 			Judge:  func(*phone.Gate, *sip.Message, sip.Source) *phone.Refusal { return nil },
 			Options: func(g *phone.Gate, tx *sip.ServerTx) {
@@ -135,14 +142,35 @@ func (b *bench) openPeer(i int) {
 	b.t.Cleanup(func() { b.must(b.peers[i].Close()) })
 }
 
+// referred calls the subscriber that a REFER of the core names, as a gateway
+// would call whoever is behind it.
+func (b *bench) referred(i int) func(*phone.Call, *sip.Message, func(*phone.Call, phone.Progress)) (*phone.Call, error) {
+	return func(_ *phone.Call, refer *sip.Message, watch func(*phone.Call, phone.Progress)) (*phone.Call, error) {
+		to, err := refer.Address("Refer-To")
+		if err != nil {
+			return nil, err
+		}
+		b.refers <- refer.Clone()
+		return b.place(b.peers[i], phone.CallSpec{From: "+14255550123", To: to.URI.User}, watch)
+	}
+}
+
 // dial places a call from the first peer to a subscriber.
 func (b *bench) dial(spec phone.CallSpec) *phone.Call {
 	b.t.Helper()
+	c, err := b.place(b.peers[0], spec, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return c
+}
+
+func (b *bench) place(x *phone.Exchange, spec phone.CallSpec, watch func(*phone.Call, phone.Progress)) (*phone.Call, error) {
 	to := b.core.SiteAddr("a")
-	c, err := b.peers[0].Place(phone.Outgoing{
-		Spec: spec,
+	return x.Place(phone.Outgoing{
+		Spec: spec, Watch: watch,
 		Targets: []phone.Target{{
-			Name: "a", Gate: b.peers[0].Gates()[0], Host: "a.core.test",
+			Name: "a", Gate: x.Gates()[0], Host: "a.core.test",
 			Place: sip.Endpoint{Addr: to, Transport: b.transport, Host: "a.core.test"},
 		}},
 		Invite: func(c *phone.Call, t phone.Target) *sip.Message {
@@ -154,10 +182,6 @@ func (b *bench) dial(spec phone.CallSpec) *phone.Call {
 			return m
 		},
 	})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return c
 }
 
 func (b *bench) noViolations() {
@@ -198,7 +222,7 @@ func (b *bench) ended(c *phone.Call) phone.Facts {
 	select {
 	case <-c.Done():
 	case <-time.After(6 * time.Second):
-		b.t.Fatalf("the call does not end: %+v", c.Facts())
+		b.t.Fatalf("the call from %s does not end", c.Number())
 	}
 	return c.Facts()
 }

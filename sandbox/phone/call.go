@@ -304,7 +304,7 @@ func (c *Call) acknowledge(d *ua.Dialog, invite *sip.Message, body []byte) {
 func (c *Call) media() {
 	s := c.session
 	st := s.now
-	st.sending = st.sending && c.talk && !s.holding
+	st.sending = st.sending && c.talk && (!s.holding || s.holdAs().Music != nil)
 	if s.peer.Addr().IsValid() && !s.peer.Addr().IsUnspecified() {
 		c.voice.port.Remote(s.peer, s.peerCtl)
 	}
@@ -472,6 +472,8 @@ func (c *Call) special(d *ua.Dialog, req *sip.Message, respond func(int, []byte)
 	switch {
 	case req.Method == "NOTIFY":
 		c.notified(req, respond)
+	case req.Method == "REFER" && c.x.cfg.Manner.Referred != nil:
+		c.obey(d, req, respond)
 	case req.Method == "INFO" && c.voice != nil:
 		c.informed(req, respond)
 	case req.Method == "UPDATE" && c.session != nil:

@@ -16,8 +16,9 @@ type incoming struct {
 	forks  []*fork
 	answer []byte // our description, the same in 183 and 200
 
-	due     bool // it is to be answered once the last PRACK is there
-	settled bool // descriptions were exchanged before the 200
+	due     bool   // it is to be answered once the last PRACK is there
+	settled bool   // descriptions were exchanged before the 200
+	ring    func() // what is to follow once resources are reserved; nil: nothing waits
 }
 
 // fork is one device that rings.
@@ -69,6 +70,17 @@ func (c *Call) incoming(tx *sip.ServerTx, b Behaviour) {
 		c.goOn(b.Forward, true)
 		return
 	}
+	if !c.session.qos.met() {
+		c.progressOf(c.winner(), 183, c.in.answer)
+		c.in.ring = c.ring
+		return
+	}
+	c.ring()
+}
+
+// ring is what the number does when it is called.
+func (c *Call) ring() {
+	b := c.does
 	c.provisional()
 	if b.AlsoRing != "" {
 		c.goOn(b.AlsoRing, false)
@@ -137,6 +149,9 @@ func (c *Call) openIncoming() (err error) {
 		return err
 	}
 	c.session.twice = c.does.TwoCrypto
+	if c.does.Preconditions {
+		c.session.qos = &qos{ours: true}
+	}
 	if len(c.in.invite.Body) == 0 {
 		c.in.answer, err = c.session.offer()
 		return err

@@ -51,6 +51,9 @@ type Manner struct {
 	// of a number wants. Only sides that have numbers with Forward or AlsoRing
 	// need it.
 	Onward func(c *Call, number string, forwarded bool, watch func(*Call, Progress)) (*Call, error)
+	// Referred places the call that a REFER asks for; sides that do not list REFER
+	// in Allow need none.
+	Referred func(c *Call, refer *sip.Message, watch func(*Call, Progress)) (*Call, error)
 	// Response sees the responses to our requests in calls, and gives what the
 	// call is to see of them.
 	Response func(c *Call, resp *sip.Message) *sip.Message

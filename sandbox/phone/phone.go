@@ -86,10 +86,13 @@ type Behaviour struct {
 	Redirect   string        `json:"redirect,omitempty"`   // Contact of the refusal by Status 302
 	Headers    []Header      `json:"headers,omitempty"`    // on every 18x and 200
 	Reliable   string        `json:"reliable,omitempty"`   // 100rel: "supported" uses it with whom it is offered by, "require" refuses all others
-	Forks      int           `json:"forks,omitempty"`      // devices that ring, each with its To tag; 0 means one
-	Winner     int           `json:"winner,omitempty"`     // the fork that answers, from 0
-	Early      int           `json:"early,omitempty"`      // the fork that sends early media, from 0
-	LateOK     bool          `json:"lateOk,omitempty"`     // another fork answers 200 as well, a moment later
+	// Preconditions says that resources are reserved before it rings, when the
+	// caller wants that (RFC 3312); needs Reliable.
+	Preconditions bool `json:"preconditions,omitempty"`
+	Forks         int  `json:"forks,omitempty"`  // devices that ring, each with its To tag; 0 means one
+	Winner        int  `json:"winner,omitempty"` // the fork that answers, from 0
+	Early         int  `json:"early,omitempty"`  // the fork that sends early media, from 0
+	LateOK        bool `json:"lateOk,omitempty"` // another fork answers 200 as well, a moment later
 
 	// Only Teams has the following.
 	TwoCrypto bool   `json:"twoCrypto,omitempty"` // two a=crypto lines in the answer

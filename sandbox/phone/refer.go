@@ -1,6 +1,7 @@
 package phone
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/wire/sip"
+	"github.com/tandemgw/tandem/wire/ua"
 )
 
 // Referral is a REFER to send.
@@ -252,6 +254,45 @@ func fragment(body []byte) (int, error) {
 		return 0, errors.New("no status")
 	}
 	return status, nil
+}
+
+// obey does what a REFER asks for, and tells how it goes (RFC 3515 section 2.4).
+func (c *Call) obey(d *ua.Dialog, req *sip.Message, respond func(int, []byte) *sip.Message) {
+	if _, err := req.Address("Refer-To"); err != nil {
+		respond(400, nil)
+		return
+	}
+	tell := func(status int) { c.post(func() { c.notify(d, status) }) }
+	_, err := c.x.cfg.Manner.Referred(c, req, func(next *Call, p Progress) {
+		switch f := next.Brief(); {
+		case p == Rings:
+			tell(180)
+		case p == Answers:
+			tell(200)
+		case p == Finishes && f.Answered.IsZero():
+			tell(cmp.Or(f.Status, 480))
+		}
+	})
+	if err != nil {
+		respond(603, nil)
+		return
+	}
+	respond(202, nil)
+	c.notify(d, 100)
+}
+
+func (c *Call) notify(d *ua.Dialog, status int) {
+	if c.phase != talking {
+		return
+	}
+	c.sendWith(d, "NOTIFY", func(m *sip.Message) {
+		m.Set("Event", "refer")
+		m.Set("Subscription-State", "active;expires=60")
+		if status >= 200 {
+			m.Set("Subscription-State", "terminated;reason=noresource")
+		}
+		m.SetBody("message/sipfrag;version=2.0", fmt.Appendf(nil, "SIP/2.0 %d %s\r\n", status, sip.StatusText(status)))
+	}, func(sip.Event) {}) // who hung up meanwhile needs no news
 }
 
 // leftEarly: the far side hung up on us while it was to call somebody else.

@@ -289,4 +289,9 @@ func (c *Call) updated(d *ua.Dialog, req *sip.Message, respond func(int, []byte)
 	d.Refresh(req)
 	c.prolong(respond(200, body), false)
 	c.media()
+	if c.in != nil && c.in.ring != nil && c.session.qos.met() {
+		ring := c.in.ring
+		c.in.ring = nil
+		ring()
+	}
 }

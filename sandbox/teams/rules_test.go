@@ -2,6 +2,7 @@ package teams
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -84,6 +85,15 @@ func TestBrokenRulesAreNotedAndRefused(t *testing.T) {
 		{"sendonly", "INVITE", sdp("sendrecv", "sendonly"), "hold", 488, "531052"},
 		{"recvonly", "INVITE", sdp("sendrecv", "recvonly"), "hold", 488, "531052"},
 		{"0.0.0.0", "INVITE", sdp("c=IN IP4 127.0.0.1", "c=IN IP4 0.0.0.0"), "hold", 488, "531052"},
+		{"a payload number twice", "INVITE", sdp("SAVP 8 101", "SAVP 8 101 8"), "payload", 488, "Duplicate payload"},
+		{"a payload number with two meanings", "INVITE", sdp("a=sendrecv", "a=rtpmap:101 SILK/8000\r\na=sendrecv"), "payload", 488, "Duplicate payload"},
+		{"NOTIFY without a subscription", "NOTIFY", func(*sip.Message) {}, "", 405, ""},
+		{"History-Info", "INVITE", set("History-Info", "<sip:+14255550199@x?Reason=SIP%3Bcause%3D302>;index=1"), "", handled, ""},
+		{"a session of a minute", "INVITE", func(m *sip.Message) { m.Set("Supported", "timer"); m.Set("Session-Expires", "60") }, "", 422, ""},
+		{"a Referred-By of the caller's own", "INVITE", set("Referred-By", "<sip:x@y>"), "", handled, ""},
+		{"an MRI nobody was referred to", "INVITE", func(m *sip.Message) {
+			m.RequestURI = "sip:sip." + domain + ";transport=tls;x-m=8:orgid:1"
+		}, "refer-stray", 403, ""},
 		{"video too", "INVITE", sdp("a=sendrecv\r\n", "a=sendrecv\r\nm=video 4000 RTP/SAVP 99\r\n"), "m-line", 488, ""},
 		{"only a codec nobody has", "INVITE", sdp("8 101\r\na=rtpmap:8 PCMA/8000", "98 101\r\na=rtpmap:98 EVS/16000"), "", 488, "531000"},
 		{"a request that goes to Contact directly", "BYE", func(m *sip.Message) {
@@ -195,6 +205,74 @@ func TestWrongAnswersToATeamsCall(t *testing.T) {
 				t.Errorf("noted %v", all)
 			}
 		})
+	}
+}
+
+// Microsoft Teams docs, Direct Routing: SIP protocol: nothing changes between 183
+// and 200 of one dialog.
+func TestADescriptionThatChangesEndsTheCall(t *testing.T) {
+	for _, status := range []int{183, 200} {
+		b := newBench(t, nil)
+		b.sbc.Answer("", phone.Behaviour{Ring: 200 * time.Millisecond, EarlyMedia: true, Reliable: "supported", Forks: 1})
+		n := 0
+		wrong := func(m *sip.Message) {
+			if len(m.Body) > 0 && !m.IsRequest() {
+				if n++; n == 2 {
+					m.Body = []byte(strings.Replace(string(m.Body), "a=sendrecv", "a=sendrecv\r\na=label:other", 1))
+				}
+			}
+			if status == 183 && m.Status == 200 && n == 1 {
+				m.Status, m.Reason = 183, "Session Progress"
+			}
+		}
+		b.wrong.Store(&wrong)
+		call, err := b.teams.Dial(t.Context(), phone.CallSpec{From: "+14255550123", To: "+442079460123", Patience: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := b.ended(call)
+		if all := b.teams.Violations(); f.HungUpBy != "us" || !strings.Contains(f.Error, "changed") || len(all) != 1 || all[0].Rule != "sdp-changed" {
+			t.Errorf("%d: ended by %q, %s; noted %v", status, f.HungUpBy, f.Error, all)
+		}
+	}
+}
+
+// Microsoft Teams docs, Direct Routing: SIP protocol: 180 of two clients, 183 of a
+// third one, and 200 of any.
+func TestThreeClientsAsInTheDocument(t *testing.T) {
+	b := newBench(t, nil)
+	for winner := range 3 {
+		b.teams.Answer("+14255550123", phone.Behaviour{Ring: 200 * time.Millisecond, Forks: 3, Early: 2, EarlyMedia: true, Winner: winner})
+		call := b.dial(phone.CallSpec{From: "+13035550177", To: "+14255550123", Duration: 50 * time.Millisecond})
+		b.answered(call)
+		var seen []string
+		tags := map[string]int{}
+		for _, r := range b.ended(call).Responses {
+			m, err := sip.Parse([]byte(r), sip.Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			to, _ := m.To()
+			if _, known := tags[to.Tag()]; !known && to.Tag() != "" {
+				tags[to.Tag()] = len(tags)
+			}
+			if m.Status > 100 {
+				seen = append(seen, fmt.Sprintf("%d %c %t", m.Status, 'A'+tags[to.Tag()], len(m.Body) > 0))
+			}
+		}
+		want := fmt.Sprintf("180 A false, 180 B false, 183 C true, 200 %c true", 'A'+winner)
+		if strings.Join(seen, ", ") != want {
+			t.Errorf("%v, want %s", seen, want)
+		}
+	}
+	b.noViolations()
+}
+
+func TestRefusalsWithRetryAfter(t *testing.T) {
+	b := newBench(t, nil)
+	b.teams.Answer("", phone.Behaviour{Status: 503, RetryAfter: time.Second})
+	if got := b.ask(b.request("INVITE"), "sip"); got == nil || got.Status != 503 || got.Get("Retry-After") != "1" {
+		t.Errorf("%v", got)
 	}
 }
 

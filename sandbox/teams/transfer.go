@@ -195,7 +195,7 @@ func (s *System) obeyed(req *sip.Message) []broken {
 	if err != nil {
 		return nil
 	}
-	if _, mri := uri.Params.Get("x-m"); mri || req.Has("Referred-By") {
+	if _, mri := uri.Params.Get("x-m"); mri {
 		return []broken{{"refer-stray", "an INVITE by a REFER that nobody sent, or that is over", wrong}}
 	}
 	return nil
