@@ -61,6 +61,10 @@ func answers(t *rapid.T, offer *Session, secure bool) *Session {
 func TestTwoLegsAgree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		nearEnd, farEnd := core(), cloud()
+		if rapid.Bool().Draw(t, "transcodes") {
+			nearEnd.Transcode, farEnd.Transcode = allCodecs, allCodecs
+			farEnd.Noise = rapid.Bool().Draw(t, "noise")
+		}
 		near := peerSDP(t, "caller", false)
 		sent, err := Offer(near, farEnd)
 		if err != nil {
@@ -112,7 +116,13 @@ func TestTwoLegsAgree(t *testing.T) {
 			}
 			t.Fatalf("to the caller %d becomes %d\n%s\n%s\n%v", in, out, text(sent), text(answer), ours)
 		}
+		if _, has := findAgreed(far.Codecs, side.Codecs[0].Codec); has != (n.Transcode == nil) {
+			t.Fatalf("transcoding: %+v\n%s\n%s", n.Transcode, text(back), text(answer))
+		}
 		for _, c := range back.Carried().Codecs {
+			if _, has := findAgreed(far.Codecs, c); !has && (n.Transcode != nil || !c.voice()) {
+				continue // the relay converts it
+			}
 			if n.NearToFar[c.PT] == 0xff {
 				t.Fatalf("accepted %v, yet it is dropped\n%s", c, text(back))
 			}

@@ -3,18 +3,36 @@ package sdp
 import (
 	"slices"
 	"strings"
+
+	"github.com/tandemgw/tandem/wire/codec"
 )
 
-// gatewayCodecs is what the codec names of the gateway resource stand for,
-// with the number we give each when we are first to name it.
-var gatewayCodecs = map[string]Codec{
-	"PCMA":    {PT: 8, Name: "PCMA", Rate: 8000},
-	"PCMU":    {PT: 0, Name: "PCMU", Rate: 8000},
-	"G722":    {PT: 9, Name: "G722", Rate: 8000},
-	"G722_2":  {PT: 96, Name: "AMR-WB", Rate: 16000},
-	"SILK_8":  {PT: 103, Name: "SILK", Rate: 8000},
-	"SILK_16": {PT: 104, Name: "SILK", Rate: 16000},
+// gatewayCodecs is what the codec names of the gateway resource, and of what
+// can be transcoded beside, stand for, with the number we give each when we are
+// first to name it. AMR comes in both framings, the one that every IMS terminal
+// has first (3GPP TS 26.114 5.2.1).
+var gatewayCodecs = map[string][]Codec{
+	"PCMA": {{PT: 8, Name: "PCMA", Rate: 8000}},
+	"PCMU": {{PT: 0, Name: "PCMU", Rate: 8000}},
+	"G722": {{PT: 9, Name: "G722", Rate: 8000}},
+	"G729": {{PT: 18, Name: "G729", Rate: 8000, Fmtp: "annexb=no"}},
+	"G722_2": {
+		{PT: 96, Name: "AMR-WB", Rate: 16000, Fmtp: "mode-change-capability=2; max-red=0"},
+		{PT: 98, Name: "AMR-WB", Rate: 16000, Fmtp: "octet-align=1; mode-change-capability=2; max-red=0"},
+	},
+	"AMR": {
+		{PT: 97, Name: "AMR", Rate: 8000, Fmtp: "mode-change-capability=2; max-red=0"},
+		{PT: 99, Name: "AMR", Rate: 8000, Fmtp: "octet-align=1; mode-change-capability=2; max-red=0"},
+	},
+	"OPUS":    {{PT: 111, Name: "opus", Rate: 48000, Channels: 2}}, // RFC 7587 7: always written 48000/2
+	"SILK_8":  {{PT: 103, Name: "SILK", Rate: 8000}},
+	"SILK_16": {{PT: 104, Name: "SILK", Rate: 16000}},
 }
+
+var (
+	events = Codec{PT: 101, Name: "telephone-event", Rate: 8000, Fmtp: "0-16"}
+	noise  = Codec{PT: 13, Name: "CN", Rate: 8000}
+)
 
 // allow keeps the codecs of the allow-list, and the events and comfort noise
 // that go with their clock (RFC 4733 2.1: an event stream shares the clock of
@@ -52,11 +70,128 @@ func parameters(fmtp string) string {
 	return fmtp
 }
 
-func (e End) allows(c Codec) bool {
-	return slices.ContainsFunc(e.Codecs, func(name string) bool {
-		g, ok := gatewayCodecs[name]
-		return ok && strings.EqualFold(g.Name, c.Name) && g.Rate == c.Rate && c.Channels <= 1
+func (e End) allows(c Codec) bool { return names(e.Codecs, c) }
+
+// names reports whether a codec has one of the gateway's names.
+func names(list []string, c Codec) bool {
+	return slices.ContainsFunc(list, func(name string) bool {
+		return slices.ContainsFunc(gatewayCodecs[name], func(g Codec) bool {
+			return strings.EqualFold(g.Name, c.Name) && g.Rate == c.Rate && max(g.Channels, 1) == max(c.Channels, 1)
+		})
 	})
+}
+
+// recodable: we can turn its audio into samples and back.
+func recodable(c Codec) bool {
+	_, ok := codec.Lookup(c.Name, c.Rate, c.Fmtp)
+	return ok && (c.Channels <= 1 || strings.EqualFold(c.Name, "opus"))
+}
+
+// widen puts behind the voice codecs that both sides have those that we can
+// turn into one of the other side's, and events of their clocks; so a side that
+// can do without us does.
+func (e End) widen(both, other []Codec) []Codec {
+	var more []Codec
+	if slices.ContainsFunc(other, recodable) && !(e.Sparing && hasVoice(both)) {
+		for _, name := range e.Transcode {
+			for _, g := range gatewayCodecs[name] {
+				if _, has := find(both, g); !has && recodable(g) {
+					more = append(more, fresh(g, both, more))
+				}
+			}
+		}
+	}
+	if len(more) == 0 {
+		return both
+	}
+	rest := eventsOf(more, slices.DeleteFunc(slices.Clone(both), Codec.voice))
+	voice := slices.DeleteFunc(both, func(c Codec) bool { return !c.voice() })
+	return slices.Concat(voice, more, rest)
+}
+
+// eventsOf is rest with events of the clock of every voice codec (RFC 4733
+// 2.1); but those whose codec SILK is send events of 8000 with it.
+func eventsOf(voice, rest []Codec) []Codec {
+	for _, v := range voice {
+		if !strings.EqualFold(v.Name, "SILK") && !hasEvents(rest, v.Rate) {
+			ev := events
+			ev.Rate = v.Rate
+			rest = append(rest, fresh(ev, voice, rest))
+		}
+	}
+	return rest
+}
+
+// fresh is c under a number that nobody has.
+func fresh(c Codec, lists ...[]Codec) Codec {
+	taken := func(pt uint8) bool {
+		has := func(c Codec) bool { return c.PT == pt }
+		return slices.ContainsFunc(lists, func(l []Codec) bool { return slices.ContainsFunc(l, has) })
+	}
+	if taken(c.PT) {
+		c.PT = free(taken)
+	}
+	return c
+}
+
+func hasEvents(codecs []Codec, rate int) bool {
+	return slices.ContainsFunc(codecs, func(c Codec) bool { return c.events() && (rate == 0 || c.Rate == rate) })
+}
+
+// beside adds what a side is offered whatever the other one has: events, since
+// the relay turns them into what that has, and comfort noise.
+func (e End) beside(codecs []Codec) []Codec {
+	has8000 := slices.ContainsFunc(codecs, func(c Codec) bool { return c.voice() && c.Rate == 8000 })
+	if len(e.Transcode) > 0 && has8000 && !hasEvents(codecs, 0) {
+		codecs = append(codecs, events)
+	}
+	if _, has := find(codecs, noise); e.Noise && has8000 && !has {
+		codecs = append(codecs, noise)
+	}
+	return codecs
+}
+
+// settle is what of an offer we accept, when the other side has accepted
+// theirs: the shared codecs, or else the first one offered that we can turn into
+// one of the other side's. Events and comfort noise of its clock come along even
+// when the other side has none.
+func (e End) settle(offered, theirs []Codec) []Codec {
+	both := shared(offered, e.allow(theirs))
+	if !hasVoice(both) {
+		both = e.translate(offered, theirs)
+	}
+	for _, c := range offered {
+		ends := c.events() && len(e.Transcode) > 0 || c.noise() && e.Noise
+		if _, has := find(both, c); !ends || has {
+			continue
+		}
+		if slices.ContainsFunc(both, func(v Codec) bool { return v.voice() && v.Rate == c.Rate }) {
+			c.Fmtp = parameters(c.Fmtp)
+			both = append(both, c)
+		}
+	}
+	return both
+}
+
+// translate is the first codec offered that the side may have and that can be
+// turned into one of the other side's.
+func (e End) translate(offered, theirs []Codec) []Codec {
+	if !slices.ContainsFunc(theirs, recodable) {
+		return nil
+	}
+	i := slices.IndexFunc(offered, func(c Codec) bool { return names(e.Transcode, c) && recodable(c) })
+	if i < 0 {
+		return nil
+	}
+	c := offered[i]
+	switch c.Fmtp = parameters(c.Fmtp); {
+	case strings.HasPrefix(strings.ToUpper(c.Name), "AMR"): // RFC 4867 8.3.1: the configuration is accepted or refused as it is
+	case strings.EqualFold(c.Name, "G729"):
+		c.Fmtp = "annexb=no" // ours sends no other
+	default:
+		c.Fmtp = "" // declares what the offerer receives, not us
+	}
+	return []Codec{c}
 }
 
 // number gives each codec its payload number on this leg: what it was called
@@ -151,9 +286,13 @@ func octetAlign(c Codec) bool {
 	return false
 }
 
+func (c Codec) events() bool { return strings.EqualFold(c.Name, "telephone-event") }
+
+func (c Codec) noise() bool { return strings.EqualFold(c.Name, "CN") }
+
 // voice: not an event and not comfort noise, which nobody can talk through.
 func (c Codec) voice() bool {
-	return !strings.EqualFold(c.Name, "telephone-event") && !strings.EqualFold(c.Name, "CN")
+	return !c.events() && !c.noise()
 }
 
 func hasVoice(codecs []Codec) bool {

@@ -3,6 +3,7 @@ package sdp
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -29,7 +30,20 @@ type End struct {
 	Secret []byte         // SecretSize random bytes, constant for the leg; nil = plain RTP
 	Suites []string       // SRTP suites that may be used, the best liked first; none: Suite alone
 	Mux    bool           // offer to take RTCP on the RTP port (RFC 5761)
-	Codecs []string       // allow-list by gateway names: PCMA, PCMU, G722, G722_2, SILK_8, SILK_16
+	Codecs []string       // allow-list by gateway names: PCMA, PCMU, G722, G722_2, SILK_8, SILK_16, AMR, G729, OPUS
+	// Transcode is the names of what the side may have although the other side
+	// has not: those that package codec can do are offered behind what both have,
+	// and accepted when both have nothing. None: what one side has not is refused.
+	Transcode []string
+	// Sparing offers them only when both sides have nothing: for a side that is
+	// known to speak all of its list and might like one of them better.
+	Sparing bool
+	// Noise: comfort noise, payload number 13, is offered and accepted whatever
+	// the other side has.
+	Noise bool
+	// Bandwidth: the section says what it takes, b=AS and b=TIAS (RFC 8866 5.8,
+	// RFC 3890), which IMS networks want (3GPP TS 26.114 6.2.5).
+	Bandwidth bool
 	// InactiveOnly turns every direction but sendrecv into inactive, for a side
 	// that understands no other form of hold.
 	InactiveOnly bool
@@ -43,7 +57,8 @@ type End struct {
 //
 // The m-lines keep their number and order (RFC 3264 section 8). The first live
 // audio section is carried, in its order of codecs less those that are not
-// allowed; every other section is refused with port 0. When the result has the
+// allowed, and behind them what to.Transcode adds; every other section is
+// refused with port 0. When the result has the
 // Version of to.Sent, the side has nothing new to hear.
 func Offer(from *Session, to End) (*Session, error) {
 	i := from.audio()
@@ -51,16 +66,19 @@ func Offer(from *Session, to End) (*Session, error) {
 		return nil, ErrNoAudio
 	}
 	src := &from.Media[i]
-	codecs := to.allow(src.Codecs)
+	codecs := to.widen(to.allow(src.Codecs), src.Codecs)
 	if !hasVoice(codecs) {
 		return nil, ErrNoCodec
 	}
 	m := to.media(src, to.proto())
-	m.Codecs = to.number(codecs)
+	m.Codecs = to.number(to.beside(codecs))
 	m.Direction = to.direction(src.Wants())
 	m.Mux = to.Mux || to.muxed()
 	if to.Secret != nil {
 		m.Crypto = to.offers()
+	}
+	if to.Bandwidth {
+		m.Lines = bandwidth(&m)
 	}
 	s := to.session(from.Media, i, m)
 	if to.Sent != nil {
@@ -76,19 +94,16 @@ func Offer(from *Session, to End) (*Session, error) {
 func Propose(to End) (*Session, error) {
 	own := Media{Kind: "audio", Port: to.RTP.Port(), Proto: "RTP/AVP", Ptime: 20 * time.Millisecond}
 	for _, name := range to.Codecs {
-		if c, ok := gatewayCodecs[name]; ok {
-			own.Codecs = append(own.Codecs, c)
-		}
+		own.Codecs = append(own.Codecs, gatewayCodecs[name]...)
 	}
-	own.Codecs = append(own.Codecs,
-		Codec{PT: 13, Name: "CN", Rate: 8000},
-		Codec{PT: 101, Name: "telephone-event", Rate: 8000, Fmtp: "0-16"})
+	own.Codecs = eventsOf(own.Codecs, append(own.Codecs, noise, events))
 	return Offer(&Session{Media: []Media{own}}, to)
 }
 
 // Answer builds our answer to a side's offer from what the other side
-// accepted: only codecs both have, under the offer's own numbers (RFC 3264
-// 6.1). accepted is the other side's answer.
+// accepted: the codecs both have or, when there is none, one that can be
+// transcoded, under the offer's own numbers (RFC 3264 6.1). accepted is the
+// other side's answer.
 func Answer(offer, accepted *Session, to End) (*Session, error) {
 	i, j := offer.audio(), accepted.audio()
 	if i < 0 || j < 0 {
@@ -96,7 +111,7 @@ func Answer(offer, accepted *Session, to End) (*Session, error) {
 	}
 	o, a := &offer.Media[i], &accepted.Media[j]
 	m := to.media(a, o.Proto)
-	m.Codecs = shared(o.Codecs, to.allow(a.Codecs))
+	m.Codecs = to.settle(o.Codecs, a.Codecs)
 	if !hasVoice(m.Codecs) {
 		return nil, ErrNoCodec
 	}
@@ -113,6 +128,9 @@ func Answer(offer, accepted *Session, to End) (*Session, error) {
 			return nil, ErrNoKeys
 		}
 		m.Crypto = []Crypto{c}
+	}
+	if to.Bandwidth {
+		m.Lines = bandwidth(&m)
 	}
 	return to.version(to.session(offer.Media, i, m)), nil
 }
@@ -131,9 +149,10 @@ type Side struct {
 // Agreed is a codec both ends of a leg accepted. The numbers differ when an
 // answer renumbers (RFC 3264 6.1).
 type Agreed struct {
-	Codec       // as we wrote it
-	In    uint8 // payload number in what the side sends
-	Out   uint8 // payload number in what it receives
+	Codec           // as we wrote it; its Fmtp is for what the side sends
+	In       uint8  // payload number in what the side sends
+	Out      uint8  // payload number in what it receives
+	Receives string // Fmtp as the side wrote it, for what it receives
 }
 
 // Agree reads a completed round of one leg, whoever made the offer.
@@ -166,7 +185,7 @@ func Agree(sent, received *Session) (Side, error) {
 	}
 	for _, o := range ours.Codecs {
 		if t, ok := find(theirs.Codecs, o); ok {
-			s.Codecs = append(s.Codecs, Agreed{Codec: o, In: o.PT, Out: t.PT})
+			s.Codecs = append(s.Codecs, Agreed{Codec: o, In: o.PT, Out: t.PT, Receives: t.Fmtp})
 		}
 	}
 	if !slices.ContainsFunc(s.Codecs, func(a Agreed) bool { return a.voice() }) {
@@ -220,20 +239,49 @@ type Negotiation struct {
 	// receiver has not accepted, or all of them while the directions forbid the
 	// flow.
 	NearToFar, FarToNear [128]uint8
+	// Transcode is set when the two cannot hear each other without: then voice
+	// does not cross by the maps.
+	Transcode *Transcode
 }
 
-// Bridge joins two legs; ErrNoCodec when they share no voice codec.
+// Transcode is what the relay has to do to the voice of both directions.
+type Transcode struct {
+	Near, Far Codec // as each side speaks
+	Why       string
+}
+
+// Bridge joins two legs, of which near is the caller's. Voice passes as it is
+// whenever both share a codec and want packets of one length; ErrNoCodec when
+// they share none and it cannot be transcoded either.
 func Bridge(near, far Side) (Negotiation, error) {
 	n := Negotiation{Near: near, Far: far}
-	common := slices.ContainsFunc(near.Codecs, func(a Agreed) bool {
+	n.NearToFar, n.FarToNear = payloads(near, far), payloads(far, near)
+	i := slices.IndexFunc(near.Codecs, func(a Agreed) bool {
 		_, ok := findAgreed(far.Codecs, a.Codec)
 		return ok && a.voice()
 	})
-	if !common {
+	mine, theirs := near.recodable(), far.recodable()
+	able := mine != nil && theirs != nil
+	switch {
+	case i < 0 && !able:
 		return Negotiation{}, ErrNoCodec
+	case i < 0:
+		n.Transcode = &Transcode{Near: *mine, Far: *theirs, Why: "caller speaks " + mine.Name + ", callee " + theirs.Name}
+	case able && near.Ptime != far.Ptime && near.Ptime > 0 && far.Ptime > 0:
+		// RFC 8866 6.4: a recommendation, but there is equipment that plays no other.
+		n.Transcode = &Transcode{Near: *mine, Far: *theirs, Why: fmt.Sprintf("caller wants packets of %d ms, callee of %d ms",
+			near.Ptime.Milliseconds(), far.Ptime.Milliseconds())}
 	}
-	n.NearToFar, n.FarToNear = payloads(near, far), payloads(far, near)
 	return n, nil
+}
+
+// recodable is the first voice codec of a side that we can transcode.
+func (s Side) recodable() *Codec {
+	i := slices.IndexFunc(s.Codecs, func(a Agreed) bool { return a.voice() && recodable(a.Codec) })
+	if i < 0 {
+		return nil
+	}
+	return &s.Codecs[i].Codec
 }
 
 // payloads maps the numbers from's packets carry to the ones to wants.

@@ -338,7 +338,7 @@ func TestRefusals(t *testing.T) {
 		"an answer with other codecs":   {second(Agree(answered, parse(t, strings.Replace(coreOffer, "8 0 18 96", "9 96", 1)))), ErrNoCodec},
 		"a name for an address":         {second(Agree(answered, named)), ErrNoAddress},
 		"a multicast address":           {second(Agree(answered, crowd)), ErrNoAddress},
-		"an allow-list with odd names":  {second(Offer(near, End{Codecs: []string{"G729", ""}})), ErrNoCodec},
+		"an allow-list with odd names":  {second(Offer(near, End{Codecs: []string{"g729", ""}})), ErrNoCodec},
 		"an allow-list of nothing":      {second(Offer(near, End{})), ErrNoCodec},
 		"our own offer without a codec": {second(Propose(silent)), ErrNoCodec},
 	} {
@@ -359,12 +359,17 @@ o=- 7001 1 IN IP4 203.0.113.10
 s=-
 c=IN IP4 203.0.113.10
 t=0 0
-m=audio 30000 RTP/SAVP 8 96 13 101
+m=audio 30000 RTP/SAVP 8 96 98 13 101 97
 a=rtpmap:8 PCMA/8000
 a=rtpmap:96 AMR-WB/16000
+a=fmtp:96 mode-change-capability=2; max-red=0
+a=rtpmap:98 AMR-WB/16000
+a=fmtp:98 octet-align=1; mode-change-capability=2; max-red=0
 a=rtpmap:13 CN/8000
 a=rtpmap:101 telephone-event/8000
 a=fmtp:101 0-16
+a=rtpmap:97 telephone-event/16000
+a=fmtp:97 0-16
 a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq|2^31
 a=rtcp:30001
 a=ptime:20
