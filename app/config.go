@@ -31,6 +31,8 @@ type Config struct {
 	Accounts []AccountConfig  `yaml:"accounts"`
 	Numbers  []NumberConfig   `yaml:"numbers"`
 
+	Rules []RuleConfig `yaml:"rules"` // on messages, in this order
+
 	NumbersFile string `yaml:"numbersFile"` // CSV with more of them
 
 	File     string         `yaml:"-"` // where it was read, absolute
@@ -192,6 +194,7 @@ func (c *Config) Snapshot(revision uint64) (*snapshot.Snapshot, error) {
 		Options:     c.SIP.Options,
 		Numbers:     c.provisioned,
 		Accounts:    c.accounts,
+		Rules:       c.rules(),
 	}
 	return publish.Compile(in)
 }

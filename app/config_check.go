@@ -37,6 +37,7 @@ func (k *configCheck) all() {
 	k.defaults()
 	k.directRouting()
 	k.reach()
+	k.rules()
 }
 
 func (k *configCheck) bad(path, format string, args ...any) {

@@ -232,6 +232,14 @@ var mistakes = []struct {
 	{"data: data\n", "drain: 2h\n", "node.drain", "drain", "from 0s to 1h0m0s"},
 	{"data: data\n", "log: {level: verbose}\n", "node.log.level", "level", "write debug or info"},
 
+	// rules
+	{"numbers:\n", "rules: [{name: a, direction: in, when: usr == 1, do: [{remove: header.X-A}]}]\nnumbers:\n", "rules[0].when", "rules:", "column 1: undeclared reference to 'usr'"},
+	{"numbers:\n", "rules:\n  - {name: a, direction: in, do: [{remove: header.X-A}]}\n  - {name: b, direction: in, do: [{remove: header.Via}]}\nnumbers:\n", "rules[1].do[0]", "name: b", "the call hangs on it"},
+	{"numbers:\n", "rules:\n  - {name: a, direction: in, do: [{remove: header.X-A}]}\n  - {name: a, direction: out, do: [{remove: header.X-A}]}\nnumbers:\n", "rules[1].name", "direction: out", "could not tell them apart"},
+	{"numbers:\n", "rules: [{name: a, groups: [operatr], direction: in, do: [{remove: header.X-A}]}]\nnumbers:\n", "rules[0].groups[0]", "rules:", "did you mean operator?"},
+	{"numbers:\n", "rules: [{name: a, direction: in, do: [{remove: header.X-A, add: header.Y-A}]}]\nnumbers:\n", "rules[0].do[0]", "rules:", "write an action for each"},
+	{"numbers:\n", "rules: [{name: a, direction: in, do: [{reject: 200}]}]\nnumbers:\n", "rules[0].do[0].status", "rules:", "400 to 699"},
+
 	// signalling
 	{"domain: 1r1.lab.example\n", "domain: 192.0.2.1\n", "sip.domain", "domain", "the cloud refuses an address in Contact"},
 	{"      side: operator\n", "      side: core\n", "sip.listeners[1].side", "side: core", "write operator or cloud"},

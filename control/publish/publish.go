@@ -26,6 +26,7 @@ type Input struct {
 	Options  time.Duration     // interval of OPTIONS towards every peer
 	Numbers  snapshot.Numbers
 	Accounts snapshot.Accounts
+	Rules    []Rule
 
 	Authorities map[string]string // the PEM in the files that TLS.Roots name
 }
@@ -59,6 +60,7 @@ func Compile(in Input) (*snapshot.Snapshot, error) {
 		return nil, err
 	}
 	c.emergencyOfZoom()
+	c.rules()
 	return s, nil
 }
 

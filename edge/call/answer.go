@@ -175,7 +175,7 @@ func (s *state) answerCaller(far *sip.Message) error {
 		return nil
 	}
 	s.do(arm{repeatRinging, 0})
-	s.inviteTx, s.invite = 0, nil
+	s.inviteTx, s.invite, s.view = 0, nil, nil
 	s.sendAccepted(relay.Caller, acc)
 	return nil
 }

@@ -162,7 +162,7 @@ func (s *Set) inDialog(tx *sip.ServerTx, req *sip.Message, id ua.ID) {
 	at, ok := s.leg(id)
 	ok = ok && s.cfg.Peers.Speaks(at.group, tx.Source())
 	switch {
-	case ok && at.call.serve(tx, req, at.leg):
+	case ok && at.call.serve(tx, s.ruledIn(tx.Source().Remote.Name, req), at.leg):
 	case ok && !at.call.over():
 		// 481 would end the dialog; this one is only behind with its work.
 		s.refuse(tx, req, 500, map[string]string{"Retry-After": "2"})

@@ -113,7 +113,7 @@ func (c *call) respond(e respond) {
 	}
 	// The stack reports what matters (OnEnd); the rest is repeated or was too
 	// late.
-	if err := tx.Respond(e.msg); err != nil {
+	if err := tx.Respond(c.set.ruledOut(tx.Source().Remote.Name, e.msg)); err != nil {
 		c.set.cfg.Log.Debug("respond", obs.KeyCall, c.id, obs.KeyStatus, e.msg.Status, obs.KeyError, err)
 	}
 	cseq, _ := e.msg.CSeq()
@@ -229,12 +229,13 @@ func (c *call) invite(e invite) {
 func (c *call) request(id int, msg *sip.Message, to sip.Target) {
 	stack := c.set.stack.Load()
 	invite := msg.Method == "INVITE"
+	msg = c.set.ruledOut(to.Remote.Name, msg)
 	c.sign(id, msg, to)
 	tx, err := stack.Request(msg, to, func(ev sip.Event) {
 		switch {
 		case ev.Err != nil:
 			c.post(failed{id, ev.Err}, true)
-		case !c.post(responded{id, ev.Msg}, ev.Msg.Status >= 200) && invite:
+		case !c.post(responded{id, c.set.ruledIn(to.Remote.Name, ev.Msg)}, ev.Msg.Status >= 200) && invite:
 			releaseLate(stack, ev.Msg, to)
 		}
 	})

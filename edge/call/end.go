@@ -214,7 +214,7 @@ func (s *state) declineCaller(c cause) {
 		resp.Add("Reason", r.String())
 	}
 	s.do(respond{s.inviteTx, resp})
-	s.inviteTx, s.invite = 0, nil
+	s.inviteTx, s.invite, s.view = 0, nil, nil
 }
 
 // abandonRound ends a re-INVITE under way: RFC 3261 15.1.2 wants 487 for who

@@ -134,6 +134,7 @@ func (s *state) try(to sip.Target) {
 	}
 	l.wantSession(msg)
 	l.wantReliable(msg)
+	msg = s.rulesOut(l, msg)
 
 	r := s.newRequest(inviting, side)
 	r.stub = stub(msg)
@@ -168,8 +169,8 @@ func (s *state) writeInvite(l *leg, n interop.Names) (*sip.Message, error) {
 		return nil, err
 	}
 	l.end.Sent = offer
-	msg := interop.Invite(s.invite, s.identity, l.dress, n)
-	interop.SetOffer(msg, s.invite, offer.Bytes(), l.dress)
+	msg := interop.Invite(s.view, s.identity, l.dress, n)
+	interop.SetOffer(msg, s.view, offer.Bytes(), l.dress)
 	return msg, nil
 }
 

@@ -21,7 +21,11 @@ func (s *state) arrive(ev invited) {
 	s.setCaller(ev)
 	s.record.Gateway, s.record.Revision = ev.snapshot.Gateway, ev.snapshot.Revision
 	s.do(respond{s.inviteTx, sip.NewResponse(ev.msg, 100, "")})
-	if no := s.check(); no != nil {
+	no := s.rulesIn()
+	if no == nil {
+		no = s.check()
+	}
+	if no != nil {
 		s.decline(no)
 		return
 	}
@@ -125,7 +129,7 @@ func (s *state) checkDialog() *refusal {
 func (s *state) checkSession() *refusal { return checkSession(s.invite) }
 
 func (s *state) checkIdentity() *refusal {
-	id, err := interop.Identify(s.invite, s.caller().dress)
+	id, err := interop.Identify(s.view, s.caller().dress)
 	if err != nil {
 		return refusalOf(err)
 	}
@@ -135,7 +139,7 @@ func (s *state) checkIdentity() *refusal {
 }
 
 func (s *state) checkBody() *refusal {
-	desc, no := describe(s.invite)
+	desc, no := describe(s.view)
 	s.offer = desc
 	if desc == nil && no == nil {
 		s.do(note{"the INVITE has no offer: the callee gets ours, the caller the callee's answer"})
@@ -171,13 +175,13 @@ func refusalOf(err error) *refusal {
 
 func (s *state) facts() route.Facts {
 	dialled, host := "", ""
-	if u, err := sip.ParseURI(s.invite.RequestURI); err == nil {
+	if u, err := sip.ParseURI(s.view.RequestURI); err == nil {
 		dialled, host = u.User, u.Host
 	}
 	return route.Facts{
 		From: s.caller().peer.Group.Side, Group: s.caller().peer.Group.Name, Peer: s.caller().peer.Name,
 		Dialled: dialled, Host: host, Called: s.identity.Called, Calling: s.identity.Caller(),
-		Region: s.region, FMC: s.invite.Has("X-MS-FMC"), Seed: s.random.Uint64(),
+		Region: s.region, FMC: s.view.Has("X-MS-FMC"), Seed: s.random.Uint64(),
 	}
 }
 

@@ -167,7 +167,7 @@ func (s *state) acknowledged(e *early) {
 	switch {
 	case acc != nil && acc.withheld:
 		acc.withheld = false
-		s.inviteTx, s.invite = 0, nil
+		s.inviteTx, s.invite, s.view = 0, nil, nil
 		s.do(arm{repeatRinging, 0})
 		s.sendAccepted(relay.Caller, acc)
 	case next.status != 0 && s.phase == hunting:

@@ -44,6 +44,7 @@ type state struct {
 
 	// The caller's INVITE.
 	invite    *sip.Message // nil once it has its final response
+	view      *sip.Message // it, as the rules for its peers leave it
 	inviteTx  txn          // 0 once it has its final response
 	identity  interop.Identity
 	label     string             // of the customer's subdomain, on the cloud's leg

@@ -30,6 +30,7 @@ import (
 
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/edge/interop"
+	"github.com/tandemgw/tandem/edge/rule"
 	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sip"
@@ -102,6 +103,8 @@ type Known struct {
 	snapshot.Peer
 	Group snapshot.Group
 
+	Rules *rule.Set // of its group; nil: none
+
 	media   []netip.Prefix   // where its media may come from; none: anywhere
 	profile *interop.Profile // of its group
 }
@@ -137,12 +140,12 @@ func (s *Set) apply(snap *snapshot.Snapshot, with Settings) (outdated []string) 
 	old := s.table.Load()
 	t := &table{Settings: with, byName: map[string]*member{}, byRemote: map[*sip.Remote]*member{}}
 	for _, g := range snap.Groups {
-		profile := interop.Of(&g)
+		profile, rules := interop.Of(&g), s.rules(&g)
 		for _, p := range g.Peers {
 			if t.byName[p.Name] != nil {
 				continue // names are unique; control/gateway sees to it
 			}
-			m := s.member(Known{p, g, snap.MediaFrom(&p, s.cfg.Region), profile}, old.byName[p.Name])
+			m := s.member(Known{p, g, rules, snap.MediaFrom(&p, s.cfg.Region), profile}, old.byName[p.Name])
 			m.sources = snap.Sources(&p, s.cfg.Region)
 			m.remote.SetRate(sip.Rate{Requests: with.Rate})
 			m.login = newLogin(m, old.byName[p.Name])
@@ -330,6 +333,24 @@ func (s *Set) Find(name string) (Known, bool) {
 		return Known{}, false
 	}
 	return m.Known, true
+}
+
+// Rules are those of a peer's group, nil when it has none.
+func (s *Set) Rules(name string) *rule.Set {
+	if m := s.table.Load().byName[name]; m != nil {
+		return m.Rules
+	}
+	return nil
+}
+
+// rules compiles those of a group. Whoever publishes a snapshot has checked
+// them; should they be wrong nevertheless, calls go on without.
+func (s *Set) rules(g *snapshot.Group) *rule.Set {
+	set, problems := rule.Compile(g.Rules)
+	for _, p := range problems {
+		s.cfg.Log.Error("the rules of a peer group cannot be used", "group", g.Name, "rule", p.Rule, "at", p.Path, obs.KeyError, p.Text)
+	}
+	return set
 }
 
 // Leg is what interop wants to know of the way to a peer. It is zero before

@@ -41,6 +41,8 @@ type rule struct {
 	on   []kind
 	when cel.Program // nil: always
 	do   []action
+
+	founding bool // it may change who calls whom, or refuse: for INVITEs that make a dialog
 }
 
 // Problem is one thing wrong with a rule.
@@ -125,6 +127,7 @@ func (c *compiler) compile(r *snapshot.Rule) *rule {
 			c.bad(fmt.Sprintf("do[%d]", i), "only rules of direction in, on INVITE alone, may reject")
 		}
 		out.do = append(out.do, a)
+		out.founding = out.founding || a.op == "reject" || a.target.part != ""
 	}
 	return out
 }
@@ -165,8 +168,9 @@ func (k kind) fits(m *sip.Message) bool {
 
 // Facts are what conditions may ask of beside the message.
 type Facts struct {
-	Peer, Group, Service string
+	Peer, Group, Service string // Service is known once a call is routed
 	Emergency            bool
+	Dialog               bool // the message belongs to a dialog: rules that change who calls whom, or refuse, are left out
 }
 
 // Refusal is what a rule answers a call with.
@@ -205,7 +209,7 @@ func (s *Set) Out(m *sip.Message, f Facts) Result {
 func apply(rules []*rule, m *sip.Message, f Facts) Result {
 	out := Result{Message: m}
 	for _, r := range rules {
-		if !slices.ContainsFunc(r.on, func(k kind) bool { return k.fits(m) }) {
+		if f.Dialog && r.founding || !slices.ContainsFunc(r.on, func(k kind) bool { return k.fits(m) }) {
 			continue
 		}
 		env := environment(out.Message, f)
