@@ -28,7 +28,10 @@ type Options struct {
 	Node    []string      // the command that runs a node; "serve -c FILE" is appended
 	Dir     string        // where files go; empty: a temporary folder, removed at the end
 	Options time.Duration // interval of OPTIONS everywhere; 0: 2 s
-	Log     *slog.Logger  // of the sandbox; nil discards
+	// Scenarios are names of what to play instead of the usual calls; "all"
+	// stands for all.
+	Scenarios []string
+	Log       *slog.Logger // of the sandbox; nil discards
 }
 
 // ErrVerdict is returned by Run when the world ran and the verdict is bad.
@@ -38,6 +41,14 @@ var ErrVerdict = errors.New("the lab's verdict is bad")
 // enough that a dead region is noticed within seconds, long enough that two
 // cores do not notice.
 const optionsInterval = 2 * time.Second
+
+// outcome is what the lab found: a verdict on the usual calls, or what scenarios
+// showed.
+type outcome interface {
+	took(time.Duration)
+	print(*show)
+	good() bool
+}
 
 // Run builds the world, tries it, prints the verdict and, unless Once, keeps
 // the world up until ctx is done. Everything it started is ended when it
@@ -49,6 +60,10 @@ func Run(ctx context.Context, opt Options) error {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
+	chosen, err := choose(opt.Scenarios)
+	if err != nil {
+		return err
+	}
 	show := newShow(opt.Out, opt.JSON)
 	defer show.close()
 
@@ -59,20 +74,21 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	defer world.close()
 
-	verdict, err := world.try(ctx, show)
-	if err != nil {
+	var found outcome
+	if len(chosen) > 0 {
+		found = world.perform(ctx, chosen, show)
+	} else if found, err = world.try(ctx, show); err != nil {
 		return err
 	}
-	verdict.Took = time.Since(began)
-	verdict.TookMS = ms(verdict.Took)
+	found.took(time.Since(began))
 	if opt.JSON {
 		enc := json.NewEncoder(opt.Out)
 		enc.SetIndent("", "  ")
-		if err := enc.Encode(verdict); err != nil {
+		if err := enc.Encode(found); err != nil {
 			return fmt.Errorf("write verdict: %w", err)
 		}
 	} else {
-		verdict.print(show)
+		found.print(show)
 	}
 	if !opt.Once && ctx.Err() == nil {
 		world.openNumbers()
@@ -83,7 +99,7 @@ func Run(ctx context.Context, opt Options) error {
 		show.line("")
 		show.line("ending the world …")
 	}
-	if !verdict.OK {
+	if !found.good() {
 		return ErrVerdict
 	}
 	return nil

@@ -89,6 +89,13 @@ func (s *show) progress(format string, args ...any) {
 	s.note = fmt.Sprintf(format, args...)
 }
 
+// took says that the running step began so long ago.
+func (s *show) took(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = time.Now().Add(-d)
+}
+
 // end closes the running step with a mark and what came of it.
 func (s *show) end(ok bool, format string, args ...any) {
 	if s.quiet {

@@ -153,6 +153,9 @@ func (f Failover) problems() []string {
 	return found
 }
 
+func (v *Verdict) took(d time.Duration) { v.Took, v.TookMS = d, ms(d) }
+func (v *Verdict) good() bool           { return v.OK }
+
 // print shows the verdict at 80 columns.
 func (v *Verdict) print(s *show) {
 	s.line("")

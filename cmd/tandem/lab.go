@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,9 +20,15 @@ func newLab() *cobra.Command {
 sites, DNS and a certificate authority on loopback, place calls both ways, listen
 to them, kill a region, and say what was heard. Stays up until Ctrl-C.
 
+With --scenario it plays those scenarios instead; "--scenario list" tells which
+there are, "all" plays all of them.
+
 Needs no configuration, no root and no network.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if slices.Equal(opt.Scenarios, []string{"list"}) {
+				return lab.ListScenarios(cmd.OutOrStdout(), opt.JSON)
+			}
 			self, err := os.Executable()
 			if err != nil {
 				return fmt.Errorf("find this program, to start nodes from it: %w", err)
@@ -31,6 +39,20 @@ Needs no configuration, no root and no network.`,
 	}
 	cmd.Flags().BoolVar(&opt.Once, "once", false, "end with the verdict: exit status 0 when all is well, 1 when not")
 	cmd.Flags().BoolVar(&opt.JSON, "json", false, "print the verdict as JSON")
+	cmd.Flags().StringSliceVar(&opt.Scenarios, "scenario", nil, "play these scenarios, separated by commas: \"list\", \"all\" or some of the list")
+	_ = cmd.RegisterFlagCompletionFunc("scenario", completeScenario) // fails for a flag that is not there
 	cmd.Flags().StringVar(&opt.Dir, "dir", "", "keep configuration, certificates, records and logs in this folder")
 	return cmd
+}
+
+// completeScenario completes the last name of a list.
+func completeScenario(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	before := begun[:strings.LastIndexByte(begun, ',')+1]
+	var full []string
+	for _, name := range append(lab.ScenarioNames(), "all", "list") {
+		if !slices.Contains(strings.Split(before, ","), name) && strings.HasPrefix(before+name, begun) {
+			full = append(full, before+name)
+		}
+	}
+	return full, cobra.ShellCompDirectiveNoFileComp
 }

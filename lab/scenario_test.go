@@ -1,0 +1,79 @@
+package lab_test
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tandemgw/tandem/lab"
+)
+
+// showing plays scenarios in a world of their own.
+func showing(t *testing.T, bin string, scenarios ...string) (sh lab.Showing, status int) {
+	t.Helper()
+	cmd := exec.Command(bin, "lab", "--once", "--json", "--scenario", strings.Join(scenarios, ","))
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if jsonErr := json.Unmarshal(out, &sh); jsonErr != nil {
+		t.Fatalf("the lab showed nothing (%v, %v): %s%s", err, jsonErr, out, stderr.String())
+	}
+	return sh, cmd.ProcessState.ExitCode()
+}
+
+// aBufferful is how long this machine may stand still before it is heard.
+const aBufferful = 100 // ms
+
+// All are played at the same time; one that fails while the machine stands
+// still is played again, alone.
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	bin := program(t, nil)
+	all, _ := showing(t, bin, "all")
+	if got := len(all.Scenarios); got != len(lab.ScenarioNames()) {
+		t.Fatalf("%d scenarios were played of %d", got, len(lab.ScenarioNames()))
+	}
+	for _, r := range all.Scenarios {
+		t.Run(r.Name, func(t *testing.T) {
+			for range 2 {
+				if r.OK || r.StalledMS < aBufferful {
+					break
+				}
+				t.Logf("again, after %s", r.Problem)
+				again, _ := showing(t, bin, r.Name)
+				r = again.Scenarios[0]
+			}
+			if !r.OK || len(r.Heard) == 0 {
+				t.Errorf("%s; heard %+v", r.Problem, r.Heard)
+			}
+			t.Logf("%.1f s, %s: %+v", r.TookMS/1000, strings.Join(r.Notes, ", "), r.Heard)
+		})
+	}
+	if len(all.Violations) > 0 {
+		t.Errorf("rules of the far sides were broken: %q", all.Violations)
+	}
+}
+
+func TestUnknownScenariosAreToldWithTheKnownOnes(t *testing.T) {
+	t.Parallel()
+	bin := program(t, nil)
+	out, err := exec.Command(bin, "lab", "--once", "--scenario", "hold,levitation").CombinedOutput()
+	if e, ok := err.(*exec.ExitError); !ok || e.ExitCode() != 2 {
+		t.Errorf("exit status of an unknown scenario: %v", err)
+	}
+	for _, want := range append(lab.ScenarioNames(), "levitation") {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%q is not in %q", want, out)
+		}
+	}
+	list, err := exec.Command(bin, "lab", "--scenario", "list").Output()
+	if err != nil || strings.Count(string(list), "\n") != len(lab.ScenarioNames()) {
+		t.Errorf("the list (%v):\n%s", err, list)
+	}
+	complete, err := exec.Command(bin, "__complete", "lab", "--scenario", "hold,f").Output()
+	if lines := strings.Fields(string(complete)); err != nil || !slices.Contains(lines, "hold,forking") || slices.Contains(lines, "hold,hold") {
+		t.Errorf("completion of \"hold,f\" (%v): %q", err, lines)
+	}
+}
