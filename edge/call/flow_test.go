@@ -493,7 +493,7 @@ func TestWhatIsRefusedBeforeAnyTargetIsAsked(t *testing.T) {
 		headers                []string
 	}{
 		{"it goes round in circles", "483", "+442079460123", coreSDP, []string{"Max-Forwards: 0"}},
-		{"it requires what we do not have", "420", "+442079460123", coreSDP, []string{"Require: 100rel"}},
+		{"it requires what we do not have", "420", "+442079460123", coreSDP, []string{"Require: gruu"}},
 		{"its body is something else", "415", "+442079460123", coreSDP, []string{"Content-Type: text/plain"}},
 		{"its body is packed", "415", "+442079460123", coreSDP, []string{"Content-Encoding: gzip"}},
 		{"its description is broken", "400", "+442079460123", "v=0\r\nnonsense\r\n", nil},

@@ -31,7 +31,6 @@ func (p *Profile) methods() iter.Seq[string] {
 func (p *Profile) extensions() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		_ = (p.Reliable == ReliableOff || yield("100rel")) &&
-			(!p.Preconditions || yield("precondition")) &&
 			(!p.Replaces || yield("replaces"))
 	}
 }
@@ -47,9 +46,15 @@ func with(list, member string) string {
 	return list + ", " + member
 }
 
+// preconditions are a caller's to ask for (RFC 3312): our own INVITEs have
+// none, so that no request of ours names them.
+const preconditions = "precondition"
+
 // Knows tells whether what a Require names is done on the leg: what we
 // support there and nothing else (RFC 3261 8.2.2.3).
-func (p *Profile) Knows(extension string) bool { return listed(p.Supported, extension) }
+func (p *Profile) Knows(extension string) bool {
+	return listed(p.Supported, extension) || p.Preconditions && strings.EqualFold(extension, preconditions)
+}
 
 func listed(list, member string) bool {
 	for m := range strings.SplitSeq(list, ",") {

@@ -16,7 +16,7 @@ func TestWhatALegIsPromised(t *testing.T) {
 		{"100rel (RFC 3262)", func(p *Profile) { p.Reliable = ReliableSupported }, ", PRACK", ", 100rel"},
 		{"100rel, demanded", func(p *Profile) { p.Reliable = ReliableRequired }, ", PRACK", ", 100rel"},
 		{"UPDATE (RFC 3311)", func(p *Profile) { p.Update = true }, ", UPDATE", ""},
-		{"preconditions (RFC 3312)", func(p *Profile) { p.Preconditions = true }, "", ", precondition"},
+		{"preconditions (RFC 3312)", func(p *Profile) { p.Preconditions = true }, "", ""},
 		{"digits by INFO (RFC 6086)", func(p *Profile) { p.DTMF = DTMFInfo }, ", INFO", ""},
 		{"REFER (RFC 3515)", func(p *Profile) { p.Refer = true }, ", REFER", ""},
 		{"Replaces (RFC 3891)", func(p *Profile) { p.Replaces = true }, "", ", replaces"},
@@ -30,7 +30,7 @@ func TestWhatALegIsPromised(t *testing.T) {
 				t.Errorf("Allow: %s, Supported: %s", p.Allow, p.Supported)
 			}
 			for _, tag := range []string{"100rel", "precondition", "replaces"} {
-				if got := p.Knows(tag); got != (tc.supported == ", "+tag) {
+				if got := p.Knows(tag); got != (tc.supported == ", "+tag || tag == preconditions && p.Preconditions) {
 					t.Errorf("Require: %s is understood: %v", tag, got)
 				}
 			}

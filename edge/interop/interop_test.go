@@ -96,8 +96,8 @@ To: <sip:+442079460123@core.example;user=phone>
 Call-ID: id1
 CSeq: 1 INVITE
 Contact: <sip:r1.gw.example:5061;transport=tcp>
-Allow: INVITE, ACK, OPTIONS, CANCEL, BYE, REFER
-Supported: timer, replaces
+Allow: INVITE, ACK, OPTIONS, CANCEL, BYE, PRACK, UPDATE, REFER
+Supported: timer, 100rel, replaces
 P-Asserted-Identity: <sip:+14255550199@r1.gw.example;user=phone>
 Privacy: id
 X-MS-FMC: APP
@@ -275,8 +275,12 @@ func TestResponses(t *testing.T) {
 }
 
 func TestWhatIsAdvertisedCanBeDone(t *testing.T) {
-	for _, p := range []Profile{Teams, Core} {
-		for _, no := range []string{"PRACK", "UPDATE", "INFO", "SUBSCRIBE", "MESSAGE", "100rel"} {
+	never := []string{"INFO", "SUBSCRIBE", "MESSAGE", "PUBLISH"}
+	for p, no := range map[*Profile][]string{
+		&Teams: {"PRACK", "UPDATE", "100rel"}, &TeamsMobile: {"PRACK", "UPDATE", "100rel"}, &DirectRouting: {"PRACK", "UPDATE", "100rel"},
+		&Zoom: {"PRACK", "UPDATE", "100rel"}, &Core: nil, &IMS: nil,
+	} {
+		for _, no := range append(no, never...) {
 			if strings.Contains(p.Allow+p.Supported, no) {
 				t.Errorf("%s advertises %s", p.Name, no)
 			}

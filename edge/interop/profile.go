@@ -239,6 +239,8 @@ var Core = compile(Profile{
 	Alone:    true,
 	Trusted:  true,
 	Location: true,
+	Reliable: ReliableSupported,
+	Update:   true,
 	Refer:    true,
 	Replaces: true,
 	Redirect: true,
@@ -250,6 +252,7 @@ var IMS = compile(func() Profile {
 	p := Core
 	p.Name = "ims"
 	p.History = HistoryInfo
+	p.Preconditions = true
 	p.with(charging, earlyHeader, accessHeader)
 	return p
 }())

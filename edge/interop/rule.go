@@ -154,6 +154,9 @@ func writeContact(w *writing, on Occasion) {
 
 func writeSupported(w *writing, _ Occasion) {
 	if s := w.to.Profile.Supported; s != "" {
+		if w.to.Profile.Preconditions && !w.m.IsRequest() {
+			s = with(s, preconditions)
+		}
 		w.m.Set("Supported", s)
 	}
 }
