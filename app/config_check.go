@@ -243,6 +243,7 @@ const callPorts = 2
 func (k *configCheck) media() {
 	k.within("media.quarantine", k.Media.Quarantine, 0, time.Minute)
 	k.within("media.silence", k.Media.Silence, 10*time.Second, time.Hour)
+	k.sound()
 	if k.Media.Threads < 0 || k.Media.Threads > 256 {
 		k.bad("media.threads", "%d: write 0, for one to two processors, to 256", k.Media.Threads)
 	}
@@ -380,6 +381,7 @@ func (k *configCheck) operator() {
 	k.tls(publish.OperatorTLS, o.TLS)
 	k.limits("operator.limits", o.Limits)
 	k.tlsByGroup()
+	k.interworkings()
 	if o.CountryCode != "" && !country.MatchString(o.CountryCode) {
 		k.bad("operator.countryCode", "%q: write the country code without plus, such as 44", o.CountryCode)
 	}

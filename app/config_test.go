@@ -284,6 +284,22 @@ var mistakes = []struct {
 	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tlsByGroup: {fixed: {min: 1.3}}\n", "operator.tlsByGroup.fixed", "fixed", "write this in operator.tls"},
 	{"sources: [127.0.2.0/24]}", "sources: [127.0.2.0/24], tls: {roots: empty.pem}}", "services.teams.tls.roots", "empty.pem", "no certificate in PEM form"},
 
+	// interworking
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworking: {profile: ism}\n", "operator.interworking.profile", "ism", "did you mean ims?"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworking: {profile: teams}\n", "operator.interworking.profile", "teams", "write core or ims"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworking: {early: ringbak}\n", "operator.interworking.early", "ringbak", "did you mean ringback?"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworking: {ringback: zz}\n", "operator.interworking.ringback", "zz", "unknown"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworking: {history: both}\n", "operator.interworking.history", "both", "none or diversion or history-info"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworking: {trunkContext: core.example}\n", "operator.interworking.trunkContext", "core.example", "without tenantGroup"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworking: {operator: \"core example\"}\n", "operator.interworking.operator", "\"core example", "write a domain"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworking: {access: \"a b\"}\n", "operator.interworking.access", "\"a b", "such as GSTN"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworking: {numbers: {trunkPrefix: 0}}\n", "operator.interworking.numbers.trunkPrefix", "0}}", "without countryCode"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworking: {numbers: {countryCode: 0044}}\n", "operator.interworking.numbers.countryCode", "0044", "without plus"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworking: {numbers: {internationalPrefix: +}}\n", "operator.interworking.numbers.internationalPrefix", "+}", "write digits"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworking: {numbers: {format: nationale}}\n", "operator.interworking.numbers.format", "nationale", "did you mean national?"},
+	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  interworkingByGroup: {fixed: {}}\n", "operator.interworkingByGroup.fixed", "fixed", "write this in operator.interworking"},
+	{"sources: [127.0.2.0/24]}", "sources: [127.0.2.0/24], interworking: {profile: ims}}", "services.teams.interworking.profile", "ims", "write teams or teams-mobile or direct-routing"},
+
 	// media
 	{"    - {side: operator, bind: 127.0.1.2, ports: 20000-24999}\n", "", "media.interfaces", "interfaces:", "no interface has side operator"},
 	{"{side: operator, bind: 127.0.1.2, ports: 20000-24999}", "{side: operator, bind: 0.0.0.0, ports: 20000-24999}", "media.interfaces[0].advertise", "0.0.0.0", "the far side is to send to"},

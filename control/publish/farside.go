@@ -28,6 +28,8 @@ type Teams struct {
 	// without keys, and so without SRTP. Loopback only (app).
 	Transport string `yaml:"transport"`
 	Limits    Limits `yaml:"limits"`
+
+	Interworking Interworking `yaml:"interworking"`
 }
 
 // Limits bound the calls through each peer of a side, emergency calls aside. 0:
@@ -137,6 +139,9 @@ type Operator struct {
 	Limits   Limits      `yaml:"limits"`
 
 	TLSByGroup map[string]*TLS `yaml:"tlsByGroup"` // instead of TLS, by peer group of the resource
+
+	Interworking        Interworking             `yaml:"interworking"`
+	InterworkingByGroup map[string]*Interworking `yaml:"interworkingByGroup"` // instead of Interworking
 }
 
 // transport is the protocol in the words of the snapshot.

@@ -61,6 +61,7 @@ func Compile(in Input) (*snapshot.Snapshot, error) {
 	}
 	c.emergencyOfZoom()
 	c.rules()
+	c.interworking()
 	return s, nil
 }
 

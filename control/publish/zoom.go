@@ -19,6 +19,8 @@ type Zoom struct {
 	TLS     TLS            `yaml:"tls"`
 	Suites  []string       `yaml:"suites"` // of SRTP, the best liked first; none: AES_CM_128_HMAC_SHA1_80
 	Limits  Limits         `yaml:"limits"`
+
+	Interworking Interworking `yaml:"interworking"`
 }
 
 // errZoom is for a gateway that has Zoom among its platforms.

@@ -342,7 +342,7 @@ func (p *Profile) override(i *snapshot.Interworking) {
 		p.Ringback = i.Ringback
 	}
 	p.TenantGroup, p.TrunkContext = i.TenantGroup, i.TrunkContext
-	p.Operator, p.Access, p.ELIN = i.Operator, i.Access, i.ELIN
+	p.Operator, p.Access, p.ELIN, p.Addresses = i.Operator, i.Access, i.ELIN, i.Addresses
 	p.overrideRules(i)
 }
 

@@ -362,12 +362,23 @@ func (s *Set) Leg(k Known) interop.Leg {
 	}
 	return interop.Leg{
 		Profile:   k.profile,
-		Local:     stack.ContactHost(m.listener),
+		Local:     s.local(m, stack),
 		Remote:    k.hostPort(),
 		Transport: m.transport,
 		Product:   s.cfg.Product,
 		Plan:      interop.PlanOf(&k.Group, &k.Peer),
 	}
+}
+
+// local is what we are called towards a peer: the name of its listener, or its
+// address where the peer knows us by that.
+func (s *Set) local(m *member, stack *sip.Stack) string {
+	for _, l := range s.cfg.Listeners {
+		if m.profile != nil && m.profile.Addresses && l.Name == m.listener && !l.Bind.Addr().IsUnspecified() {
+			return l.Bind.String()
+		}
+	}
+	return stack.ContactHost(m.listener)
 }
 
 // Resolve gives the targets of a peer in the order they are to be tried

@@ -26,6 +26,7 @@ type Interworking struct {
 	Access       string `json:"access,omitempty"`       // value of P-Access-Network-Info towards it; empty: none
 	UserToUser   *bool  `json:"userToUser,omitempty"`   // User-to-User (RFC 7433) crosses to it and from it
 	ELIN         bool   `json:"elin,omitempty"`         // an emergency caller is told by the ELIN of his location
+	Addresses    bool   `json:"addresses,omitempty"`    // our address stands in URIs there, not our name
 
 	Plan NumberPlan `json:"plan,omitzero"`
 }
