@@ -34,6 +34,10 @@ func (r *router) toCloud() {
 
 // calledService finds the service a call from the operator is for.
 func (r *router) calledService() bool {
+	if r.Recall != "" {
+		r.rule(show(r.Called) + " is the ELIN by which " + show(r.Recall) + " has called the emergency service: the call is for him")
+		r.Called, r.out.Called = r.Recall, r.Recall
+	}
 	if s, ok := r.snap.Policy.TestLines[r.Called]; ok {
 		r.out.Service = s
 		r.rule(show(r.Called) + " is a test line of " + string(s))

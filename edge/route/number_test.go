@@ -18,6 +18,7 @@ func customers(t testing.TB) *snapshot.Snapshot {
 		snapshot.Number{E164: "+441134960002", Service: snapshot.TeamsDirectRouting, Account: "contoso", Header: "gold"},
 		snapshot.Number{E164: "+441134960003", Service: snapshot.TeamsDirectRouting, Account: "fabrikam"},
 		snapshot.Number{E164: "+441134960004", Service: snapshot.TeamsDirectRouting, Account: "carrier"},
+		snapshot.Number{E164: "+441134960005", Service: snapshot.TeamsDirectRouting, Account: "contoso", ELIN: "+441134960099"},
 		snapshot.Number{E164: "+447700900001", Service: snapshot.TeamsPhoneMobile, Account: "contoso", Header: "bronze"},
 		snapshot.Number{E164: "+441134960009", Service: snapshot.Zoom, Account: "zoomers", Header: "brass"},
 	)
@@ -286,6 +287,77 @@ with header gold
 · +12025550199 is not provisioned for peer group teams: taken for OperatorConnect
 · calls of OperatorConnect go to fixed, the first peer group
 ` + core,
+		},
+		{
+			name: "an emergency caller is shown by the ELIN of his location, where that is wanted",
+			facts: func() Facts {
+				f := at("c042.1r1.gw.example", "+441134960002", "999")
+				f.ELIN = "0113 496 0099"
+				return f
+			}(),
+			change: func(s *snapshot.Snapshot) { s.Group("fixed").Interworking.ELIN, s.Header = true, "" },
+			want: `EMERGENCY
+for TeamsDirectRouting contoso
+as c042
+by ELIN 0113 496 0099
+· 999 is an emergency dial string
+· c042.1r1.gw.example is the subdomain of account contoso: a call of TeamsDirectRouting
+· +441134960002 is a number of account contoso
+· calls of TeamsDirectRouting go to fixed, the first peer group
+· the caller is shown by the ELIN of the location that came with the call, "0113 496 0099"
+` + core,
+		},
+		{
+			name:   "or by that of his number",
+			facts:  at("c042.1r1.gw.example", "+441134960005", "999"),
+			change: func(s *snapshot.Snapshot) { s.Group("fixed").Interworking.ELIN = true },
+			want: `EMERGENCY
+for TeamsDirectRouting contoso
+as c042
+by ELIN +441134960099
+· 999 is an emergency dial string
+· c042.1r1.gw.example is the subdomain of account contoso: a call of TeamsDirectRouting
+· +441134960005 is a number of account contoso
+· calls of TeamsDirectRouting go to fixed, the first peer group
+· the caller is shown by the ELIN of +441134960005, +441134960099: the call came without another
+` + core,
+		},
+		{
+			name:   "not by that of somebody else's",
+			facts:  at("fab.1r1.gw.example", "+441134960005", "999"),
+			change: func(s *snapshot.Snapshot) { s.Group("fixed").Interworking.ELIN = true },
+			want: `EMERGENCY
+for TeamsDirectRouting fabrikam
+as fab
+· 999 is an emergency dial string
+· fab.1r1.gw.example is the subdomain of account fabrikam: a call of TeamsDirectRouting
+· callers of account fabrikam are not screened
+· calls of TeamsDirectRouting go to fixed, the first peer group
+· the caller is shown by his own number: the call came without an ELIN
+` + core,
+		},
+		{
+			name:   "an ordinary call shows its own number, and so does Operator Connect",
+			facts:  func() Facts { f := fromTeams("+441134960001", "999"); f.ELIN = "+44199"; return f }(),
+			change: func(s *snapshot.Snapshot) { s.Group("fixed").Interworking.ELIN, s.Header = true, "" },
+			want: `EMERGENCY
+for OperatorConnect contoso
+· 999 is an emergency dial string
+· +441134960001 is provisioned for OperatorConnect
+· calls of OperatorConnect go to fixed, the first peer group
+` + core,
+		},
+		{
+			name:  "a call back to an ELIN is for who called",
+			facts: func() Facts { f := called("+441134960099"); f.Recall = "+441134960003"; return f }(),
+			want: `for TeamsDirectRouting fabrikam
+as fab
+to +441134960003
+· +441134960099 is the ELIN by which +441134960003 has called the emergency service: the call is for him
+· +441134960003 is provisioned for TeamsDirectRouting
+· Direct Routing: account fabrikam has the subdomain fab
+→ teams/sip: local region, priority 0
+`,
 		},
 		{
 			name:  "from Zoom: a number that is provisioned for it",

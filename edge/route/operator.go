@@ -14,9 +14,10 @@ func (r *router) toOperator() {
 	if r.out.Refuse != nil {
 		return
 	}
-	if n.Account == r.out.Account {
-		r.header(n)
+	if n.Account != r.out.Account {
+		n = snapshot.Number{} // somebody else's
 	}
+	r.header(n)
 	if r.out.Emergency && r.snap.Policy.EmergencyGroup != "" {
 		if g := r.snap.Group(r.snap.Policy.EmergencyGroup); g != nil {
 			r.rule("emergency: directly to peer group " + g.Name + ", then as other calls")
@@ -29,6 +30,26 @@ func (r *router) toOperator() {
 		r.groups = append(r.groups, g)
 	case len(r.groups) == 0:
 		r.refuse(503, "the gateway has no peers of the operator: give serviceLocations their operatorAddresses, or peerGroups")
+	}
+	r.elin(n)
+}
+
+// elin finds the number by which an emergency caller is shown to groups that
+// want the location so: that in the location which came with the call, else
+// that of his number (Azure Communications Gateway docs, "Emergency calling for
+// Microsoft Teams Direct Routing").
+func (r *router) elin(n snapshot.Number) {
+	wanted := slices.ContainsFunc(r.groups, func(g *snapshot.Group) bool { return g.Interworking.ELIN })
+	switch {
+	case !r.out.Emergency || !wanted || r.out.Service != snapshot.TeamsDirectRouting:
+	case r.ELIN != "":
+		r.out.ELIN = r.ELIN
+		r.rule("the caller is shown by the ELIN of the location that came with the call, " + show(r.ELIN))
+	case n.ELIN != "":
+		r.out.ELIN = n.ELIN
+		r.rule("the caller is shown by the ELIN of " + show(n.E164) + ", " + show(n.ELIN) + ": the call came without another")
+	default:
+		r.rule("the caller is shown by his own number: the call came without an ELIN")
 	}
 }
 

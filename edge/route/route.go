@@ -23,6 +23,8 @@ type Facts struct {
 	Calling string        // calling number, E.164 where known: the asserted one, else that of From
 	Host    string        // host of the Request-URI as received: Direct Routing calls its customers by their subdomains
 	Region  string        // service region of this node
+	ELIN    string        // number that the location in the INVITE has, as it stands there
+	Recall  string        // who has called the emergency service from Called as the number of his location, not long ago
 	FMC     bool          // the INVITE bears X-MS-FMC: it has been through Teams already
 	Seed    uint64        // spreads calls over peers of equal priority
 }
@@ -51,6 +53,8 @@ type Decision struct {
 	Account   string           // account of the number, or of the subdomain, that decided, if one did
 	Label     string           // before our name on the cloud's leg, the customer's subdomain; empty: the bare name
 	Header    string           // value of the custom header into the operator's network; empty: none
+	ELIN      string           // number of his location by which an emergency caller is shown; empty: his own
+	Called    string           // whom the call is for, when that is not Facts.Called
 	Emergency bool             // never refused for load
 	Targets   []Target         // in the order to try; each peer at most once
 	Rules     []string         // what decided, in words, in order

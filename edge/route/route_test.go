@@ -92,6 +92,12 @@ func text(d Decision) string {
 	if d.Header != "" {
 		fmt.Fprintf(&b, "with header %s\n", d.Header)
 	}
+	if d.ELIN != "" {
+		fmt.Fprintf(&b, "by ELIN %s\n", d.ELIN)
+	}
+	if d.Called != "" {
+		fmt.Fprintf(&b, "to %s\n", d.Called)
+	}
 	for _, r := range d.Rules {
 		fmt.Fprintf(&b, "· %s\n", r)
 	}
