@@ -88,7 +88,9 @@ func TestNothingOfOneSideReachesTheOther(t *testing.T) {
 			w.teams.expect("180")
 			w.core.reply(out, 302, "c1", "", append(painted, "Contact: <sip:canary@canary.example>")...)
 			w.core.expect("ACK")
-			w.teams.ackFailure(in, w.teams.expect("480"))
+			w.core.reply(w.core.expect("INVITE"), 404, "c2", "", painted...) // it is followed
+			w.core.expect("ACK")
+			w.teams.ackFailure(in, w.teams.expect("404"))
 			time.Sleep(time.Second)
 			mustNotSing(t, w, w.teams, "10.1.0.", "10.0.1.1")
 		})

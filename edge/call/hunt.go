@@ -266,6 +266,9 @@ func (s *state) refused(msg *sip.Message) {
 		s.attempt.longer = true
 		return
 	}
+	if s.redirected(msg) {
+		return
+	}
 	if !route.Retry(route.Outcome{Status: msg.Status}) {
 		s.inVain(s.failure.cause())
 		return

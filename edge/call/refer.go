@@ -60,7 +60,9 @@ func (s *state) startTransfer(by relay.Side, refer ua.Refer) {
 		caller: s.party[by.Other()], leg: s.newcomer(by), row: len(s.record.Transfers),
 	}
 	t.leg.dress = l.dress
+	t.caller.Hops = maxForwards
 	s.transfer, s.attempt, s.hops, s.failure = t, nil, nil, failure{}
+	s.followed, s.places = 0, nil
 	s.record.Transfers = append(s.record.Transfers, record.Transfer{
 		At: s.now, By: by.String(), How: howRefer, To: refer.Target,
 	})
@@ -84,19 +86,28 @@ func (s *state) startTransfer(by relay.Side, refer ua.Refer) {
 // docs, "Direct Routing: call transfer"). Those of a core are numbers like any
 // other that the party that stays might have called.
 func (s *state) transferRoute(t *transfer) route.Decision {
-	f := route.Facts{Region: s.region, Seed: s.random.Uint64()}
+	f := s.transferFacts(t)
 	if t.back {
-		return route.Back(s.legs[t.by].peer.Group.Name, []string{t.refer.URI.Host, s.legs[t.by].peer.Name}, f, s.snapshot, s.health)
+		d := route.Back(s.legs[t.by].peer.Group.Name, f, s.snapshot, s.health)
+		d.Prefer(s.health, t.refer.URI.Host, s.legs[t.by].peer.Name)
+		return d
 	}
 	number, ok := t.number()
 	if number == "" {
 		return route.Decision{Refuse: &route.Refusal{Status: 404, Q850: 1, Text: "the target of the transfer is no number"}}
 	}
 	t.caller.Called, t.caller.CalledOK = number, ok
-	stay := &s.legs[t.stays()].peer
-	f.From, f.Group, f.Peer = stay.Group.Side, stay.Group.Name, stay.Name
-	f.Dialled, f.Called, f.Calling = number, number, t.caller.Caller()
+	f.Dialled, f.Called = number, number
 	return route.Route(f, s.snapshot, s.health)
+}
+
+// transferFacts are those of a call by the party that stays.
+func (s *state) transferFacts(t *transfer) route.Facts {
+	stay := &s.legs[t.stays()].peer
+	return route.Facts{
+		From: stay.Group.Side, Group: stay.Group.Name, Peer: stay.Name, Calling: t.caller.Caller(),
+		Region: s.region, Seed: s.random.Uint64(),
+	}
 }
 
 // writeTransfer is the INVITE to the target. What the cloud has written about
@@ -110,7 +121,6 @@ func (s *state) writeTransfer(n interop.Names) (*sip.Message, error) {
 	}
 	l.end.Sent = offer
 	id := t.caller
-	id.Hops = maxForwards
 	msg := interop.Invite(sip.NewRequest("INVITE", t.refer.Target), id, l.dress, n)
 	if t.back {
 		msg.RequestURI = t.refer.Target

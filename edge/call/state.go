@@ -69,6 +69,9 @@ type state struct {
 	tone    ringback
 	failure failure // of the last attempt
 
+	followed int      // redirections
+	places   []string // that they led to
+
 	transfer  *transfer           // under way; nil when there is none
 	aside     [2]*leg             // that left its side to another and is not released yet
 	party     [2]interop.Identity // who is at each side, once the call is answered

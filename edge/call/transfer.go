@@ -393,15 +393,7 @@ func (t *transfer) party(before interop.Identity) interop.Identity {
 }
 
 // number is that of the target; false when it is none.
-func (t *transfer) number() (string, bool) {
-	probe := sip.NewRequest("INVITE", t.refer.Target)
-	probe.Set("From", "<sip:anonymous@anonymous.invalid>")
-	id, err := interop.Identify(probe, t.leg.dress)
-	if err != nil {
-		return "", false
-	}
-	return id.Called, id.CalledOK
-}
+func (t *transfer) number() (string, bool) { return numberOf(t.refer.Target, t.leg.dress) }
 
 // remember keeps of the caller's INVITE who the parties are, without the
 // message that the words are a part of.
