@@ -70,6 +70,7 @@ type SIPConfig struct {
 	DNS       []netip.AddrPort `yaml:"dns"`     // resolvers; none: the system's
 	Options   time.Duration    `yaml:"options"` // interval of OPTIONS towards each peer
 	Rate      int              `yaml:"rate"`    // requests a second that each peer may begin
+	DSCP      int              `yaml:"dscp"`    // mark of its packets; 0: none
 }
 
 // ListenerConfig is one address the gateway listens on.
@@ -88,6 +89,9 @@ type MediaConfig struct {
 	Quarantine time.Duration     `yaml:"quarantine"` // how long a port rests between two calls
 	Threads    int               `yaml:"threads"`    // packet loops; 0: one for two processors
 	Silence    time.Duration     `yaml:"silence"`    // without media until a side is asked whether it is still there
+	Timeout    time.Duration     `yaml:"timeout"`    // without media nor RTCP until the call ends; 0: never
+	Music      string            `yaml:"music"`      // file that a side on hold hears; empty: none
+	DSCP       int               `yaml:"dscp"`       // mark of its packets; 0: none
 }
 
 // InterfaceConfig is one address with ports for media.
@@ -140,7 +144,7 @@ func defaultConfig() *Config {
 	return &Config{
 		Node:  NodeConfig{Data: "data", Drain: 30 * time.Second, Log: LogConfig{Level: "info", Format: "text"}},
 		SIP:   SIPConfig{Options: time.Minute, Rate: 1000},
-		Media: MediaConfig{Quarantine: 5 * time.Second, Silence: time.Minute},
+		Media: MediaConfig{Quarantine: 5 * time.Second, Silence: time.Minute, DSCP: expedited},
 	}
 }
 
@@ -149,7 +153,7 @@ func (c *Config) locate(dir string) {
 	if d, err := filepath.Abs(dir); err == nil {
 		dir = d
 	}
-	files := append(c.secretFiles(), &c.Node.Data, &c.SIP.Roots, &c.NumbersFile)
+	files := append(c.secretFiles(), &c.Node.Data, &c.SIP.Roots, &c.Media.Music, &c.NumbersFile)
 	for _, l := range c.SIP.Listeners {
 		if l.Certificate != nil {
 			files = append(files, &l.Certificate.Chain, &l.Certificate.Key)

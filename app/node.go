@@ -201,7 +201,7 @@ func (n *Node) openMetrics() error {
 }
 
 func (n *Node) openMedia() error {
-	cfg := rtp.Config{Threads: n.cfg.Media.Threads, Quarantine: n.cfg.Media.Quarantine}
+	cfg := rtp.Config{Threads: n.cfg.Media.Threads, Quarantine: n.cfg.Media.Quarantine, DSCP: uint8(n.cfg.Media.DSCP)}
 	for _, i := range n.cfg.Media.Interfaces {
 		cfg.Interfaces = append(cfg.Interfaces, rtp.Interface{
 			Name: string(i.Side), Bind: i.Bind, Advertise: i.Advertise,
@@ -242,10 +242,11 @@ func (n *Node) openSignalling() error {
 		Interfaces: map[link.Side]string{link.Side(snapshot.Operator): string(snapshot.Operator), link.Side(snapshot.Cloud): string(snapshot.Cloud)},
 		Snapshot:   func() *snapshot.Snapshot { return n.running.Load().snapshot },
 		Records:    n.spool, Traces: n.traces, Product: n.product(), Log: n.log,
-		Limits: call.Limits{Silence: n.cfg.Media.Silence},
+		Limits: call.Limits{Silence: n.cfg.Media.Silence, Mute: n.cfg.Media.Timeout, Music: n.cfg.Media.Music},
 	})
 	stack, err := sip.NewStack(sip.StackConfig{
 		Listeners: listeners,
+		Network:   sip.Marked(uint8(n.cfg.SIP.DSCP)),
 		Admit:     n.peers.Admit,
 		Handle:    n.calls.Handle, HandleAck: n.calls.HandleAck, HandleStray: n.calls.HandleStray,
 		Tap: n.calls.Tap, Urgent: n.calls.Urgent, Overloaded: n.calls.Overloaded,

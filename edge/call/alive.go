@@ -17,6 +17,10 @@ const askHeld = 10 * time.Minute
 // a muted phone may send nothing at all: so it is asked, by an OPTIONS inside
 // the dialog (RFC 3261 11.2).
 func (s *state) heard(ev heard) {
+	if s.phase == talking && s.limits.Mute > 0 && ev.silent >= s.limits.Mute && !s.record.Emergency {
+		s.finish(gatewayCause(0, 41, fmt.Sprintf("neither media nor RTCP came from the %s for %v", ev.leg, ev.silent.Round(time.Second))))
+		return
+	}
 	if s.phase != talking || s.now.Sub(s.asked) < s.limits.Silence {
 		return
 	}
@@ -27,6 +31,16 @@ func (s *state) heard(ev heard) {
 		s.ask(relay.Caller)
 		s.ask(relay.Callee)
 	}
+}
+
+// listenEvery is how often the relay is asked who sends: so that a silence is
+// found out at most half too late.
+func (s *state) listenEvery() time.Duration {
+	every := s.limits.Silence
+	if s.limits.Mute > 0 {
+		every = min(every, s.limits.Mute)
+	}
+	return every / 2
 }
 
 // ask sends a side an OPTIONS.

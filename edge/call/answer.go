@@ -92,7 +92,7 @@ func (s *state) talk() {
 	s.do(answered{s.record})
 	s.asked = s.now
 	s.do(arm{patience, 0})
-	s.do(arm{listening, s.limits.Silence / 2})
+	s.do(arm{listening, s.listenEvery()})
 	s.do(arm{talkedEnough, s.longest()})
 }
 

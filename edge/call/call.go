@@ -70,6 +70,7 @@ type Limits struct {
 	Progress      time.Duration // until a caller who has heard nothing is told that we go on: 8 s
 	Ringing       time.Duration // from the INVITE to its final response: 3 min 10 s (RFC 3261 timer C)
 	Silence       time.Duration // without media until a side is asked whether it is still there: 1 min
+	Mute          time.Duration // without media nor RTCP of a side that is not on hold until the call ends: 0, never
 	Duration      time.Duration // of an answered call: 0, unlimited
 	Ringback      time.Duration // from the target's ringing until a party that is transferred to it hears that: 1 s
 	Music         string        // file that a side on hold hears, when the other one plays nothing: WAV or G.711; "" for none

@@ -153,7 +153,7 @@ func (s *state) expired(t timer) {
 	case listening:
 		if s.phase == talking {
 			s.do(listen{})
-			s.do(arm{listening, s.limits.Silence / 2})
+			s.do(arm{listening, s.listenEvery()})
 		}
 	case talkedEnough:
 		s.finish(gatewayCause(0, 31, "it reached the longest duration a call may have"))

@@ -106,6 +106,12 @@ func between8k(from, to int) [][2]int {
 	return [][2]int{{from, 8000}, {8000, to}}
 }
 
+// CheckMusic reports why a file cannot be played.
+func CheckMusic(path string) error {
+	_, err := readTrack(path)
+	return err
+}
+
 func readTrack(path string) (*track, error) {
 	info, err := os.Stat(path)
 	if err != nil {

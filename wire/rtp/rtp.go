@@ -36,7 +36,9 @@ type Config struct {
 	Threads    int
 	Quarantine time.Duration // how long a closed port stays bound and drops; 0 = not at all
 	Interfaces []Interface
-	Network    *Network // nil = the sockets of the operating system
+	// DSCP marks what leaves; EF is 46 (RFC 4594 §4.1), 0 no mark.
+	DSCP    uint8
+	Network *Network // nil = the sockets of the operating system
 }
 
 // Interface is one local address with the ports that may be used on it.
@@ -121,7 +123,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	var err error
 	e.threads = threads
-	if e.tier, err = newTier(threads, cfg.Network); err != nil {
+	if e.tier, err = newTier(threads, &cfg); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -137,11 +139,11 @@ func New(cfg Config) (*Engine, error) {
 // and equal while there was none (BenchmarkDelay, runs taken in turns).
 func (e *Engine) Threads() int { return e.threads }
 
-func newTier(threads int, network *Network) (tier, error) {
-	if network != nil {
-		return newMemory(threads, network), nil
+func newTier(threads int, cfg *Config) (tier, error) {
+	if cfg.Network != nil {
+		return newMemory(threads, cfg.Network), nil
 	}
-	return newEpoll(threads)
+	return newEpoll(threads, cfg.DSCP)
 }
 
 func newPool(i Interface) (*pool, error) {

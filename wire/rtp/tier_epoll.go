@@ -19,16 +19,13 @@ import (
 // of our own that wait on them with raw system calls. Go's network poller
 // would cost about as much again per packet as the kernel does.
 type epoll struct {
+	dscp  uint8 // RO
 	loops []*loop
 	next  atomic.Uint32 // loops take ports in turn
 }
 
-// expedited is DSCP EF in the place of the IP header's octet (RFC 3246,
-// RFC 4594 §4.1).
-const expedited = 46 << 2
-
-func newEpoll(threads int) (*epoll, error) {
-	t := &epoll{}
+func newEpoll(threads int, dscp uint8) (*epoll, error) {
+	t := &epoll{dscp: dscp}
 	for range threads {
 		l, err := newLoop()
 		if err != nil {
@@ -44,7 +41,7 @@ func newEpoll(threads int) (*epoll, error) {
 func (t *epoll) bind(p *Port) error {
 	n := int(t.next.Add(1)) % len(t.loops)
 	for _, s := range p.sockets {
-		fd, err := listen(s.addr)
+		fd, err := listen(s.addr, t.dscp)
 		if err != nil {
 			closeSockets(p)
 			return err
@@ -58,7 +55,7 @@ func (t *epoll) bind(p *Port) error {
 	return nil
 }
 
-func listen(addr netip.AddrPort) (int, error) {
+func listen(addr netip.AddrPort, dscp uint8) (int, error) {
 	family, level, tos := unix.AF_INET, unix.IPPROTO_IP, unix.IP_TOS
 	var sa unix.Sockaddr = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: as4(addr.Addr())}
 	if addr.Addr().Is6() {
@@ -72,7 +69,7 @@ func listen(addr netip.AddrPort) (int, error) {
 	if family == unix.AF_INET6 {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
 	}
-	err = errors.Join(err, unix.SetsockoptInt(fd, level, tos, expedited))
+	err = errors.Join(err, unix.SetsockoptInt(fd, level, tos, int(dscp)<<2)) // above the two bits of ECN (RFC 3168 5)
 	if err == nil {
 		err = os.NewSyscallError("bind", unix.Bind(fd, sa))
 	}

@@ -34,20 +34,40 @@ type PacketConn interface {
 // OS is the network of the operating system.
 var OS Network = osNetwork{}
 
-type osNetwork struct{}
+// Marked is OS with a DSCP on all that leaves: CS3 is 24, AF31 is 26
+// (RFC 4594 §4.2).
+func Marked(dscp uint8) Network { return osNetwork{dscp} }
+
+type osNetwork struct{ dscp uint8 }
+
+// mark has packets of a socket bear our DSCP.
+func (n osNetwork) mark(_, _ string, raw syscall.RawConn) error {
+	if n.dscp == 0 {
+		return nil
+	}
+	return raw.Control(func(fd uintptr) {
+		// Best effort, on whichever of the two protocols the socket is; above the
+		// two bits of ECN (RFC 3168 5).
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_TOS, int(n.dscp)<<2)
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IPV6, syscall.IPV6_TCLASS, int(n.dscp)<<2)
+	})
+}
 
 // socketBuffer is what we ask the kernel to hold for one datagram socket:
 // 1500 INVITEs of 2.8 KB, or 5 s at 300 calls/s while the process stands
 // still. The kernel caps it at net.core.rmem_max.
 const socketBuffer = 4 << 20
 
-func (osNetwork) ListenPacket(addr netip.AddrPort) (PacketConn, error) {
+func (n osNetwork) ListenPacket(addr netip.AddrPort) (PacketConn, error) {
 	c, err := net.ListenUDP(family("udp", addr.Addr()), net.UDPAddrFromAddrPort(addr))
 	if err != nil {
 		return nil, err
 	}
 	_ = c.SetReadBuffer(socketBuffer) // best effort: a small buffer still works
 	_ = c.SetWriteBuffer(socketBuffer)
+	if raw, err := c.SyscallConn(); err == nil {
+		_ = n.mark("", "", raw)
+	}
 	s := &stampedConn{UDPConn: c}
 	s.stamp() // best effort too: without, all seem to come when they are read
 	return s, nil
@@ -83,12 +103,14 @@ func (c *stampedConn) readWaited(b []byte) (n int, from netip.AddrPort, waited t
 	return n, from, waited, err
 }
 
-func (osNetwork) Listen(addr netip.AddrPort) (net.Listener, error) {
-	return net.ListenTCP(family("tcp", addr.Addr()), net.TCPAddrFromAddrPort(addr))
+func (n osNetwork) Listen(addr netip.AddrPort) (net.Listener, error) {
+	l := net.ListenConfig{Control: n.mark} // what is accepted inherits it
+	l.SetMultipathTCP(false)               // as net.ListenTCP, and as we dial
+	return l.Listen(context.Background(), family("tcp", addr.Addr()), addr.String())
 }
 
-func (osNetwork) Dial(ctx context.Context, network string, local netip.Addr, remote netip.AddrPort) (net.Conn, error) {
-	var d net.Dialer
+func (n osNetwork) Dial(ctx context.Context, network string, local netip.Addr, remote netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Control: n.mark}
 	if local.IsValid() && !local.IsUnspecified() {
 		switch network {
 		case "udp":
