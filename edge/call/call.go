@@ -101,6 +101,7 @@ type Set struct {
 	load    load
 	running sync.WaitGroup // one per call
 	lines   quota
+	recalls recalls
 
 	mu       sync.Mutex
 	draining bool              // mu

@@ -97,6 +97,8 @@ func (c *call) do(e effect) {
 		c.set.cfg.Peers.Report(e.peer, e.outcome)
 	case limited:
 		c.set.cfg.Peers.Limited(e.peer, e.full)
+	case remember:
+		c.set.recalls.put(e.elin, e.caller, time.Now())
 	case note:
 		if c.set.cfg.Traces != nil {
 			c.set.cfg.Traces.Note(c.id, e.text)

@@ -169,7 +169,7 @@ func (s *state) writeInvite(l *leg, n interop.Names) (*sip.Message, error) {
 		return nil, err
 	}
 	l.end.Sent = offer
-	msg := interop.Invite(s.view, s.identity, l.dress, n)
+	msg := interop.Invite(s.view, s.shown(l), l.dress, n)
 	interop.SetOffer(msg, s.view, offer.Bytes(), l.dress)
 	return msg, nil
 }

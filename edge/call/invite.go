@@ -29,7 +29,14 @@ func (s *state) arrive(ev invited) {
 		s.decline(no)
 		return
 	}
-	d := route.Route(s.facts(), ev.snapshot, ev.suspended)
+	f := s.facts()
+	if ev.recall != nil && f.From == snapshot.Operator {
+		f.Recall = ev.recall(f.Called)
+	}
+	d := route.Route(f, ev.snapshot, ev.suspended)
+	if s.elin = d.ELIN; d.Called != "" {
+		s.identity.Called, s.identity.CalledOK = d.Called, true
+	}
 	s.record.Service, s.record.Emergency = string(d.Service), d.Emergency
 	for _, rule := range d.Rules {
 		s.do(note{rule})
@@ -181,7 +188,7 @@ func (s *state) facts() route.Facts {
 	return route.Facts{
 		From: s.caller().peer.Group.Side, Group: s.caller().peer.Group.Name, Peer: s.caller().peer.Name,
 		Dialled: dialled, Host: host, Called: s.identity.Called, Calling: s.identity.Caller(),
-		Region: s.region, FMC: s.view.Has("X-MS-FMC"), Seed: s.random.Uint64(),
+		Region: s.region, FMC: s.view.Has("X-MS-FMC"), ELIN: interop.ELIN(s.invite), Seed: s.random.Uint64(),
 	}
 }
 

@@ -100,7 +100,7 @@ func (s *Set) begin(stack *sip.Stack, tx *sip.ServerTx, req *sip.Message, known 
 	c.post(invited{
 		tx: c.take(tx, req.Method), msg: req, addr: c.source.Addr, remote: c.source.Remote,
 		transport: c.source.Listener.Transport, peer: known, dress: s.cfg.Peers.Leg(known),
-		snapshot: s.cfg.Snapshot(), suspended: s.cfg.Peers.Suspended, full: s.full(known.Name), limit: limit,
+		snapshot: s.cfg.Snapshot(), suspended: s.cfg.Peers.Suspended, recall: func(elin string) string { return s.recalls.of(elin, now) }, full: s.full(known.Name), limit: limit,
 	}, true)
 	go c.run()
 }

@@ -48,6 +48,7 @@ type state struct {
 	inviteTx  txn          // 0 once it has its final response
 	identity  interop.Identity
 	label     string             // of the customer's subdomain, on the cloud's leg
+	elin      string             // of the location of an emergency caller, where he is to be shown by it
 	custom    interop.Custom     // header of the number, on the operator's leg
 	offer     *sdp.Session       // nil: it came without, and gets ours
 	assumed   *sdp.Session       // what it was answered out of while it had resources to reserve
@@ -188,6 +189,7 @@ type (
 		dress     interop.Leg
 		snapshot  *snapshot.Snapshot
 		suspended route.Health
+		recall    func(elin string) (caller string)
 		full      bool       // the node carries as many calls as it may
 		limit     *peer.Full // the caller's peer has as many as it may
 	}
@@ -415,6 +417,8 @@ type (
 	}
 	// forgo uncounts the call at the peer that a transfer has tried.
 	forgo struct{}
+	// remember keeps who has called the emergency service by an ELIN.
+	remember struct{ elin, caller string }
 	// note puts a decision into the trace.
 	note struct{ text string }
 )
@@ -447,6 +451,7 @@ func (part) effect()       {}
 func (sendAside) effect()  {}
 func (farewell) effect()   {}
 func (forgo) effect()      {}
+func (remember) effect()   {}
 func (note) effect()       {}
 
 func (s *state) do(e effect) { s.out = append(s.out, e) }
