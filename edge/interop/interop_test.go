@@ -464,8 +464,14 @@ func TestTheLocationOfAnEmergencyCallerCrosses(t *testing.T) {
 }
 
 func FuzzInvite(f *testing.F) {
-	for _, s := range []string{fromCore, fromCloud} {
+	for _, s := range []string{fromCore, fromCloud, teamsInvite, zoomInvite, coreInvite, imsInvite} {
 		f.Add([]byte(strings.ReplaceAll(strings.TrimLeft(s, "\n"), "\n", "\r\n") + "\r\n"))
+	}
+	var pairs [][2]Leg
+	for _, cloud := range kinds(cloudLeg(), "teams-mobile", "direct-routing", "zoom") {
+		for _, core := range kinds(coreLeg(), "core", "ims") {
+			pairs = append(pairs, [2]Leg{core, cloud}, [2]Leg{cloud, core})
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		in, err := sip.Parse(b, sip.Limits{})
@@ -473,16 +479,20 @@ func FuzzInvite(f *testing.F) {
 			return
 		}
 		_, _ = Describe(in)
-		for _, legs := range [][2]Leg{{coreLeg(), cloudLeg()}, {cloudLeg(), coreLeg()}} {
+		for _, legs := range pairs {
 			if !in.IsRequest() {
 				if in.Status >= 300 {
 					Fail(in, legs[0])
 				}
 				continue
 			}
+			legs[0] = legs[0].Called(in)
 			id, err := Identify(in, legs[0])
 			if err != nil {
 				continue
+			}
+			if err := Response(in, 183, legs[0]).Check(); in.Method == "INVITE" && in.Check() == nil && err != nil {
+				t.Fatalf("own response refused: %v\n%s", err, wire(Response(in, 183, legs[0])))
 			}
 			out := Invite(in, id, legs[1], Names{"id", "tag"})
 			SetOffer(out, in, []byte(plainOffer), legs[1])
