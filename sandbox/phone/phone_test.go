@@ -1,6 +1,7 @@
 package phone
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"strings"
@@ -188,6 +189,29 @@ func TestKeysArePressedAndHeard(t *testing.T) {
 	}
 	if p, _, _ := (&keypad{queue: "1"}).next(0, 0, audio.Frame); p != nil {
 		t.Error("an event was sent though none were agreed")
+	}
+}
+
+// A codec that cannot be listened to comes back as it went.
+func TestAnOpaqueCodecIsEchoed(t *testing.T) {
+	v := &voice{stream: stream{codec: audio.Opus, pt: 102}}
+	for n := range uint32(40) {
+		v.hear(packet(102, uint16(n), n*960, 9, []byte{byte(n), 1, 2}), false)
+	}
+	for n := range echoes {
+		v.scratch = nil
+		if !v.speak(2*n, audio.Frame) || !bytes.Equal(v.scratch, []byte{byte(n), 1, 2}) {
+			t.Fatalf("payload %d: % x", n, v.scratch)
+		}
+	}
+	if v.speak(99, audio.Frame) {
+		t.Error("something came back that was never said")
+	}
+	if got := v.payloads(); len(got) != 40 || v.packets.Received != 40 || len(v.heard.pcm) > 0 {
+		t.Errorf("%d payloads kept, %+v", len(got), v.packets)
+	}
+	if step := v.stream.clock(audio.Frame); step != 960 {
+		t.Errorf("the clock steps by %d", step)
 	}
 }
 
