@@ -29,8 +29,11 @@ func TestAnEmergencyCallerIsShownByHisELINAndCalledBack(t *testing.T) {
 		for _, h := range [][2]string{
 			{"Via", "SIP/2.0/UDP " + w.teams.at.String() + ";branch=z9hG4bKelin"},
 			{"From", "<sip:+442079460123@sip.pstnhub.example>;tag=ft"},
-			{"To", "<sip:999@c042.1r1.gw.example>"}, {"Call-ID", "elin-1"}, {"CSeq", "1 INVITE"},
-			{"P-Asserted-Identity", "<tel:+442079460123>"}, {"Privacy", "id"},
+			{"To", "<sip:999@c042.1r1.gw.example>"},
+			{"Call-ID", "elin-1"},
+			{"CSeq", "1 INVITE"},
+			{"P-Asserted-Identity", "<tel:+442079460123>"},
+			{"Privacy", "id"},
 			{"Contact", "<sip:" + w.teams.at.String() + ">"},
 		} {
 			in.Add(h[0], h[1])
