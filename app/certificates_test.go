@@ -149,7 +149,7 @@ func TestCertificatesAreSeenByPeopleAndByPrometheus(t *testing.T) {
 	w := build(t)
 	list, err := w.ops.PeerList(t.Context())
 	w.must(err)
-	if len(list.Certificates) != 2 || list.Certificates[0].Name != "sip.listeners[cloud]" || list.Certificates[0].Root != "Test Root" || !slices.Equal(list.Certificates[0].Bears, []string{"1r1.lab.example"}) {
+	if len(list.Certificates) != 2 || list.Certificates[0].Name != "sip.listeners[cloud]" || list.Certificates[0].Root != "Test Root" || !slices.Equal(list.Certificates[0].Bears, []string{"1r1.lab.example", "*.1r1.lab.example"}) {
 		t.Errorf("ours: %+v", list.Certificates)
 	}
 	if got := causes(list.Warnings); !slices.Equal(got, []string{"usage", "usage"}) {
