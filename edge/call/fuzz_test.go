@@ -44,6 +44,7 @@ type machine struct {
 	invitesIn           map[*ua.Dialog]*sip.Message // the last one in each
 	joining             map[txn]relay.Side          // INVITEs with Replaces
 	inviteOut           *sip.Message
+	sounds              []string
 	repeated            map[int]bool // INVITEs that were accepted, and may be again
 }
 
@@ -167,6 +168,10 @@ func (m *machine) do(e effect) {
 		} else {
 			m.send(e.id, e.msg)
 		}
+	case play:
+		m.sounds = append(m.sounds, e.what.Sound.String()+" to "+e.leg.String())
+	case stop:
+		m.sounds = append(m.sounds, "nothing to "+e.leg.String())
 	case part:
 		if e.tx == 0 && !m.coming {
 			m.t.Fatal("a leg takes a place without being counted at its peer")
