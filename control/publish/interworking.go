@@ -12,12 +12,14 @@ type Interworking struct {
 	Reliable string `yaml:"reliable"` // "off", "supported", "require"
 	DTMF     string `yaml:"dtmf"`     // "rfc4733", "info", "inband"
 	Hold     string `yaml:"hold"`     // "sendonly", "inactive", "music"
+	RTCP     string `yaml:"rtcp"`     // "relayed", "own", "none"
 
 	Update   *bool `yaml:"update"`
 	Forks    *bool `yaml:"forks"`
 	Refer    *bool `yaml:"refer"`
 	Replaces *bool `yaml:"replaces"`
 	Redirect *bool `yaml:"redirect"`
+	Fill     *bool `yaml:"fill"`
 
 	Trusted      *bool  `yaml:"trusted"`
 	TenantGroup  bool   `yaml:"tenantGroup"`
@@ -47,6 +49,7 @@ var (
 	ReliableWords = []string{"off", "supported", "require"}
 	DTMFWords     = []string{"rfc4733", "info", "inband"}
 	HoldWords     = []string{"sendonly", "inactive", "music"}
+	RTCPWords     = []string{"relayed", "own", "none"}
 	FormatWords   = []string{"plus", "digits", "international", "national"}
 )
 
@@ -72,8 +75,8 @@ func (c *compiler) interworking() {
 
 func (c *compiler) suit(g *snapshot.Group, i Interworking) {
 	g.Interworking = snapshot.Interworking{
-		Profile: i.Profile, Early: i.Early, Ringback: i.Ringback, History: i.History, Reliable: i.Reliable, DTMF: i.DTMF, Hold: i.Hold,
-		Update: i.Update, Forks: i.Forks, Refer: i.Refer, Replaces: i.Replaces, Redirect: i.Redirect,
+		Profile: i.Profile, Early: i.Early, Ringback: i.Ringback, History: i.History, Reliable: i.Reliable, DTMF: i.DTMF, Hold: i.Hold, RTCP: i.RTCP,
+		Update: i.Update, Forks: i.Forks, Refer: i.Refer, Replaces: i.Replaces, Redirect: i.Redirect, Fill: i.Fill,
 		Trusted: i.Trusted, TenantGroup: i.TenantGroup, TrunkContext: i.TrunkContext, Charging: i.Charging, Operator: i.Operator,
 		Access: i.Access, UserToUser: i.UserToUser, ELIN: i.ELIN, Addresses: i.Addresses,
 		Plan: snapshot.NumberPlan{

@@ -1,6 +1,34 @@
 package call
 
-import "github.com/tandemgw/tandem/edge/relay"
+import (
+	"time"
+
+	"github.com/tandemgw/tandem/edge/interop"
+	"github.com/tandemgw/tandem/edge/relay"
+	"github.com/tandemgw/tandem/wire/sdp"
+)
+
+// fillAfter is how long a leg may send nothing until the other one hears
+// comfort noise: longer than the pauses of those who suppress silence between
+// words, and soon enough that nobody takes the line for dead.
+const fillAfter = 2 * time.Second
+
+// terms is what a leg and we agree on about media, with the payload numbers of
+// what it sends.
+func (s *state) terms(l *leg, side sdp.Side, pt [128]uint8) relay.Negotiated {
+	n := relay.Of(s.within(l, side), pt)
+	p := l.dress.Profile
+	n.Digits = map[interop.DTMF]relay.Digits{
+		interop.DTMFEvents: relay.Events, interop.DTMFInfo: relay.Signalled, interop.DTMFInband: relay.Tones,
+	}[p.DTMF]
+	n.Reports = map[interop.RTCP]relay.Reports{
+		interop.RTCPRelayed: relay.Relayed, interop.RTCPOwn: relay.Own, interop.RTCPNone: relay.None,
+	}[p.RTCP]
+	if p.Fill {
+		n.Fill = fillAfter
+	}
+	return n
+}
 
 // notice takes what the relay tells of the media. It runs on a loop of the
 // relay.

@@ -50,6 +50,15 @@ const (
 	DTMFInband             // tones
 )
 
+// RTCP is what reports a leg gets.
+type RTCP uint8
+
+const (
+	RTCPRelayed RTCP = iota // the other leg's, and ours while there are none
+	RTCPOwn                 // ours; the other leg's are ended
+	RTCPNone                // none
+)
+
 // HoldForm is how hold is asked for on a leg.
 type HoldForm uint8
 
@@ -137,6 +146,9 @@ type Profile struct {
 	History  History
 	DTMF     DTMF
 	Hold     HoldForm
+	RTCP     RTCP
+	// Fill: the leg hears comfort noise while the other one sends nothing.
+	Fill bool
 	// Operator is how we are called in P-Charging-Vector, "" by our own name;
 	// Access the value of P-Access-Network-Info, "" none (RFC 7315).
 	Operator string
@@ -196,6 +208,8 @@ var Teams = compile(Profile{
 	Refer:        true,
 	Replaces:     true,
 	Hold:         HoldInactive,
+	RTCP:         RTCPOwn,
+	Fill:         true,
 })
 
 // TeamsMobile is Microsoft Phone System with Teams Phone Mobile: calls that
@@ -228,6 +242,8 @@ var Zoom = compile(Profile{
 	EarlyOffer:  true,
 	AssertFrom:  true,
 	BareRinging: true,
+	RTCP:        RTCPOwn,
+	Fill:        true,
 })
 
 // Core is an operator's core that follows the RFCs.
@@ -314,6 +330,7 @@ var (
 	reliableWords = map[string]Reliability{"off": ReliableOff, "supported": ReliableSupported, "require": ReliableRequired}
 	dtmfWords     = map[string]DTMF{"rfc4733": DTMFEvents, "info": DTMFInfo, "inband": DTMFInband}
 	holdWords     = map[string]HoldForm{"sendonly": HoldSendonly, "inactive": HoldInactive, "music": HoldMusic}
+	rtcpWords     = map[string]RTCP{"relayed": RTCPRelayed, "own": RTCPOwn, "none": RTCPNone}
 )
 
 // override sets what a group says; what it leaves out stays.
@@ -323,6 +340,7 @@ func (p *Profile) override(i *snapshot.Interworking) {
 	choose(&p.Reliable, reliableWords, i.Reliable)
 	choose(&p.DTMF, dtmfWords, i.DTMF)
 	choose(&p.Hold, holdWords, i.Hold)
+	choose(&p.RTCP, rtcpWords, i.RTCP)
 	for _, s := range []struct {
 		field *bool
 		said  *bool
@@ -332,6 +350,7 @@ func (p *Profile) override(i *snapshot.Interworking) {
 		{&p.Refer, i.Refer},
 		{&p.Replaces, i.Replaces},
 		{&p.Redirect, i.Redirect},
+		{&p.Fill, i.Fill},
 		{&p.Trusted, i.Trusted},
 	} {
 		if s.said != nil {

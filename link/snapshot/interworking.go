@@ -11,12 +11,14 @@ type Interworking struct {
 	Reliable string `json:"reliable,omitempty"` // reliable provisional responses (RFC 3262): "off", "supported", "require"
 	DTMF     string `json:"dtmf,omitempty"`     // "rfc4733", "info", "inband"
 	Hold     string `json:"hold,omitempty"`     // how hold is asked for: "sendonly", "inactive", "music"
+	RTCP     string `json:"rtcp,omitempty"`     // RTCP it gets: "relayed", "own", "none"
 
 	Update   *bool `json:"update,omitempty"`   // UPDATE is spoken (RFC 3311)
 	Forks    *bool `json:"forks,omitempty"`    // a caller there may see several early dialogs
 	Refer    *bool `json:"refer,omitempty"`    // REFER from there is carried out
 	Replaces *bool `json:"replaces,omitempty"` // INVITE with Replaces from there is carried out
 	Redirect *bool `json:"redirect,omitempty"` // 3xx from there is followed
+	Fill     *bool `json:"fill,omitempty"`     // it hears comfort noise while the other side sends nothing
 
 	Trusted      *bool  `json:"trusted,omitempty"`      // it is in our trust domain (RFC 3325): it is told who a withheld caller is, and believed
 	TenantGroup  bool   `json:"tenantGroup,omitempty"`  // X-MS-TenantID is also told as tgrp of the caller (RFC 4904)
