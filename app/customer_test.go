@@ -127,7 +127,13 @@ func (w *world) dial(fromTeams bool, spec phone.CallSpec) phone.Facts {
 	}
 	call, err := dial(w.t.Context(), spec)
 	w.must(err)
-	err = call.Wait(w.t.Context())
+	return w.outcome(call)
+}
+
+// outcome waits for the answer of a call, or its end, and ends it.
+func (w *world) outcome(call *phone.Call) phone.Facts {
+	w.t.Helper()
+	err := call.Wait(w.t.Context())
 	f := call.Facts()
 	if f.Status == 0 {
 		w.must(err)

@@ -38,7 +38,7 @@ func (c *compiler) zoom() error {
 		return errZoom
 	}
 	g := snapshot.Group{
-		Name: zoomGroup, Side: snapshot.Cloud, Services: services, Profile: "zoom", Codecs: c.zoomCodecs(),
+		Name: zoomGroup, Side: snapshot.Cloud, Services: services, Profile: "zoom", Codecs: zoomCodecs,
 		Suites: z.Suites, TLS: c.tls(ZoomTLS, z.TLS),
 	}
 	media := z.Media
@@ -69,17 +69,10 @@ func (c *compiler) zoom() error {
 	return nil
 }
 
-// zoomCodecs are those of the gateway that Zoom speaks, G.722 and G.711 (Azure
-// Communications Gateway docs, Zoom Phone Cloud Peering).
-func (c *compiler) zoomCodecs() []string {
-	var codecs []string
-	for _, x := range c.p.Codecs {
-		if slices.Contains([]string{"PCMA", "PCMU", "G722"}, x) {
-			codecs = append(codecs, x)
-		}
-	}
-	return codecs
-}
+// zoomCodecs are what Zoom speaks, whatever the operator does: what both have
+// passes as it is (Azure Communications Gateway docs, Zoom Phone Cloud
+// Peering).
+var zoomCodecs = []string{"OPUS", "G722", "PCMA", "PCMU"}
 
 // testLines are numbers that are routed to Zoom and from it whatever is
 // provisioned.
