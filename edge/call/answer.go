@@ -131,13 +131,27 @@ func (s *state) joinFinal(r *request, msg *sip.Message) error {
 		learnHold(s.callee(), s.attempt.offer, desc)
 	}
 	err := s.join(f, desc)
-	if errors.Is(err, sdp.ErrNoCodec) && s.caller().end.Sent != nil {
+	if s.caller().end.Sent != nil && (errors.Is(err, sdp.ErrNoCodec) || err == nil && s.couldPass(desc)) {
 		// The fork that answered speaks another codec than the one whose early
 		// media the caller was answered with: the caller is told by a re-INVITE.
+		// Until then voice is transcoded if it can be.
 		s.stale[relay.Caller] = true
 		return nil
 	}
 	return err
+}
+
+// couldPass: voice is transcoded, but the caller has offered a codec that the
+// callee's answer has too.
+func (s *state) couldPass(answer *sdp.Session) bool {
+	n, err := sdp.Bridge(s.caller().media, s.callee().media)
+	if err != nil || n.Transcode == nil || !n.Transcode.Foreign || s.offer == nil {
+		return false
+	}
+	plain := s.caller().end
+	plain.Transcode = nil
+	_, err = sdp.Answer(s.offer, answer, plain)
+	return err == nil
 }
 
 // answerCaller sends the 200 that came of far, nil when it is our own, with the

@@ -9,6 +9,7 @@ import (
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/edge/route"
 	"github.com/tandemgw/tandem/link/record"
+	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sdp"
 	"github.com/tandemgw/tandem/wire/sip"
 	"github.com/tandemgw/tandem/wire/ua"
@@ -238,6 +239,12 @@ func (s *state) equip(l *leg) {
 	l.end.Codecs = l.peer.Group.Codecs
 	l.end.Suites = l.peer.Group.Suites
 	l.end.InactiveOnly, l.end.Mux = l.dress.Profile.InactiveOnly, l.dress.Profile.Mux
+	// Whatever its list has may be transcoded. The services speak all of theirs,
+	// and their calls have comfort noise always (Azure Communications Gateway docs,
+	// interoperability with Operator Connect). Who made no offer gets ours out of
+	// what the other side has already chosen.
+	cloud := l.peer.Group.Side == snapshot.Cloud
+	l.end.Transcode, l.end.Sparing, l.end.Noise = l.end.Codecs, cloud || s.offer == nil, cloud
 	l.end.Sent, l.end.Received, l.end.Secret = nil, nil, nil
 	if l.peer.SRTP {
 		l.end.Secret = make([]byte, sdp.SecretSize)

@@ -68,8 +68,16 @@ func (s *state) bridgeLegs(caller, callee *leg) error {
 	if err != nil {
 		return err
 	}
-	s.do(plug{relay.Caller, relay.Of(s.within(caller, n.Near), n.NearToFar)})
-	s.do(plug{relay.Callee, relay.Of(s.within(callee, n.Far), n.FarToNear)})
+	near := relay.Of(s.within(caller, n.Near), n.NearToFar)
+	far := relay.Of(s.within(callee, n.Far), n.FarToNear)
+	s.record.Transcoding = ""
+	if n.Transcode != nil {
+		near.Recode, far.Recode = true, true
+		s.record.Transcoding = n.Transcode.Why
+		s.notef("transcoding: %s", n.Transcode.Why)
+	}
+	s.do(plug{relay.Caller, near})
+	s.do(plug{relay.Callee, far})
 	return nil
 }
 

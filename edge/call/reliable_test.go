@@ -300,7 +300,7 @@ func TestAPrackWithAnOffer(t *testing.T) {
 		core.ack("")
 		// The callee may still send what the caller has dropped: it is told.
 		re := w.teams.expect("INVITE")
-		if got := describeShort(re); got != "{SAVP 0,101 sendrecv}" {
+		if got := describeShort(re); got != "{SAVP 0,101,13 sendrecv}" {
 			t.Errorf("the callee is offered %s", got)
 		}
 		w.teams.reply(re, 200, "t1", strings.Replace(turn(teamsSDP, "sendrecv", 2), "SAVP 8 101", "SAVP 0 101", 1))

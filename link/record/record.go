@@ -27,6 +27,8 @@ type Call struct {
 	Attempts  []Attempt  `json:"attempts,omitempty"`  // every target tried, in order
 	Transfers []Transfer `json:"transfers,omitempty"` // in order
 	Cause     Cause      `json:"cause"`
+
+	Transcoding string `json:"transcoding,omitempty"` // why voice was recoded, in words; empty: it passed as it was
 }
 
 // Transfer is a change of who stands at one side of a call. The call's own leg

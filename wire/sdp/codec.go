@@ -95,7 +95,7 @@ func (e End) widen(both, other []Codec) []Codec {
 	if slices.ContainsFunc(other, recodable) && !(e.Sparing && hasVoice(both)) {
 		for _, name := range e.Transcode {
 			for _, g := range gatewayCodecs[name] {
-				if _, has := find(both, g); !has && recodable(g) {
+				if _, has := find(both, g); !has && recodable(g) && e.mayAdd(g, both) {
 					more = append(more, fresh(g, both, more))
 				}
 			}
@@ -122,6 +122,21 @@ func eventsOf(voice, rest []Codec) []Codec {
 	return rest
 }
 
+// mayAdd: during a session nothing is added that was not spoken of before, or
+// every refresh would have something new in it; but when both have nothing, all
+// is.
+func (e End) mayAdd(c Codec, both []Codec) bool {
+	if e.Sent == nil || c.voice() && !hasVoice(both) {
+		return true
+	}
+	m := e.Sent.Carried()
+	if m == nil {
+		return true
+	}
+	_, has := find(m.Codecs, c)
+	return has
+}
+
 // fresh is c under a number that nobody has.
 func fresh(c Codec, lists ...[]Codec) Codec {
 	taken := func(pt uint8) bool {
@@ -142,10 +157,10 @@ func hasEvents(codecs []Codec, rate int) bool {
 // the relay turns them into what that has, and comfort noise.
 func (e End) beside(codecs []Codec) []Codec {
 	has8000 := slices.ContainsFunc(codecs, func(c Codec) bool { return c.voice() && c.Rate == 8000 })
-	if len(e.Transcode) > 0 && has8000 && !hasEvents(codecs, 0) {
+	if len(e.Transcode) > 0 && has8000 && !hasEvents(codecs, 0) && e.mayAdd(events, codecs) {
 		codecs = append(codecs, events)
 	}
-	if _, has := find(codecs, noise); e.Noise && has8000 && !has {
+	if _, has := find(codecs, noise); e.Noise && has8000 && !has && e.mayAdd(noise, codecs) {
 		codecs = append(codecs, noise)
 	}
 	return codecs

@@ -247,6 +247,7 @@ type Negotiation struct {
 // Transcode is what the relay has to do to the voice of both directions.
 type Transcode struct {
 	Near, Far Codec // as each side speaks
+	Foreign   bool  // they share no codec; else it is for the packet time alone
 	Why       string
 }
 
@@ -266,7 +267,7 @@ func Bridge(near, far Side) (Negotiation, error) {
 	case i < 0 && !able:
 		return Negotiation{}, ErrNoCodec
 	case i < 0:
-		n.Transcode = &Transcode{Near: *mine, Far: *theirs, Why: "caller speaks " + mine.Name + ", callee " + theirs.Name}
+		n.Transcode = &Transcode{Near: *mine, Far: *theirs, Foreign: true, Why: "caller speaks " + mine.Name + ", callee " + theirs.Name}
 	case able && near.Ptime != far.Ptime && near.Ptime > 0 && far.Ptime > 0:
 		// RFC 8866 6.4: a recommendation, but there is equipment that plays no other.
 		n.Transcode = &Transcode{Near: *mine, Far: *theirs, Why: fmt.Sprintf("caller wants packets of %d ms, callee of %d ms",

@@ -368,3 +368,29 @@ func legal(t *testing.T, s *Session) {
 		t.Fatalf("%d codecs of %d\n%s", len(again.Carried().Codecs), len(seen), text(s))
 	}
 }
+
+// A refresh of one side has nothing new for the other (RFC 3264 8): what could
+// be transcoded is not added to a session that has begun without.
+func TestARefreshAddsNoCodec(t *testing.T) {
+	caller, callee := core(), cloud()
+	for _, e := range []*End{&caller, &callee} {
+		e.Transcode, e.Noise = e.Codecs, true
+	}
+	near := audioOf(t, "8 0 101", "rtpmap:101 telephone-event/8000")
+	sent := must(Offer(near, callee))
+	answer := audioOf(t, "8 101", "rtpmap:101 telephone-event/8000", aKey)
+	back := must(Answer(near, answer, caller))
+	caller.Sent, caller.Received, callee.Sent, callee.Received = back, near, sent, answer
+	if again := must(Offer(answer, caller)); again.Origin.Version != back.Origin.Version {
+		t.Errorf("the caller is told\n%s\nafter\n%s", text(again), text(back))
+	}
+	if again := must(Offer(near, callee)); again.Origin.Version != sent.Origin.Version {
+		t.Errorf("the callee is told\n%s\nafter\n%s", text(again), text(sent))
+	}
+	// Somebody else answers, with a codec the caller has not: then it counts.
+	caller.Codecs = []string{"PCMA"}
+	other := audioOf(t, "9", aKey)
+	if got := formats(must(Offer(other, caller))); !strings.Contains(got, "PCMA") {
+		t.Error(got)
+	}
+}
