@@ -68,6 +68,11 @@ func (s *state) answer(r *request, msg *sip.Message) {
 	callee.dialog, callee.confirmed = d, true
 	s.locate(relay.Callee, a.id)
 	s.do(sendDirect{0, r.id, ackOf(d, r.stub, callee.dress)})
+	if c, ok := a.overtaken[d.ID()]; ok {
+		callee.gone = true
+		s.finish(c)
+		return
+	}
 	if err := s.joinFinal(r, msg); err != nil {
 		s.finish(gatewayCause(488, 88, a.peer+" answered with media that cannot be used: "+err.Error()))
 		return

@@ -22,6 +22,9 @@ func (s *state) requested(ev requested) {
 		s.asideRequested(aside, ev)
 		return
 	}
+	if s.overtook(ev) {
+		return
+	}
 	if f := s.ringing(ev); f != nil {
 		s.updateEarly(f, ev)
 		return

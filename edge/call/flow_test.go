@@ -366,6 +366,33 @@ func TestTheCalleeHangsUpBeforeTheCallerAcknowledged(t *testing.T) {
 	})
 }
 
+// Answers and BYEs of Teams go by different proxies, and on UDP they may change
+// places.
+func TestTheCalleeHangsUpBeforeItsAnswerArrives(t *testing.T) {
+	for _, rings := range []bool{true, false} {
+		inWorld(t, func(w *world) {
+			in := w.core.invite("+442079460123", coreSDP)
+			w.core.expect("100")
+			out := w.teams.expect("INVITE")
+			if rings {
+				w.teams.reply(out, 180, "t1", "")
+				w.core.expect("180")
+			}
+			w.teams.gave(out, "t1").request("BYE", "")
+			w.teams.expect("200")
+			w.core.quiet() // another fork may have answered before
+			w.teams.reply(out, 200, "t1", teamsSDP)
+			w.teams.expect("ACK")
+			no := w.core.expect("480")
+			w.core.ackFailure(in, no)
+			w.teams.quiet()
+			if r := w.records.last(t); r.Cause.By != record.ByCallee {
+				t.Errorf("the record has %+v", r.Cause)
+			}
+		})
+	}
+}
+
 func TestTheAckToACalleeIsRepeatedWithItsAnswer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.core.invite("+442079460123", coreSDP)

@@ -32,6 +32,8 @@ type attempt struct {
 	forks    []*fork
 	won      *ua.Dialog     // of the fork that has answered the call
 	released map[ua.ID]bool // those that answered without being wanted
+	// overtaken are forks whose BYE came before their 200.
+	overtaken map[ua.ID]cause
 }
 
 // hunt tries the next address, or the next target, or ends the call with what
