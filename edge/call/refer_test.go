@@ -422,3 +422,105 @@ func TestTransfersInALoop(t *testing.T) {
 		w.over()
 	})
 }
+
+// Teams lists no REFER, so one from the core is carried out here: the target
+// is called as if the party that stays had dialled it.
+func TestTheCoreTransfers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		core, teams := w.talk()
+		core.requestWith("REFER", "Refer-To: <sip:02079460999@10.0.1.1>", "Referred-By: <sip:+441632960001@10.1.0.1>")
+		w.core.expect("202")
+		core.notified("SIP/2.0 100 Trying", "active")
+		out := w.core.expect("INVITE")
+		if from, _ := out.From(); from.URI.User != "+442079460123" || !strings.Contains(out.RequestURI, "02079460999@") || out.Get("Referred-By") != "<sip:+441632960001@10.1.0.1>" {
+			t.Errorf("%s", out)
+		}
+		w.core.reply(out, 180, "c2", "")
+		core.notified("SIP/2.0 180 Ringing", "active")
+		time.Sleep(2 * time.Second)
+		w.teams.quiet() // it hears the ringing on the media it has
+		w.core.reply(out, 200, "c2", coreAnswer)
+		w.core.expect("ACK")
+		core.notified("SIP/2.0 200 OK", "terminated")
+		core.request("BYE", "")
+		w.core.expect("200")
+		w.golden("transfer_by_core")
+		target := w.core.gave(out, "c2")
+		teams.request("BYE", "")
+		w.teams.expect("200")
+		bye := w.core.expect("BYE")
+		w.core.reply(bye, 200, "", "")
+		if bye.Get("Call-ID") != target.ID().CallID {
+			t.Errorf("%s", bye)
+		}
+	})
+}
+
+// An attended transfer of the core, where the call to the target does not go
+// through us: the core finds it by Replaces (RFC 5589 section 7.1).
+func TestTheCoreTransfersAttended(t *testing.T) {
+	inWorld(t, func(w *world) {
+		core, teams := w.talk()
+		core.requestWith("REFER", "Refer-To: <sip:+442079460999@10.0.1.1?Replaces=inner%4010.1.0.9%3Bto-tag%3Dt%3Bfrom-tag%3Df>")
+		w.core.expect("202")
+		core.notified("SIP/2.0 100 Trying", "active")
+		out := w.core.expect("INVITE")
+		if out.Get("Replaces") != "inner@10.1.0.9;to-tag=t;from-tag=f" || out.Get("Require") != "replaces" {
+			t.Errorf("%s", out)
+		}
+		w.core.reply(out, 200, "c2", coreAnswer)
+		w.core.expect("ACK")
+		core.notified("SIP/2.0 200 OK", "terminated")
+		core.request("BYE", "")
+		w.core.expect("200")
+		teams.request("BYE", "")
+		w.teams.expect("200")
+		w.core.reply(w.core.expect("BYE"), 200, "", "")
+	})
+}
+
+// What a REFER of the core cannot do, and one that a profile forbids.
+func TestATransferOfTheCoreThatIsRefused(t *testing.T) {
+	no := false
+	t.Run("to nobody", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			core, _ := w.talk()
+			core.requestWith("REFER", "Refer-To: <sip:10.1.0.9>")
+			w.core.expect("202")
+			core.notified("SIP/2.0 100 Trying", "active")
+			core.notified("SIP/2.0 404 Not Found", "terminated")
+			w.over()
+		})
+	})
+	t.Run("by a peer that may not", func(t *testing.T) {
+		inWorldOf(t, func(w *world) { w.snap.Groups[0].Interworking.Refer = &no }, func(w *world) {
+			core, teams := w.talk()
+			core.refer("sip:+442079460999@10.0.1.1")
+			if m := w.core.expect("405"); strings.Contains(m.Get("Allow"), "REFER") {
+				t.Errorf("%s", m)
+			}
+			teams.refer(toUser)
+			w.teams.expect("202")
+			teams.notified("SIP/2.0 100 Trying", "active")
+			out := w.teams.expect("INVITE")
+			w.teams.reply(out, 486, "n", "")
+			w.teams.expect("ACK")
+			teams.notified("SIP/2.0 486 Busy Here", "terminated")
+			w.over()
+		})
+	})
+	t.Run("outside of a call", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			m := sip.NewRequest("REFER", "sip:"+gwOperator)
+			m.Add("Via", "SIP/2.0/UDP "+coreAt+";branch="+sip.NewBranch())
+			m.Add("From", "<sip:x@10.1.0.1>;tag=a")
+			m.Add("To", "<sip:y@10.0.1.1>")
+			m.Add("Call-ID", "refer-out")
+			m.Add("CSeq", "1 REFER")
+			m.Add("Contact", "<sip:10.1.0.1>")
+			m.Add("Refer-To", "<sip:+442079460999@10.0.1.1>")
+			w.core.send(m)
+			w.core.expect("405")
+		})
+	})
+}
