@@ -192,6 +192,35 @@ func TestKeysArePressedAndHeard(t *testing.T) {
 	}
 }
 
+// After a pause of the process the track still tells when what was said.
+func TestAPauseLeavesAHoleInTheTrack(t *testing.T) {
+	v := newVoice(nil, []int16{7})
+	v.stream, v.mouth, v.began = stream{codec: audio.PCMA, pt: 8, settled: true}, audio.ALaw, time.Now()
+	say := func(n int) {
+		v.scratch = make([]byte, rtpHead)
+		if v.frame += 2; !v.speak(n, audio.Frame) {
+			t.Fatal("nothing was said")
+		}
+	}
+	say(0)
+	say(2)
+	ts := v.ts
+	v.skip(51)
+	if v.frame != 54 || v.ts-ts != 50*unit {
+		t.Fatalf("unit %d, timestamp on by %d", v.frame, v.ts-ts)
+	}
+	say(54)
+	said, _ := v.tracks()
+	for i, s := range said.PCM {
+		if want := i < 4*unit || i >= 54*unit; (s == 7) != want {
+			t.Fatalf("sample %d is %d", i, s)
+		}
+	}
+	if len(said.PCM) != 56*unit {
+		t.Errorf("%d samples", len(said.PCM))
+	}
+}
+
 // A codec that cannot be listened to comes back as it went.
 func TestAnOpaqueCodecIsEchoed(t *testing.T) {
 	v := &voice{stream: stream{codec: audio.Opus, pt: 102}}

@@ -198,6 +198,19 @@ func (v *voice) say(now time.Time) {
 	}
 }
 
+// skip lets a time pass in which nothing could be said, so that what is said
+// afterwards stands at its place in the track.
+func (v *voice) skip(units int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.began.IsZero() {
+		return
+	}
+	units -= units % v.stream.units()
+	v.frame += units
+	v.ts += v.stream.clock(units * unit)
+}
+
 // speak appends the payload of the packet that begins at a unit; false when
 // there is nothing to say.
 func (v *voice) speak(at, samples int) bool {
@@ -577,7 +590,11 @@ func (p *pacer) run(done <-chan struct{}) {
 			p.mu.Unlock()
 			if now.Sub(next) > burst*frameTime {
 				p.behind.Add(1)
-				next = now
+				lost := int(now.Sub(next) / frameTime)
+				for _, v := range all {
+					v.skip(lost)
+				}
+				next = next.Add(time.Duration(lost) * frameTime)
 			}
 			for ; !next.After(now); next = next.Add(frameTime) {
 				for _, v := range all {
