@@ -52,6 +52,7 @@ func (s *state) ask(side relay.Side) {
 	s.asked = s.now
 	req := l.dialog.NewRequest("OPTIONS")
 	s.finishRequest(req, nil, l)
+	req.Set("Contact", l.dress.Contact()) // Microsoft Teams docs, "Direct Routing - SIP protocol": an OPTIONS is known by it
 	r := s.newRequest(asking, side)
 	r.dialog = l.dialog
 	s.do(send{r.id, side, req})

@@ -92,7 +92,11 @@ func TestASideThatIsGone(t *testing.T) {
 			time.Sleep(9 * time.Minute)
 			w.core.quiet()
 			w.core.reply(w.core.expect("OPTIONS"), 200, "", "")
-			w.teams.reply(w.teams.expect("OPTIONS"), 200, "", "")
+			ask := w.teams.expect("OPTIONS")
+			if got := ask.Get("Contact"); !strings.Contains(got, "r1.gw.example") {
+				t.Errorf("Teams is asked with the Contact %q", got)
+			}
+			w.teams.reply(ask, 200, "", "")
 			w.over()
 		})
 	})
