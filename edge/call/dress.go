@@ -27,6 +27,17 @@ func ackOf(d *ua.Dialog, stub *sip.Message, dress interop.Leg) *sip.Message {
 	return m
 }
 
+// asMicrosoftShows gives a refusal of ours the code by which Microsoft's own
+// reports show it: 560 and the SIP status (Microsoft Teams docs, "Microsoft and
+// SIP response codes").
+func (s *state) asMicrosoftShows(c *cause) {
+	p := s.caller().dress.Profile
+	if s.inviteTx == 0 || p == nil || !p.Microsoft() || c.Status < 300 || c.Status == 487 {
+		return
+	}
+	c.MicrosoftCode, c.Explanation = 560000+c.Status, "so Microsoft's reports show it"
+}
+
 // diagnose keeps what Microsoft said about why.
 func (c *cause) diagnose(m *sip.Message, from interop.Leg) {
 	if m == nil || from.Profile == nil || !from.Profile.Microsoft() {

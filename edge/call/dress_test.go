@@ -1,6 +1,7 @@
 package call
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -144,9 +145,40 @@ func TestMicrosoftsReasonIsRecorded(t *testing.T) {
 			w.core.reply(w.core.expect("INVITE"), 403, "c1", "", reason("No trunk config was found"))
 			w.core.expect("ACK")
 			w.teams.ackFailure(in, w.teams.expect("403"))
-			if c := w.records.last(t).Cause; c.MicrosoftCode != 0 || c.Correlation != "" {
+			// But that is how Microsoft's reports show what we answer.
+			if c := w.records.last(t).Cause; c.MicrosoftCode != 560403 || c.Correlation != "" {
 				t.Errorf("%+v", c)
 			}
 		})
 	})
+}
+
+// Forwarding by a user of Teams, told by History-Info in plain words, reaches a
+// core as Diversion, and an IMS core as History-Info by the book (RFC 7544).
+func TestForwardingCrosses(t *testing.T) {
+	const told = `History-Info: <sip:+14255550123@sip.pstnhub.example:5061;user=phone?Reason=SIP;cause=486;text="Busy here">;index=1,<sip:+442079460123@sip.pstnhub.example;user=phone>;index=1.1`
+	for _, tc := range []struct {
+		profile, header string
+		want            []string
+	}{
+		{"", "Diversion", []string{"<sip:+14255550123@r1.gw.example;user=phone>;reason=user-busy;counter=1"}},
+		{"ims", "History-Info", []string{
+			"<sip:+14255550123@r1.gw.example;user=phone?Reason=SIP%3Bcause%3D486>;index=1",
+			"<sip:+442079460123@10.1.0.1;user=phone;cause=486>;index=1.1;mp=1",
+		}},
+	} {
+		t.Run(tc.header, func(t *testing.T) {
+			inWorldOf(t, func(w *world) { w.snap.Groups[0].Interworking.Profile = tc.profile }, func(w *world) {
+				in := w.teams.invite("+442079460123", teamsSDP, told)
+				w.teams.expect("100")
+				out := w.core.expect("INVITE")
+				if got := slices.Collect(out.Values(tc.header)); !slices.Equal(got, tc.want) {
+					t.Errorf("%q, want %q\n%s", got, tc.want, out)
+				}
+				w.core.reply(out, 486, "c1", "")
+				w.core.expect("ACK")
+				w.teams.ackFailure(in, w.teams.expect("486"))
+			})
+		})
+	}
 }

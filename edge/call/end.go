@@ -178,6 +178,7 @@ func (s *state) finish(c cause) {
 	}
 	s.phase = ending
 	at := s.now
+	s.asMicrosoftShows(&c)
 	s.record.Ended, s.record.Cause = &at, c.Cause
 	if s.record.Answered != nil {
 		s.record.Cause.Status = 0 // the caller got its 200

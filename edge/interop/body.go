@@ -43,12 +43,22 @@ func Describe(m *sip.Message) (*sdp.Session, error) {
 func SetOffer(out, in *sip.Message, desc []byte, to Leg) {
 	const kind = "application/pidf+xml"
 	out.SetBody("application/sdp", desc)
-	if whole, _, err := mediaType(in); err != nil || !to.Profile.Location || !strings.HasPrefix(whole, "multipart/") {
+	if !to.Profile.Location {
 		return
 	}
+	referred := locations(in)
+	for _, ref := range referred {
+		out.Add("Geolocation", ref)
+	}
 	location, err := part(in, kind)
-	if err != nil || location == nil {
-		return // the call matters more than what cannot be read
+	if err != nil {
+		location = nil // the call matters more than what cannot be read
+	}
+	if v := in.Get("Geolocation-Routing"); token(v) && (location != nil || referred != nil) {
+		out.Set("Geolocation-Routing", v)
+	}
+	if location == nil {
+		return
 	}
 	id := "location@" + hostOf(to.Local)
 	boundary := "tandem"
@@ -69,10 +79,28 @@ func SetOffer(out, in *sip.Message, desc []byte, to Leg) {
 	}
 	b.WriteString("--" + boundary + "--\r\n")
 	out.SetBody("multipart/mixed;boundary="+boundary, b.Bytes())
-	out.Set("Geolocation", "<cid:"+id+">")
-	if v := in.Get("Geolocation-Routing"); token(v) {
-		out.Set("Geolocation-Routing", v)
+	out.Add("Geolocation", "<cid:"+id+">")
+}
+
+// maxLocations is how many places that know the location are named.
+const maxLocations = 4
+
+// locations are the places where the caller's location can be asked for
+// (RFC 6442 section 4.1). They name the side they come from and are of no use
+// without.
+func locations(in *sip.Message) []string {
+	var all []string
+	for item := range in.List("Geolocation") {
+		a, err := sip.ParseAddress(item)
+		if err != nil || len(all) == maxLocations {
+			continue
+		}
+		switch a.URI.Scheme {
+		case "https", "http", "sips", "sip", "pres":
+			all = append(all, "<"+a.URI.String()+">")
+		}
 	}
+	return all
 }
 
 // mediaType reads Content-Type. MIME has no blanks about the slash and SIP has

@@ -3,6 +3,7 @@ package interop
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -460,6 +461,60 @@ func TestTheLocationOfAnEmergencyCallerCrosses(t *testing.T) {
 		if out.Get("Content-Type") != "application/sdp" || string(out.Body) != plainOffer {
 			t.Errorf("\n%s", wire(out))
 		}
+	}
+}
+
+// RFC 6442 section 4.1: a location may be told by where it can be asked for.
+func TestALocationByReferenceCrosses(t *testing.T) {
+	for _, tc := range []struct {
+		value string
+		to    Leg
+		want  string
+	}{
+		{"<https://lis.example/abc>", coreLeg(), "<https://lis.example/abc>"},
+		{"<https://lis.example/abc>, <sip:lis@h.example>;x=canary", coreLeg(), "<https://lis.example/abc> <sip:lis@h.example>"},
+		{"<cid:canary@canary.example>", coreLeg(), ""},
+		{"canary", coreLeg(), ""},
+		{"<https://lis.example/abc>", cloudLeg(), ""},
+	} {
+		in := message(t, fromCloud)
+		in.Set("Geolocation", tc.value)
+		in.Set("Geolocation-Routing", "yes")
+		out := Invite(in, identify(t, in, cloudLeg()), tc.to, Names{"i", "t"})
+		SetOffer(out, in, []byte(plainOffer), tc.to)
+		if got := strings.Join(slices.Collect(out.Values("Geolocation")), " "); got != tc.want || out.Has("Geolocation-Routing") != (tc.want != "") {
+			t.Errorf("%s became %q\n%s", tc.value, got, wire(out))
+		}
+	}
+}
+
+// RFC 3261 12.2.1.1: what a far side adds to its names in a later request
+// appears in none of ours; they are the dialog's (Azure Communications Gateway
+// docs, "parameters ... are removed").
+func TestParametersInADialogAreThoseItBeganWith(t *testing.T) {
+	d, err := ua.ServerDialog(message(t, fromCloud), "s1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := message(t, strings.NewReplacer("1 INVITE", "2 INVITE", ";tag=240cd7", ";tag=240cd7;later=1",
+		"@sip.pstnhub.example:5061;user=phone>", "@sip.pstnhub.example:5061;user=phone;x-later=1>", "TO: <sip:+442079460123@c042.1r1.gw.example:5063;user=phone>", "TO: <sip:+442079460123@c042.1r1.gw.example:5063;user=phone;x-later=2>;tag=s1").Replace(fromCloud))
+	if err := d.Accept(later); err != nil {
+		t.Fatal(err)
+	}
+	bye := d.NewRequest("BYE")
+	InDialog(bye, later, cloudLeg())
+	if strings.Contains(wire(bye), "later") || bye.Get("To") != "John Doe<sip:+14255550123@sip.pstnhub.example:5061;user=phone>;tag=240cd7" ||
+		bye.Get("From") != "<sip:+442079460123@c042.1r1.gw.example:5063;user=phone>;tag=s1" {
+		t.Errorf("\n%s", wire(bye))
+	}
+	far, err := ua.ClientDialog(request(t, "INVITE sip:+44@core.example SIP/2.0", "1 INVITE"), sip.NewResponse(request(t, "INVITE sip:+44@core.example SIP/2.0", "1 INVITE"), 200, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	re := far.NewRequest("INVITE")
+	InDialog(re, later, coreLeg())
+	if strings.Contains(wire(re), "later") {
+		t.Errorf("\n%s", wire(re))
 	}
 }
 

@@ -353,8 +353,12 @@ func TestEarlyMediaIsAuthorised(t *testing.T) {
 		media bool
 		want  string
 	}{
-		{"supported", ims, true, "sendrecv"}, {"Supported", ims, false, "inactive"}, {"gated, supported", ims, true, "sendrecv"},
-		{"", ims, true, ""}, {"supported", coreLeg(), true, ""}, {"supported", cloudLeg(), true, ""},
+		{"supported", ims, true, "sendrecv"},
+		{"Supported", ims, false, "inactive"},
+		{"gated, supported", ims, true, "sendrecv"},
+		{"", ims, true, ""},
+		{"supported", coreLeg(), true, ""},
+		{"supported", cloudLeg(), true, ""},
 	} {
 		in := message(t, fromCore)
 		in.Set("P-Early-Media", tc.asked)
