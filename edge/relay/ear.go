@@ -61,6 +61,7 @@ func (b *inbox) take(mail []arrival) []arrival {
 // other side, and is guarded by its lock.
 type ear struct {
 	recodes bool // what it hears is said; else it only listens for digits
+	wish    *codec.Wish
 	inputs  []*input
 	now     *input // whose packets come
 	playing *input // whose packet was played last
@@ -224,6 +225,7 @@ func (e *ear) read(in *input, payload []byte) {
 		if err != nil {
 			return
 		}
+		e.wish.Heard(d)
 		in.decoder = d
 	}
 	pcm, err := in.decoder.Decode(e.raw, payload)

@@ -107,7 +107,7 @@ func (m *Media) newEar(from Side) *ear {
 		}
 	}
 	e := newEar(codecs)
-	e.recodes = n.Recode
+	e.recodes, e.wish = n.Recode, m.voices[from].wish
 	if m.tapped(from) {
 		hears := m.voices[from.Other()]
 		events := m.sides[from.Other()].takes() == Events

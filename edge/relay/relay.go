@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/wire/codec"
 	"github.com/tandemgw/tandem/wire/rtp"
 	"github.com/tandemgw/tandem/wire/sdp"
 )
@@ -66,7 +67,7 @@ func (r *Relay) Open(callerIface, calleeIface string) (*Media, error) {
 	}
 	m := &Media{relay: r, ports: [2]*rtp.Port{Caller: caller, Callee: callee}}
 	for s, p := range m.ports {
-		m.voices[s] = &voice{worker: r.crew.pick(), library: &r.library, port: p}
+		m.voices[s] = &voice{worker: r.crew.pick(), library: &r.library, port: p, wish: new(codec.Wish)}
 		m.names[s] = canonicalName()
 	}
 	r.clerk.enter(m)

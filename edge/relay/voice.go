@@ -24,6 +24,7 @@ type voice struct {
 	library *library  // RO
 	port    *rtp.Port // RO; of the side that hears
 	inbox   inbox
+	wish    *codec.Wish // RO; of the side that hears, for how it is spoken to
 
 	mu      sync.Mutex
 	working bool // mu; a worker looks after it
@@ -272,7 +273,7 @@ func choose(t terms) (sdp.Agreed, codec.Format) {
 	var first sdp.Agreed
 	var format codec.Format
 	for _, a := range t.codecs {
-		f, ok := codec.Lookup(a.Name, a.Rate, a.Fmtp)
+		f, ok := codec.Lookup(a.Name, a.Rate, a.Receives)
 		if !ok {
 			continue
 		}
@@ -309,6 +310,7 @@ func (v *voice) prepare() error {
 	if err != nil {
 		return err
 	}
+	v.wish.Grant(e)
 	v.encoder = e
 	return nil
 }

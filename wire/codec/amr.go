@@ -101,7 +101,7 @@ type amrDecoder struct {
 	state   uintptr
 	args    scratch
 	aligned bool
-	wish    atomic.Int32 // mode the far side asks for, amrNoRequest for none
+	wish    *Wish // nil: nobody follows it
 	frame   [amrOctets]byte
 	pcm     [320]int16
 	last    int // frames of the last payload
@@ -109,7 +109,6 @@ type amrDecoder struct {
 
 func newAMRDecoder(f Format) (Decoder, error) {
 	d := &amrDecoder{amrKind: amrOf(f), aligned: parameters(f.Fmtp).on("octet-align"), last: 1}
-	d.wish.Store(amrNoRequest)
 	if d.state = d.lib.call(amrInit, &d.args); d.state == 0 {
 		return nil, errors.New("codec: no memory for an AMR decoder")
 	}
@@ -122,7 +121,7 @@ func (d *amrDecoder) Decode(dst []int16, payload []byte) ([]int16, error) {
 	if err != nil {
 		return dst, err
 	}
-	d.wish.Store(int32(wish))
+	d.wish.set(wish)
 	for _, f := range frames[:n] {
 		kind := f.kind
 		if !f.good {
@@ -230,7 +229,7 @@ type amrEncoder struct {
 	period  int   // the mode may change with every such frame
 	near    bool  // and to a neighbour only
 	count   int   // frames so far
-	wish    *atomic.Int32
+	wish    *Wish
 	pcm     [320]int16
 	frame   [amrOctets]byte
 	coded   [amrFrames * amrOctets]byte
@@ -277,27 +276,47 @@ func (k *amrKind) allowed(p parameters) (modes []int, begin int) {
 	return modes, begin
 }
 
-// Follow lets enc use the mode that the far side asks for in what dec reads
-// (the codec mode request of RFC 4867 3.3.1). The two may run in different
-// goroutines. It does nothing for codecs that have no such wish.
-func Follow(enc Encoder, dec Decoder) {
-	e, ok1 := enc.(*amrEncoder)
-	d, ok2 := dec.(*amrDecoder)
-	if ok1 && ok2 && e.amrKind == d.amrKind {
-		e.wish = &d.wish
+// Wish is the mode that a far side asks for in what it sends (the codec mode
+// request of RFC 4867 3.3.1), on its way to the encoder of what it gets. Of
+// other codecs it is empty. The two ends may run in different goroutines. The
+// zero Wish is ready, and nil is none.
+type Wish struct{ mode atomic.Int32 } // and one; 0 = none
+
+// Heard has dec, which reads what the far side sends, tell its wishes.
+func (w *Wish) Heard(dec Decoder) {
+	if d, ok := dec.(*amrDecoder); ok {
+		d.wish = w
 	}
+}
+
+// Grant has enc, which writes what the far side gets, follow them.
+func (w *Wish) Grant(enc Encoder) {
+	if e, ok := enc.(*amrEncoder); ok {
+		e.wish = w
+	}
+}
+
+func (w *Wish) set(mode int) {
+	if w != nil {
+		w.mode.Store(int32(mode) + 1)
+	}
+}
+
+func (w *Wish) get() (mode int, ok bool) {
+	if w == nil {
+		return 0, false
+	}
+	v := w.mode.Load()
+	return int(v) - 1, v > 0
 }
 
 // turn moves to the mode asked for, as far as mode-change-period and
 // mode-change-neighbor let it.
 func (e *amrEncoder) turn() {
 	defer func() { e.count++ }()
-	if e.wish == nil || e.count%e.period != 0 {
+	w, ok := e.wish.get()
+	if !ok || w >= e.sid || e.count%e.period != 0 { // 15 asks for nothing, and 9 to 14 make no sense
 		return
-	}
-	w := int(e.wish.Load())
-	if w >= e.sid {
-		return // no request, or nonsense
 	}
 	want := 0
 	for i, m := range e.modes {

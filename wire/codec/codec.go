@@ -3,10 +3,11 @@
 // comfort noise.
 //
 // Start at Lookup, which gives the Format of a codec as a session description
-// names it; a Format makes the Decoder and the Encoder of one stream. A
-// Transcoder joins one of each. Everything here is pure computation: no
-// goroutine, no clock, no network. Nothing allocates per frame once a stream
-// has settled, as long as the caller hands in slices with room.
+// names it; a Format makes the Decoder and the Encoder of one stream, Resampler
+// and Framer stand between the two when a stream is recoded. Everything here is
+// pure computation: no goroutine, no clock, no network. Nothing allocates per
+// frame once a stream has settled, as long as the caller hands in slices with
+// room.
 //
 // G.711, G.722 and comfort noise are written here. AMR, AMR-WB, Opus and G.729
 // are done by shared libraries of the system, loaded when first asked for; a
@@ -80,6 +81,17 @@ func (f Format) Samples(d time.Duration) int { return int(d * time.Duration(f.Ra
 
 // Ticks is how far the RTP timestamp moves over n samples.
 func (f Format) Ticks(n int) uint32 { return uint32(int64(n) * int64(f.Clock) / int64(f.Rate)) }
+
+// Whole is the packet time nearest to d that f can make: a multiple of its
+// frame, 20 ms where nothing is said.
+func (f Format) Whole(d time.Duration) time.Duration {
+	const longest = 60 * time.Millisecond // Opus has no longer frames, and nobody wants the delay
+	if d <= 0 {
+		d = Packet
+	}
+	d = min(d, longest)
+	return max(f.Frame, d/f.Frame*f.Frame)
+}
 
 // family is one line of the registry.
 type family struct {

@@ -307,7 +307,9 @@ func TestAMRFollowsModeRequests(t *testing.T) {
 	} {
 		f := lookup(t, "AMR", 8000, c.fmtp)
 		dec, enc := open(t, f)
-		Follow(enc, dec)
+		var wish Wish
+		wish.Heard(dec)
+		wish.Grant(enc)
 		mode := func() int {
 			b, err := enc.Encode(nil, make([]int16, 160))
 			if err != nil {

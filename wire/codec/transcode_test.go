@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -9,7 +10,7 @@ import (
 func TestAnyCodecBecomesAnyOther(t *testing.T) {
 	for _, from := range Available() {
 		for _, to := range Available() {
-			tr, err := NewTranscoder(from, to, 0)
+			tr, err := newTranscoder(from, to, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +70,7 @@ func TestPacketTimeIsConverted(t *testing.T) {
 		{10, 20, []int{0, 1, 1, 2}},
 		{60, 20, []int{3, 6, 9, 12}},
 	} {
-		tr, err := NewTranscoder(a, b, c.out*time.Millisecond)
+		tr, err := newTranscoder(a, b, c.out*time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +91,7 @@ func TestPacketTimeIsConverted(t *testing.T) {
 }
 
 func TestALostPacketLeavesNoGap(t *testing.T) {
-	tr, err := NewTranscoder(lookup(t, "PCMA", 8000, ""), lookup(t, "G722", 8000, ""), 0)
+	tr, err := newTranscoder(lookup(t, "PCMA", 8000, ""), lookup(t, "G722", 8000, ""), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +132,7 @@ func TestWholePacketTimes(t *testing.T) {
 func TestNothingIsAllocatedPerFrame(t *testing.T) {
 	for _, from := range Available() {
 		for _, to := range Available() {
-			tr, err := NewTranscoder(from, to, 0)
+			tr, err := newTranscoder(from, to, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -153,4 +154,74 @@ func TestNothingIsAllocatedPerFrame(t *testing.T) {
 			enc.Close()
 		}
 	}
+}
+
+// transcoder is decoder, resampler, framer and encoder behind each other, as
+// whoever recodes a stream puts them.
+type transcoder struct {
+	to      Format
+	dec     Decoder
+	enc     Encoder
+	rate    *Resampler
+	frames  *Framer
+	pcm     []int16
+	resized []int16
+	payload []byte
+}
+
+// newTranscoder makes packets of ptime, as far as the format can.
+func newTranscoder(from, to Format, ptime time.Duration) (*transcoder, error) {
+	dec, err := from.NewDecoder()
+	if err != nil {
+		return nil, fmt.Errorf("decode %s: %w", from.Name, err)
+	}
+	enc, err := to.NewEncoder()
+	if err != nil {
+		dec.Close()
+		return nil, fmt.Errorf("encode %s: %w", to.Name, err)
+	}
+	return &transcoder{
+		to: to, dec: dec, enc: enc,
+		rate:   NewResampler(from.Rate, to.Rate),
+		frames: NewFramer(to.Samples(to.Whole(ptime))),
+	}, nil
+}
+
+// Write takes one payload in and calls emit for each packet that is whole.
+// The payload is valid until emit returns; ticks is how far the RTP timestamp
+// moves over it. A payload of no length need not be sent.
+func (t *transcoder) Write(payload []byte, emit func(payload []byte, ticks uint32)) error {
+	var err error
+	if t.pcm, err = t.dec.Decode(t.pcm[:0], payload); err != nil {
+		return err
+	}
+	return t.forward(emit)
+}
+
+// Lose stands for a packet that did not come.
+func (t *transcoder) Lose(emit func(payload []byte, ticks uint32)) error {
+	t.pcm = t.dec.Conceal(t.pcm[:0])
+	return t.forward(emit)
+}
+
+func (t *transcoder) forward(emit func([]byte, uint32)) error {
+	t.resized = t.rate.Resample(t.resized[:0], t.pcm)
+	t.frames.Write(t.resized)
+	for {
+		frame := t.frames.Next()
+		if frame == nil {
+			return nil
+		}
+		var err error
+		if t.payload, err = t.enc.Encode(t.payload[:0], frame); err != nil {
+			return err
+		}
+		emit(t.payload, t.to.Ticks(len(frame)))
+	}
+}
+
+// Close frees both codecs.
+func (t *transcoder) Close() {
+	t.dec.Close()
+	t.enc.Close()
 }
