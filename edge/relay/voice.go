@@ -131,8 +131,7 @@ func (v *voice) say(now time.Time) {
 	case heard:
 		v.sayFrame(v.frame)
 	case v.filling:
-		v.noise.Read(v.frame)
-		v.sayFrame(v.frame)
+		v.sayNoise()
 	default:
 		v.skip(n)
 	}
@@ -168,22 +167,47 @@ func (v *voice) begin() {
 // sayFrame sends samples.
 func (v *voice) sayFrame(pcm []int16) {
 	v.begin()
+	if v.encode(pcm) {
+		v.send()
+	}
+}
+
+// encode makes the packet of samples; false when there is none to be sent.
+func (v *voice) encode(pcm []int16) bool {
 	at := v.stamp
 	v.stamp += v.format.Ticks(len(pcm))
 	if v.failed = v.prepare(); v.failed != nil {
-		return
+		return false
 	}
 	payload, err := v.encoder.Encode(v.header(v.pt, at), pcm)
 	if err != nil {
 		v.failed = err
-		return
+		return false
 	}
 	v.packet = payload
-	if len(payload) > headerSize { // else the encoder is silent (DTX)
-		v.send()
-	} else {
+	if len(payload) == headerSize { // the encoder is silent (DTX)
 		v.mark = true
+		return false
 	}
+	return true
+}
+
+// sayNoise fills the silence of the other side, which is heard as soon as it
+// speaks.
+func (v *voice) sayNoise() {
+	first := !v.began
+	v.begin()
+	v.noise.Read(v.frame)
+	if !v.encode(v.frame) {
+		return
+	}
+	hush := rtp.Yield
+	if first {
+		hush = 0
+	}
+	v.mark = false
+	v.failed = v.port.Insert(v.packet, v.keys, hush)
+	v.filling = !errors.Is(v.failed, rtp.ErrStream)
 }
 
 const headerSize = 12
@@ -201,12 +225,8 @@ func (v *voice) header(pt uint8, stamp uint32) []byte {
 // send lets the packet go. When the stream has become another one, the voice
 // joins that with its next packet.
 func (v *voice) send() {
-	hush := margin * v.ptime
-	if v.filling && v.player == nil && len(v.digits) == 0 {
-		hush = 0 // the other side is to be heard as soon as it speaks
-	}
 	v.mark = false
-	v.failed = v.port.Insert(v.packet, v.keys, hush)
+	v.failed = v.port.Insert(v.packet, v.keys, margin*v.ptime)
 	if errors.Is(v.failed, rtp.ErrStream) {
 		v.began = false
 	}

@@ -164,11 +164,15 @@ func (p *Port) Stamp(clock uint32) (ssrc, stamp uint32) {
 	return o.ssrc, o.nowStamp(now)
 }
 
+// Yield as Insert's hush lets the other far side go first.
+const Yield time.Duration = -1
+
 // Insert sends an RTP packet of our own in the stream that leaves here: it gets
 // the number after the newest one's, and packets that are forwarded later are
-// renumbered. For as long as hush those are not forwarded at all. The SSRC must
-// be what Stamp tells, else nothing is sent and the error is ErrStream. The
-// packet is not kept or changed.
+// renumbered. For as long as hush those are not forwarded at all; with Yield
+// the packet is sent only when none of them has left since the last one of
+// ours. The SSRC must be what Stamp tells. Else nothing is sent and the error is
+// ErrStream. The packet is not kept or changed.
 func (p *Port) Insert(pkt []byte, keys *Keys, hush time.Duration) error {
 	h, cause := parseRTP(pkt)
 	if cause != passed || len(pkt) > maxPacket {
@@ -181,7 +185,7 @@ func (p *Port) Insert(pkt []byte, keys *Keys, hush time.Duration) error {
 	switch o := &p.tx.out; {
 	case err != nil:
 		return err
-	case !o.started || h.ssrc != o.ssrc:
+	case !o.started || h.ssrc != o.ssrc, hush == Yield && !o.mixed:
 		return ErrStream
 	case !p.tx.to[media].IsValid():
 		return ErrNoRemote
