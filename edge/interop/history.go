@@ -57,10 +57,13 @@ func forwardCause(v int) int {
 
 // forwards reads the way a call has come, oldest first. Of both headers
 // History-Info counts, since it says more (RFC 7544 section 4).
-func forwards(m *sip.Message, plan Plan) []Forward {
-	all := history(m, plan)
-	if all == nil {
-		all = diversions(m, plan)
+func forwards(m *sip.Message, from Leg) []Forward {
+	var all []Forward
+	if from.Profile.hears("History-Info") {
+		all = history(m, from.Plan)
+	}
+	if all == nil && from.Profile.hears("Diversion") {
+		all = diversions(m, from.Plan)
 	}
 	if hidden := historyHidden(m); hidden {
 		for i := range all {

@@ -55,7 +55,7 @@ func TestForwardingIsRead(t *testing.T) {
 		{"both: History-Info says more", []string{`Diversion: <sip:` + c + `@h>;reason=away`, `History-Info: <sip:` + a + `@h?Reason=SIP%3Bcause%3D302>;index=1, <sip:` + b + `@h>;index=1.1`}, []Forward{one(a, 302)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := forwards(forwardedBy(t, tc.headers...), coreLeg().Plan)
+			got := forwards(forwardedBy(t, tc.headers...), coreLeg())
 			if d := cmp.Diff(tc.want, got); d != "" {
 				t.Error(d)
 			}
@@ -212,7 +212,7 @@ func FuzzForwarding(f *testing.F) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, wire(out))
 			}
-			if again := forwards(back, leg.Plan); times(again) != times(id.Forwards) {
+			if again := forwards(back, leg); times(again) != times(id.Forwards) {
 				t.Fatalf("%+v became %+v\n%s", id.Forwards, again, wire(out))
 			}
 		}

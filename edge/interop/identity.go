@@ -55,7 +55,7 @@ func Identify(invite *sip.Message, from Leg) (Identity, error) {
 	if hops == 0 {
 		return Identity{}, &sip.ParseError{Header: "Max-Forwards", Msg: "too many hops", Status: 483}
 	}
-	id := Identity{Hops: hops - 1, Privacy: privacy(invite), Tenant: tenant(invite), from: from.Profile}
+	id := Identity{Hops: hops - 1, Privacy: privacy(invite), Tenant: tenant(invite, from.Profile), from: from.Profile}
 	target, err := sip.ParseURI(invite.RequestURI)
 	if err != nil {
 		return Identity{}, &sip.ParseError{Msg: "Request-URI cannot be read", Status: 400}
@@ -71,7 +71,7 @@ func Identify(invite *sip.Message, from Leg) (Identity, error) {
 		return Identity{}, err
 	}
 	id.Asserted = asserted(invite, from)
-	id.Forwards, id.Cause = forwards(invite, from.Plan), causeParam(target)
+	id.Forwards, id.Cause = forwards(invite, from), causeParam(target)
 	if id.Cause == 0 && len(id.Forwards) > 0 {
 		id.Cause = id.Forwards[len(id.Forwards)-1].Cause
 	}
@@ -157,7 +157,10 @@ func privacyWords(m *sip.Message) []string {
 }
 
 // tenant reads either published spelling (Azure Communications Gateway docs).
-func tenant(invite *sip.Message) string {
+func tenant(invite *sip.Message, from *Profile) string {
+	if !from.hears("X-MS-TenantID") {
+		return ""
+	}
 	for _, name := range [...]string{"X-MS-TenantID", "X-MSTenantID"} {
 		if v := invite.Get(name); token(v) {
 			return v

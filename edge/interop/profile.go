@@ -189,7 +189,7 @@ var (
 		{CustomHeader, OnAll, Make},
 	})
 	coreHears = []string{
-		"P-Asserted-Identity", "Remote-Party-ID", "X-MS-FMC", "User-to-User", "Priority",
+		"P-Asserted-Identity", "Remote-Party-ID", "Diversion", "History-Info", "X-MS-FMC", "User-to-User", "Priority",
 	}
 )
 
@@ -198,7 +198,7 @@ var (
 var Teams = compile(Profile{
 	Name:         "teams",
 	Sends:        cloudRules,
-	Hears:        []string{"P-Asserted-Identity", "X-MS-TenantID", "Priority"},
+	Hears:        []string{"P-Asserted-Identity", "X-MS-TenantID", "History-Info", "Priority"},
 	Session:      session,
 	InactiveOnly: true,
 	EarlyOffer:   true,
@@ -237,7 +237,7 @@ var DirectRouting = compile(func() Profile {
 var Zoom = compile(Profile{
 	Name:        "zoom",
 	Sends:       slices.Concat(dialog, identity),
-	Hears:       []string{"P-Asserted-Identity", "Remote-Party-ID", "Priority"},
+	Hears:       []string{"P-Asserted-Identity", "Remote-Party-ID", "Diversion", "History-Info", "Priority"},
 	Session:     session,
 	EarlyOffer:  true,
 	AssertFrom:  true,
