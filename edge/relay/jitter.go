@@ -12,7 +12,7 @@ import (
 // It delays by as little as it can. It begins a little after the first packet. A
 // packet that comes after its time, when nothing else is there to be played,
 // moves all that follows back, so the delay grows by just as much as was
-// missing. The delay shrinks when for a window of time even the packet that
+// missing; when others are, one is made up where that happens again. The delay shrinks when for a window of time even the packet that
 // waited least has waited longer than a packet lasts: then one is left out,
 // best a quiet one. The same two rules follow the clock of a sender that runs
 // faster or slower than ours.
@@ -27,6 +27,9 @@ type jitter struct {
 	last    uint16 // number of the packet played last
 	frame   uint32 // how long it lasted
 	missing int    // beats since then without a packet
+
+	tardy   int  // packets of this window that came when others had been played in their place
+	stretch bool // the next beat is made up, to delay by more
 
 	least time.Duration // waited by any packet played in this window
 	until time.Time     // the window's end
@@ -58,6 +61,7 @@ const (
 	window     = 8 * time.Second
 	hidden     = 3 // beats that are made up before it is silence
 	crowd      = 32
+	stretching = 2 // of one window; a single one may be a stray
 )
 
 func (j *jitter) reset(clock uint32) {
@@ -84,6 +88,8 @@ func (j *jitter) put(h held) {
 			j.next = h.stamp
 		default:
 			j.late++
+			j.tardy++
+			j.stretch = j.tardy >= stretching
 			return
 		}
 	}
@@ -131,6 +137,11 @@ func (j *jitter) beat(now time.Time) (held, verdict) {
 			return held{}, pause
 		}
 		j.started, j.next, j.last, j.until, j.least = true, first.stamp, first.seq-1, now.Add(window), most
+	}
+	if j.stretch {
+		j.stretch, j.tardy = false, 0
+		j.next -= j.frame // which played puts back
+		return held{}, missing
 	}
 	if ahead := int32(first.stamp - j.next); ahead >= max(1, int32(j.frame)) && waited < most {
 		if first.seq != j.last+1 { // those between are lost, or still to come: too late
@@ -186,5 +197,5 @@ func (j *jitter) spare(now time.Time, quiet bool) {
 		j.last = j.waiting[0].seq
 		j.drop()
 	}
-	j.until, j.least = now.Add(window), most
+	j.until, j.least, j.tardy = now.Add(window), most, 0
 }
