@@ -130,8 +130,8 @@ func Start(_ context.Context, cfg Config) (*Core, error) {
 			Timers: sip.Timers{NonInvite: max(2*time.Second, min(4*time.Second, cfg.Options))},
 		},
 		Manner: phone.Manner{
-			Dialect: c.dialect(), Allow: c.allow(), OneDialog: true, LeastSession: cfg.LeastSession,
-			Finish: c.finish, Judge: c.judge, Options: c.options, Reason: reason, Leave: leave, Response: c.response, Dial: c.Dial,
+			Dialect: c.dialect(), Allow: c.allow(), Sources: Sources, OneDialog: true, LeastSession: cfg.LeastSession,
+			Finish: c.finish, Judge: c.judge, Options: c.options, Reason: reason, Leave: leave, Response: c.response, Dial: c.Dial, Transfer: c.Transfer,
 		},
 	})
 	if err := c.Open(); err != nil {
@@ -354,4 +354,18 @@ func reason(_ int, err error) string {
 		return sip.Reason{Protocol: "Q.850", Cause: 88, Text: "Incompatible destination"}.String()
 	}
 	return ""
+}
+
+// Sources says where the rules of a core stand; those of every far side are in
+// package phone.
+var Sources = map[string]string{
+	"cause-34":        "RFC 4497 section 8.4.4: busy is 17",
+	"charging":        "RFC 7315 section 4.6; 3GPP TS 24.229",
+	"crypto-in-clear": "RFC 4568 section 3",
+	"early-media":     "RFC 5009 section 5",
+	"history":         "RFC 7544",
+	"identity":        "RFC 3325 section 9.1",
+	"method":          "RFC 3261 section 8.2.1",
+	"replaces-left":   "RFC 3891 section 3",
+	"topology":        "RFC 5853 section 3.1",
 }

@@ -1,7 +1,9 @@
 package phone
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -10,16 +12,18 @@ import (
 // Handler is the control port: faults, numbers, calls and violations as HTTP
 // and JSON. Durations are nanoseconds.
 //
-//	GET  /violations
+//	GET  /violations            with the source of each rule
 //	GET  /calls                 facts, the oldest first
 //	POST /calls                 a CallSpec; answers with its facts once it is answered or has failed
-//	POST /calls/{n}/{hangup|hold|resume}
+//	POST /calls/{n}/{hangup|hold|resume|refresh|update}
+//	POST /calls/{n}/press       {"keys":"12#","how":"info"}
+//	POST /calls/{n}/transfer    {"to":"+44…"}; answers when the far side has told how it went
 //	PUT  /numbers/{number}      a Behaviour
 //	PUT  /faults/{proxy or site}  Faults
 //	POST /drop/{proxy or site}
 func (x *Exchange) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /violations", func(w http.ResponseWriter, _ *http.Request) { answer(w, x.Violations(), nil) })
+	mux.HandleFunc("GET /violations", func(w http.ResponseWriter, _ *http.Request) { answer(w, x.Faults(), nil) })
 	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, _ *http.Request) {
 		all := []Facts{}
 		for _, c := range x.Calls() {
@@ -74,6 +78,13 @@ func (x *Exchange) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := calls[n]
+	var with struct{ To, Keys, How string }
+	if r.ContentLength > 0 {
+		if with, err = body[struct{ To, Keys, How string }](w, r); err != nil {
+			answer(w, nil, err)
+			return
+		}
+	}
 	switch r.PathValue("act") {
 	case "hangup":
 		c.HangUp()
@@ -81,11 +92,30 @@ func (x *Exchange) act(w http.ResponseWriter, r *http.Request) {
 		err = c.Hold(r.Context())
 	case "resume":
 		err = c.Resume(r.Context())
+	case "refresh":
+		err = c.Refresh(r.Context())
+	case "update":
+		err = c.Update(r.Context(), true)
+	case "press":
+		c.Press(with.Keys, with.How)
+	case "transfer":
+		err = x.transfer(r.Context(), c, with.To)
 	default:
 		http.NotFound(w, r)
 		return
 	}
 	answer(w, c.Brief(), err)
+}
+
+func (x *Exchange) transfer(ctx context.Context, c *Call, to string) error {
+	if x.cfg.Manner.Transfer == nil {
+		return errors.New("this side transfers no calls")
+	}
+	t, err := x.cfg.Manner.Transfer(ctx, c, to)
+	if err != nil {
+		return err
+	}
+	return t.Wait(ctx)
 }
 
 func body[T any](w http.ResponseWriter, r *http.Request) (v T, err error) {

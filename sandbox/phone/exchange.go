@@ -41,6 +41,8 @@ type Manner struct {
 	Dial func(ctx context.Context, spec CallSpec) (*Call, error)
 	// LeastSession is the shortest session timer accepted; 90 s when zero.
 	LeastSession time.Duration
+	// Sources says where this side's own rules stand; see Faults.
+	Sources map[string]string
 	// Strict says that this side drops a call whose description changed on the
 	// way, as Microsoft does.
 	Strict bool
@@ -51,6 +53,8 @@ type Manner struct {
 	// of a number wants. Only sides that have numbers with Forward or AlsoRing
 	// need it.
 	Onward func(c *Call, number string, forwarded bool, watch func(*Call, Progress)) (*Call, error)
+	// Transfer refers the far side of a call to a number, as this side does it.
+	Transfer func(ctx context.Context, c *Call, number string) (*Transfer, error)
 	// Referred places the call that a REFER asks for; sides that do not list REFER
 	// in Allow need none.
 	Referred func(c *Call, refer *sip.Message, watch func(*Call, Progress)) (*Call, error)
@@ -286,7 +290,7 @@ func (x *Exchange) Drop(gate string) error {
 func (x *Exchange) Violations() []Violation {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return append([]Violation{}, x.violations...) // [] in JSON, not null
+	return slices.Clone(x.violations)
 }
 
 // Violate notes a broken rule.

@@ -159,11 +159,3 @@ type Packets struct {
 	BadKey   uint64 `json:"badKey"`   // SRTP authentication failed
 	RTCP     uint64 `json:"rtcp"`     // RTCP received
 }
-
-// Violation is one broken rule.
-type Violation struct {
-	Time    time.Time `json:"time"`
-	Rule    string    `json:"rule"`    // short key: "contact-fqdn"
-	Message string    `json:"message"` // what was seen
-	CallID  string    `json:"callId,omitempty"`
-}

@@ -318,7 +318,8 @@ func TestTeamsGoesOnToTheOtherRegion(t *testing.T) {
 }
 
 func TestFaultsOfAProxy(t *testing.T) {
-	b := newBench(t, nil)
+	// No OPTIONS of Teams' own, whose connections would be used as well.
+	b := newBench(t, func(c *Config) { c.Options = time.Minute })
 	b.teams.Answer("", phone.Behaviour{})
 	b.must(b.teams.SetFaults("sip", phone.Faults{Status: 503, RetryAfter: time.Second}))
 	got := b.ask(b.request("INVITE"), "sip")
@@ -386,6 +387,11 @@ func TestTheControlPort(t *testing.T) {
 	}{
 		{"POST", "/calls/0/hold", "", 200},
 		{"POST", "/calls/0/resume", "", 200},
+		{"POST", "/calls/0/refresh", "", 200},
+		{"POST", "/calls/0/update", "", 400}, // which an SBC is not to allow
+		{"POST", "/calls/0/press", `{"keys":"1","how":"inband"}`, 200},
+		{"POST", "/calls/0/press", `{"key":"1"}`, 400},
+		{"POST", "/calls/0/transfer", `{"to":"+442079460199"}`, 400}, // which this one does not know
 		{"POST", "/calls/0/hangup", "", 200},
 		{"POST", "/calls/9/hangup", "", 404},
 		{"POST", "/calls/0/sing", "", 404},

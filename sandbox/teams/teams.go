@@ -127,7 +127,7 @@ func Start(_ context.Context, cfg Config) (*System, error) {
 		Name: "teams", Gates: s.listeners(), DNS: cfg.DNS.Addr(), Media: cfg.Media, Ports: cfg.Ports, Log: cfg.Log,
 		Remote: &sip.Remote{Name: "SBC", TLS: sip.TLSPolicy{Roots: cfg.Roots}},
 		Manner: phone.Manner{
-			Dialect: dialect, Allow: allow, Strict: true, LeastSession: leastSession, Behave: s.behave, Onward: s.onward,
+			Dialect: dialect, Allow: allow, Sources: Sources, Strict: true, LeastSession: leastSession, Behave: s.behave, Onward: s.onward, Transfer: s.transfer,
 			Finish: s.finish, Judge: s.judge, Options: s.options, Reason: reason, Leave: s.leave, Response: s.response, Dial: s.Dial,
 		},
 	})

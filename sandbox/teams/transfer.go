@@ -34,6 +34,14 @@ func (s *System) TransferToUser(ctx context.Context, c *phone.Call, user string)
 	return s.refer(ctx, c, s.toUser(c, user), "", does)
 }
 
+// transfer is the blind transfer to whoever has a number.
+func (s *System) transfer(ctx context.Context, c *phone.Call, number string) (*phone.Transfer, error) {
+	if _, ok := s.Behaviour(number); ok {
+		return s.TransferToUser(ctx, c, number)
+	}
+	return s.TransferToNumber(ctx, c, number)
+}
+
 // TransferToNumber refers the far side of c to a number outside. The INVITE is
 // to come here, and the number is called by another INVITE from here; both are
 // joined.

@@ -150,3 +150,26 @@ func reason(_ int, err error) string {
 	}
 	return ""
 }
+
+// The documents that the rules are from.
+const (
+	peering  = "Azure Communications Gateway docs, interoperability with Zoom Phone Cloud Peering"
+	premises = "Zoom support, KB0073073 (premises peering)"
+)
+
+// Sources says where the rules of Zoom stand; those of every far side are in
+// package phone.
+var Sources = map[string]string{
+	"called-e164": peering,
+	"codec":       peering,
+	"crypto":      "RFC 4568 section 5.1.2",
+	"identity":    peering,
+	"late-offer":  premises + ": early offer is mandatory",
+	"ptime":       peering,
+	"redirect":    peering,
+	"require":     premises,
+	"ringing":     peering,
+	"sdp":         "RFC 8866",
+	"srtp":        peering,
+	"topology":    "RFC 5853 section 3.1",
+}

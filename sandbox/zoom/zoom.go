@@ -124,7 +124,7 @@ func Start(_ context.Context, cfg Config) (*System, error) {
 			Timers: sip.Timers{NonInvite: max(2*time.Second, min(4*time.Second, cfg.Options))},
 		},
 		Manner: phone.Manner{
-			Dialect: s.dialect(), Allow: allow, OneDialog: true,
+			Dialect: s.dialect(), Allow: allow, Sources: Sources, OneDialog: true,
 			Finish: s.finish, Judge: s.judge, Options: s.options, Reason: reason, Response: s.response, Dial: s.Dial, Referred: s.referred,
 			Leave: func(g *phone.Gate) *phone.Gate { return g },
 		},
