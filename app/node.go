@@ -30,6 +30,7 @@ import (
 	"github.com/tandemgw/tandem/front/ops"
 	link "github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/link/snapshot"
+	"github.com/tandemgw/tandem/wire/codec"
 	"github.com/tandemgw/tandem/wire/rtp"
 	"github.com/tandemgw/tandem/wire/sip"
 )
@@ -218,6 +219,9 @@ func (n *Node) openMedia() error {
 	// packets wait behind signalling (see rtp.Engine.Threads).
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + engine.Threads())
 	n.relay = relay.New(relay.Config{Engine: engine})
+	for _, err := range codec.Missing() {
+		n.log.Info("a codec can be passed but not transcoded", obs.KeyCause, err)
+	}
 	n.onStop(func() {
 		n.relay.Close()
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - engine.Threads())

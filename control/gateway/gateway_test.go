@@ -207,8 +207,12 @@ func TestRules(t *testing.T) {
 		{grouped, func(g *Gateway) { g.Properties.PeerGroups[0].MediaProtocol = "SRTCP" }, "properties.peerGroups[0].mediaProtocol: InvalidValue: did you mean SRTP?"},
 		{
 			grouped,
-			func(g *Gateway) { g.Properties.PeerGroups[0].Codecs = []string{"PCMU", "PCMA", "PCMA", "G729"} },
-			"properties.peerGroups[0].codecs[0]: Contradiction: not among the gateway's codecs\nproperties.peerGroups[0].codecs[2]: Duplicate: \nproperties.peerGroups[0].codecs[3]: InvalidValue: did you mean G722?",
+			func(g *Gateway) { g.Properties.PeerGroups[0].Codecs = []string{"SILK_8", "PCMA", "PCMA", "G727"} },
+			"properties.peerGroups[0].codecs[0]: Contradiction: not among the gateway's codecs, and cannot be transcoded\nproperties.peerGroups[0].codecs[2]: Duplicate: \nproperties.peerGroups[0].codecs[3]: InvalidValue: did you mean G722?",
+		},
+		{
+			grouped,
+			func(g *Gateway) { g.Properties.PeerGroups[0].Codecs = []string{"G722_2", "AMR", "OPUS", "G729"} }, "",
 		},
 		{grouped, func(g *Gateway) { g.Properties.PeerGroups[0].Peers[1].PeerName = "A" }, "properties.peerGroups[0].peers[1].peerName: Duplicate: " +
 			"\nproperties.callPolicy.peerGroupRoutings[0].routings[2].peerName: Unknown: \nproperties.callPolicy.peerGroupRoutings[0].routings[3].peerName: Unknown: "},

@@ -46,6 +46,7 @@ var (
 	SKUs            = []string{"standard", "lab"}
 	Connectivities  = []string{"PublicAddress"}
 	Codecs          = []string{"PCMA", "PCMU", "G722", "G722_2", "SILK_8", "SILK_16"}
+	GroupCodecs     = append(slices.Clone(Codecs), "AMR", "G729", "OPUS") // of a peer group: these are transcoded
 	E911Types       = []string{"Standard", "DirectToEsrp"}
 	Platforms       = []string{"OperatorConnect", "TeamsPhoneMobile", "TeamsDirectRouting", "Zoom", "AiVoiceServices"}
 	LabelScopes     = []string{"TenantReuse", "SubscriptionReuse", "ResourceGroupReuse", "NoReuse"}

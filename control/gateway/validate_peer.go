@@ -45,12 +45,14 @@ func (c *checker) group(path string, g PeerGroup) {
 	c.oneOf(path+".mediaProtocol", g.MediaProtocol, MediaProtocols)
 	for i, codec := range g.Codecs {
 		here := at(path+".codecs", i)
-		if !c.oneOf(here, codec, Codecs) {
+		if !c.oneOf(here, codec, GroupCodecs) {
 			continue
 		}
 		c.first(here, codec, g.Codecs[:i])
-		if !slices.Contains(c.Properties.Codecs, codec) {
-			c.add(here, Contradiction, "%s is not among the gateway's codecs: add it to properties.codecs or remove it here", codec)
+		// A codec that the gateway has not is transcoded, but nobody can do that to
+		// SILK.
+		if strings.HasPrefix(codec, "SILK") && !slices.Contains(c.Properties.Codecs, codec) {
+			c.add(here, Contradiction, "%s is not among the gateway's codecs, and cannot be transcoded: add it to properties.codecs or remove it here", codec)
 		}
 	}
 	if len(g.Peers) == 0 {
