@@ -68,8 +68,8 @@ func (s *state) bridgeLegs(caller, callee *leg) error {
 	if err != nil {
 		return err
 	}
-	near := relay.Of(s.within(caller, n.Near), n.NearToFar)
-	far := relay.Of(s.within(callee, n.Far), n.FarToNear)
+	near := s.terms(caller, n.Near, n.NearToFar)
+	far := s.terms(callee, n.Far, n.FarToNear)
 	s.record.Transcoding = ""
 	if n.Transcode != nil {
 		near.Recode, far.Recode = true, true
