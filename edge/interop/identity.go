@@ -20,6 +20,7 @@ type Identity struct {
 	Privacy   []string
 	Tenant    string // X-MS-TenantID: the enterprise in the cloud
 	Hops      int    // Max-Forwards left for the next leg
+	Verstat   string // what became of verifying the number, "TN-Validation-Passed"; "" when nobody has
 	Forwards  []Forward
 	Cause     int // why it comes to Called, in the words of RFC 4458; 0: nobody says
 

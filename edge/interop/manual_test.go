@@ -57,8 +57,16 @@ func (o Occasion) String() string {
 		on   Occasion
 		name string
 	}{
-		{OnInvite, "INVITE"}, {OnChange, "re-INVITE, UPDATE"}, {OnBye, "BYE"}, {OnInside, "other requests inside a dialog"}, {OnAck, "ACK"},
-		{OnOptions, "OPTIONS and its answer"}, {OnEarly, "18x"}, {OnAccept, "2xx to INVITE, UPDATE"}, {OnDone, "other 2xx"}, {OnFailure, "refusals"},
+		{OnInvite, "INVITE"},
+		{OnChange, "re-INVITE, UPDATE"},
+		{OnBye, "BYE"},
+		{OnInside, "other requests inside a dialog"},
+		{OnAck, "ACK"},
+		{OnOptions, "OPTIONS and its answer"},
+		{OnEarly, "18x"},
+		{OnAccept, "2xx to INVITE, UPDATE"},
+		{OnDone, "other 2xx"},
+		{OnFailure, "refusals"},
 	} {
 		if o&n.on != 0 {
 			all = append(all, n.name)

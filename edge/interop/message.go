@@ -152,7 +152,22 @@ func (l Leg) from(id Identity) string {
 	if id.Display != "" {
 		name = sip.Quote(id.Display) + " "
 	}
-	return name + "<" + l.uri(number, l.host()) + ">"
+	if l.told(id) != "" {
+		return name + "<" + l.uri(number, l.host()) + ">"
+	}
+	return name + "<" + l.verified(id, number) + ">"
+}
+
+// verified names a caller with what became of verifying him, to a side that
+// may believe us (3GPP TS 24.229 section 7.2A.20): in P-Asserted-Identity, and
+// where there is none in From.
+func (l Leg) verified(id Identity, number string) string {
+	u := l.uri(number, l.host())
+	if !l.Profile.Trusted || !token(id.Verstat) || !dialled(number) {
+		return u
+	}
+	user, rest, _ := strings.Cut(u, "@")
+	return user + ";verstat=" + id.Verstat + "@" + rest
 }
 
 // told is the identity that l is assured of; "" when there is none, or the
@@ -174,7 +189,7 @@ func writeAsserted(w *writing, on Occasion) {
 		return // Relay knows who has answered
 	}
 	if number := w.to.told(*w.id); number != "" {
-		w.m.Set("P-Asserted-Identity", "<"+w.to.uri(number, w.to.host())+">")
+		w.m.Set("P-Asserted-Identity", "<"+w.to.verified(*w.id, number)+">")
 	}
 }
 

@@ -274,6 +274,39 @@ func TestWhoIsBelieved(t *testing.T) {
 	}
 }
 
+// 3GPP TS 24.229 section 7.2A.20: what became of verifying a number goes with
+// it, to sides that may believe us.
+func TestAVerifiedNumberSaysSo(t *testing.T) {
+	for _, tc := range []struct {
+		verstat   string
+		to        Leg
+		anonymous bool
+		asserted  bool
+		from, pai string
+	}{
+		{"TN-Validation-Passed", coreLeg(), false, true, `"John Doe" <sip:+14255550123@r1.gw.example;user=phone>;tag=t`, "<sip:+14255550199;verstat=TN-Validation-Passed@r1.gw.example;user=phone>"},
+		{"TN-Validation-Failed", coreLeg(), false, false, `"John Doe" <sip:+14255550123;verstat=TN-Validation-Failed@r1.gw.example;user=phone>;tag=t`, ""},
+		{"TN-Validation-Passed", coreLeg(), true, false, anonymous + ";tag=t", ""},
+		{"", coreLeg(), false, true, `"John Doe" <sip:+14255550123@r1.gw.example;user=phone>;tag=t`, "<sip:+14255550199@r1.gw.example;user=phone>"},
+		{"x@canary.example", coreLeg(), false, true, `"John Doe" <sip:+14255550123@r1.gw.example;user=phone>;tag=t`, "<sip:+14255550199@r1.gw.example;user=phone>"},
+		{"TN-Validation-Passed", cloudLeg(), false, true, anonymous + ";tag=t", ""}, // his Privacy is id
+	} {
+		in := message(t, fromCloud)
+		id := identify(t, in, cloudLeg())
+		id.Verstat, id.Anonymous = tc.verstat, tc.anonymous
+		if !tc.asserted {
+			id.Asserted = ""
+		}
+		m := Invite(in, id, tc.to, Names{"i", "t"})
+		if m.Get("From") != tc.from || m.Get("P-Asserted-Identity") != tc.pai {
+			t.Errorf("%+v:\n%s", tc, wire(m))
+		}
+		if _, err := m.From(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Azure Communications Gateway docs, Zoom Phone Cloud Peering: the identity is
 // in P-Asserted-Identity, whatever header it came in.
 func TestZoomReadsTheCallerOfOneHeader(t *testing.T) {
