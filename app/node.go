@@ -297,7 +297,7 @@ var transports = map[string]sip.Transport{"udp": sip.UDP, "tcp": sip.TCP, "tls":
 // api is what the control socket shows.
 func (n *Node) api() ops.Config {
 	return ops.Config{
-		Calls: liveCalls{n}, Records: n.spool, Traces: n.traces, Peers: livePeers{n},
+		Calls: liveCalls{n}, Records: n.spool, Traces: n.traces, Peers: livePeers{n}, Explain: explainer{n},
 		Reload: n.reload, Health: n.health, Metrics: n.metrics(), Log: n.log,
 	}
 }
@@ -328,12 +328,20 @@ func (n *Node) health() ops.Health {
 	return h
 }
 
-// liveCalls and livePeers answer the control socket while the node starts,
+// These answer the control socket while the node starts,
 // when there are none yet.
 type (
 	liveCalls struct{ n *Node }
 	livePeers struct{ n *Node }
+	explainer struct{ n *Node }
 )
+
+func (e explainer) Explain(from string, invite []byte) (link.Explanation, error) {
+	if !e.n.ready.Load() {
+		return link.Explanation{}, errStarting
+	}
+	return e.n.calls.Explain(from, invite)
+}
 
 func (l liveCalls) Live() []link.LiveCall {
 	if !l.n.ready.Load() {

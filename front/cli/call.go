@@ -14,7 +14,7 @@ import (
 	"github.com/tandemgw/tandem/link/record"
 )
 
-// NewCall makes `tandem call`: list, show, trace, hangup.
+// NewCall makes `tandem call`: list, show, trace, explain, hangup.
 func NewCall() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "call",
@@ -26,7 +26,7 @@ A call is named by its ID; the beginning of it will do while only one call has i
 		RunE: needsSubcommand,
 	}
 	client := socketFlag(cmd)
-	cmd.AddCommand(newCallList(client), newCallShow(client), newCallTrace(client), newCallHangup(client))
+	cmd.AddCommand(newCallList(client), newCallShow(client), newCallTrace(client), newCallExplain(client), newCallHangup(client))
 	return cmd
 }
 

@@ -179,7 +179,11 @@ func TestRenderings(t *testing.T) {
 		"reload":         func(w io.Writer) { view.reloaded(w, changed()) },
 		"reload_nothing": func(w io.Writer) { view.reloaded(w, ops.Reload{Revision: 8}) },
 		"diff":           func(w io.Writer) { view.compared(w, changed()) },
-		"reconnect":      func(w io.Writer) { _ = view.reconnected(w, reconnections()) },
+		"explain":        func(w io.Writer) { view.explanation(w, explained()) },
+		"explain_refused": func(w io.Writer) {
+			view.explanation(w, record.Explanation{Peer: "core-a", Group: "fixed", Profile: "core", To: "112", Emergency: true, Status: 404, Why: "emergency calls from the operator's network end there", Answer: message("SIP/2.0 404 Not Found")})
+		},
+		"reconnect": func(w io.Writer) { _ = view.reconnected(w, reconnections()) },
 	}
 	for name, render := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -357,6 +361,33 @@ func (e edge) List(_ context.Context, f record.Filter) ([]record.Call, error) {
 	return found[:min(f.Limit, len(found))], nil
 }
 
+func (e edge) Explain(from string, invite []byte) (record.Explanation, error) {
+	switch {
+	case from == "nobody":
+		return record.Explanation{}, fault.New(fault.NotFound, "there is no peer nobody")
+	case !strings.HasPrefix(string(invite), "INVITE "):
+		return record.Explanation{}, fault.New(fault.Invalid, "no INVITE")
+	case from == "barred":
+		return record.Explanation{Peer: from, Notes: []string{}, Status: 403, Why: "barred", Answer: message("SIP/2.0 403 Forbidden")}, nil
+	}
+	return explained(), nil
+}
+
+func explained() record.Explanation {
+	return record.Explanation{
+		Peer: "core-a", Group: "fixed", Profile: "core", From: "+441632960123", To: "+442079460999", Service: "OperatorConnect",
+		Notes: []string{
+			"rule outside-line changed the INVITE",
+			"route: +442079460999 is provisioned for OperatorConnect, so group microsoft-teams serves it, in the order of its proxies",
+		},
+		Targets: []record.ExplainedTarget{
+			{Peer: "microsoft-teams-1", Group: "microsoft-teams", Profile: "teams", Why: "local region, priority 0", Down: true},
+			{Peer: "microsoft-teams-2", Group: "microsoft-teams", Profile: "teams", Why: "local region, priority 1"},
+		},
+		Message: message("INVITE sip:+442079460999@sip.pstnhub.microsoft.com SIP/2.0", "X-\x1b: 1"),
+	}
+}
+
 type traces struct{}
 
 func (traces) Get(id string) (record.Trace, bool) { return trace(), id == talking().ID }
@@ -382,7 +413,7 @@ func run(t *testing.T, line ...string) (stdout, stderr string, status int) {
 func serve(t *testing.T, e edge) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "control.sock")
-	h := ops.Handler(ops.Config{Calls: e, Records: e, Traces: traces{}, Peers: e, Reload: reload, Log: slog.New(slog.DiscardHandler)})
+	h := ops.Handler(ops.Config{Calls: e, Records: e, Traces: traces{}, Peers: e, Explain: e, Reload: reload, Log: slog.New(slog.DiscardHandler)})
 	s, err := ops.Listen(socket, h, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -393,7 +424,10 @@ func serve(t *testing.T, e edge) {
 
 func TestCommands(t *testing.T) {
 	serve(t, edge{live: []record.LiveCall{talking()}})
-	pcap := filepath.Join(t.TempDir(), "call.pcap")
+	pcap, invite := filepath.Join(t.TempDir(), "call.pcap"), filepath.Join(t.TempDir(), "invite.txt")
+	if err := os.WriteFile(invite, []byte("INVITE sip:x SIP/2.0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		line           string
 		status         int
@@ -422,7 +456,13 @@ func TestCommands(t *testing.T) {
 		{"call hangup 01kac3w2", 0, "Hung up 01kac3w2mf5t8r4q0znx6b7dhj", ""},
 		{"call hangup 01kac3w0", 1, "", "over already"},
 		{"call hang", 2, "", "unknown command"},
-		{"call", 2, "", "One of hangup, list, show, trace"},
+		{"call", 2, "", "One of explain, hangup, list, show, trace"},
+		{"call explain --file " + invite + " --from core-a", 0, "INVITE sip:+442079460999@", ""},
+		{"call explain --file " + invite + " --from core-a --json", 0, `"profile": "core"`, ""},
+		{"call explain --file " + invite + " --from barred", 1, "refused with 403: barred", "would be refused"},
+		{"call explain --file " + invite + " --from nobody", 3, "", "there is no peer nobody"},
+		{"call explain --file /nowhere/i.txt --from core-a", 2, "", "no such file"},
+		{"call explain --from core-a", 2, "", "required flag"},
 		{"call list --bogus", 2, "", "unknown flag"},
 		{"call list --limit x", 2, "", "invalid argument"},
 		{"peer list", 0, "sip2.pstnhub", ""},

@@ -138,6 +138,11 @@ func (c *Client) Reconnect(ctx context.Context, peers ...string) ([]record.Recon
 	return done.Connections, err
 }
 
+// Explain tells what would become of an INVITE from a peer.
+func (c *Client) Explain(ctx context.Context, from string, invite []byte) (e record.Explanation, err error) {
+	return e, c.post(ctx, "/explain", explainRequest{from, string(invite)}, &e)
+}
+
 // Health tells how the node stands, also while it is not ready.
 func (c *Client) Health(ctx context.Context) (h Health, err error) {
 	res, err := c.do(ctx, http.MethodGet, "/health", "")

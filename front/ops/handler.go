@@ -58,6 +58,9 @@ func Handler(c Config) http.Handler {
 	mux.HandleFunc("GET /peers", a.answer(a.peers))
 	mux.HandleFunc("POST /peers/reconnect", a.answer(a.reconnect))
 	mux.HandleFunc("GET /health", a.health)
+	if c.Explain != nil {
+		mux.HandleFunc("POST /explain", a.answer(a.explain))
+	}
 	if c.Reload != nil {
 		mux.HandleFunc("POST /reload", a.answer(a.reload))
 	}
@@ -80,6 +83,10 @@ type (
 	}
 	reconnected struct {
 		Connections []record.Reconnection `json:"connections"`
+	}
+	explainRequest struct {
+		From   string `json:"from"`
+		Invite string `json:"invite"`
 	}
 	hungUp struct {
 		ID string `json:"id"`
@@ -183,6 +190,17 @@ func (a api) hangup(r *http.Request) (any, error) {
 	return hungUp{c.ID}, a.Calls.Hangup(c.ID)
 }
 
+func (a api) explain(r *http.Request) (any, error) {
+	var req explainRequest
+	if err := read(r, &req); err != nil {
+		return nil, err
+	}
+	if req.From == "" || req.Invite == "" {
+		return nil, fault.New(fault.Invalid, "an explanation needs the peer that an INVITE comes from, and its text")
+	}
+	return a.Explain.Explain(req.From, []byte(req.Invite))
+}
+
 func (a api) peers(*http.Request) (any, error) {
 	peers := append([]record.PeerHealth{}, a.Peers.Health()...)
 	slices.SortFunc(peers, func(x, y record.PeerHealth) int {
@@ -264,7 +282,7 @@ func (a api) health(w http.ResponseWriter, _ *http.Request) {
 }
 
 // maxRequest bounds the body of a request.
-const maxRequest = 64 << 10
+const maxRequest = 160 << 10 // an INVITE of 64 KB, written as JSON
 
 // read decodes the body of a request, which may be left out.
 func read(r *http.Request, v any) error {

@@ -24,6 +24,11 @@ type Calls interface {
 	Hangup(id string) error // fault.NotFound when there is no such live call
 }
 
+// Explainer tells what would become of an INVITE.
+type Explainer interface {
+	Explain(from string, invite []byte) (record.Explanation, error) // fault.NotFound: no such peer; fault.Invalid: no INVITE
+}
+
 // Records are the calls the node has on disk.
 type Records interface {
 	List(ctx context.Context, f record.Filter) ([]record.Call, error)
@@ -105,6 +110,7 @@ type Config struct {
 	Records Records
 	Traces  Traces
 	Peers   Peers
+	Explain Explainer // nil: no /explain
 	Reload  func(context.Context, ReloadRequest) (Reload, error) // the error may be *Rejected; nil: no /reload
 	Health  func() Health
 	Metrics http.Handler // nil: no /metrics
