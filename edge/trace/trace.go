@@ -1,5 +1,7 @@
 // Package trace remembers the SIP messages of each call and our decisions
-// between them, in bounded memory: the calls heard of last win.
+// between them, in bounded memory: the calls heard of last win. When room is
+// wanted, the peer whose calls take most gives it, so that one that goes wild
+// pushes out its own traces and not the others'.
 //
 // Adding a message stores a reference and formats nothing; the work is done
 // when somebody looks. SRTP master keys (RFC 4568, "inline:") never leave the
@@ -55,16 +57,23 @@ type Ring struct {
 	conf Config // RO
 
 	mu    sync.Mutex
-	calls map[string]*call // mu
-	order *list.List       // mu: of *call, heard of last in front
-	ended *list.List       // mu: of *call, in the order of their ends
-	bytes int              // mu: of all calls
+	calls map[string]*call  // mu
+	peers map[string]*share // mu: by the peer that the calls' first message was from or to
+	ended *list.List        // mu: of *call, in the order of their ends
+	bytes int               // mu: of all calls
+}
+
+// share is the calls of one peer; guarded by Ring.mu.
+type share struct {
+	order *list.List // of *call, heard of last in front
+	bytes int
 }
 
 // call is what is remembered of one call; guarded by Ring.mu.
 type call struct {
 	id      string
-	place   *list.Element
+	peer    string        // "" until there is a message
+	place   *list.Element // in the order of its peer
 	packets []Packet
 	notes   []link.Note
 	missing int
@@ -79,7 +88,7 @@ func New(c Config) *Ring {
 	c.PerCall = cmp.Or(c.PerCall, 256<<10)
 	c.Messages = cmp.Or(c.Messages, 128)
 	c.Keep = cmp.Or(c.Keep, time.Hour)
-	return &Ring{conf: c, calls: map[string]*call{}, order: list.New(), ended: list.New()}
+	return &Ring{conf: c, calls: map[string]*call{}, peers: map[string]*share{}, ended: list.New()}
 }
 
 // Add remembers one message of a call.
@@ -87,6 +96,9 @@ func (r *Ring) Add(callID string, p Packet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.touch(callID)
+	if c.peer == "" && p.Peer != "" {
+		r.assign(c, p.Peer)
+	}
 	c.packets = append(c.packets, p)
 	r.grow(c, packetCost+cap(p.Raw))
 	for len(c.packets) > 0 && (c.bytes > r.conf.PerCall || len(c.packets) > r.conf.Messages) {
@@ -176,25 +188,61 @@ func address(a netip.AddrPort) string {
 // as all below.
 func (r *Ring) touch(id string) *call {
 	if c := r.calls[id]; c != nil {
-		r.order.MoveToFront(c.place)
+		r.peers[c.peer].order.MoveToFront(c.place)
 		return c
 	}
 	c := &call{id: id}
-	c.place = r.order.PushFront(c)
+	r.join(c)
 	r.calls[id] = c
 	r.grow(c, callCost+len(id))
 	return c
 }
 
+// assign gives a call to a peer.
+func (r *Ring) assign(c *call, peer string) {
+	r.part(c)
+	c.peer = peer
+	r.join(c)
+}
+
+// join puts a call in front of its peer's.
+func (r *Ring) join(c *call) {
+	s := r.peers[c.peer]
+	if s == nil {
+		s = &share{order: list.New()}
+		r.peers[c.peer] = s
+	}
+	c.place = s.order.PushFront(c)
+	s.bytes += c.bytes
+}
+
+// part takes a call from its peer's.
+func (r *Ring) part(c *call) {
+	s := r.peers[c.peer]
+	s.order.Remove(c.place)
+	s.bytes -= c.bytes
+	if s.order.Len() == 0 {
+		delete(r.peers, c.peer)
+	}
+}
+
 func (r *Ring) grow(c *call, by int) {
 	c.bytes += by
+	r.peers[c.peer].bytes += by
 	r.bytes += by
 }
 
-// evict drops whole calls, silent for longest first, until the rest fits.
+// evict drops whole calls of the peer whose calls take most, silent for
+// longest first, until the rest fits. There are dozens of peers.
 func (r *Ring) evict() {
 	for r.bytes > r.conf.Bytes {
-		r.drop(r.order.Back().Value.(*call))
+		var most *share
+		for _, s := range r.peers {
+			if most == nil || s.bytes > most.bytes {
+				most = s
+			}
+		}
+		r.drop(most.order.Back().Value.(*call))
 	}
 }
 
@@ -210,7 +258,7 @@ func (r *Ring) expire(now time.Time) {
 }
 
 func (r *Ring) drop(c *call) {
-	r.order.Remove(c.place)
+	r.part(c)
 	if c.grave != nil {
 		r.ended.Remove(c.grave)
 	}

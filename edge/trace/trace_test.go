@@ -105,9 +105,10 @@ func TestAllTogetherAreBoundedAndTheLastHeardOfWin(t *testing.T) {
 			r.End(fmt.Sprint(i))
 		}
 	}
-	if r.bytes > 100_000 || len(r.calls) != r.order.Len() {
-		t.Errorf("%d bytes, %d calls, %d in order", r.bytes, len(r.calls), r.order.Len())
+	if r.bytes > 100_000 {
+		t.Errorf("%d bytes", r.bytes)
 	}
+	checkShares(t, r)
 	for _, id := range []string{"999", "950", "long"} {
 		if _, ok := r.Get(id); !ok {
 			t.Errorf("%s is forgotten", id)
@@ -122,6 +123,49 @@ func TestAllTogetherAreBoundedAndTheLastHeardOfWin(t *testing.T) {
 	}
 	if sum != r.bytes {
 		t.Errorf("bytes = %d, the calls' own = %d", r.bytes, sum)
+	}
+}
+
+// checkShares holds the peers' shares against the calls.
+func checkShares(t *testing.T, r *Ring) {
+	t.Helper()
+	calls, bytes := 0, 0
+	for name, s := range r.peers {
+		if s.order.Len() == 0 {
+			t.Errorf("%q has no calls and is kept", name)
+		}
+		calls, bytes = calls+s.order.Len(), bytes+s.bytes
+	}
+	if calls != len(r.calls) || bytes != r.bytes {
+		t.Errorf("the peers have %d calls and %d bytes, of %d and %d", calls, bytes, len(r.calls), r.bytes)
+	}
+}
+
+func TestAPeerGoneWildPushesOutItsOwnCalls(t *testing.T) {
+	r := New(Config{Bytes: 200_000})
+	quiet := packet(strings.Repeat("x", 1000))
+	quiet.Peer = "quiet"
+	for i := range 20 {
+		id := fmt.Sprint("quiet-", i)
+		r.Note(id, "before any message")
+		r.Add(id, quiet)
+	}
+	wild := packet(strings.Repeat("x", 1000))
+	wild.Peer = "wild"
+	for i := range 5000 {
+		r.Add(fmt.Sprint("wild-", i), wild)
+	}
+	checkShares(t, r)
+	for i := range 20 {
+		if _, ok := r.Get(fmt.Sprint("quiet-", i)); !ok {
+			t.Errorf("call %d of the quiet peer is forgotten", i)
+		}
+	}
+	if _, ok := r.Get("wild-4999"); !ok {
+		t.Error("the newest call of the other is forgotten")
+	}
+	if _, ok := r.Get("wild-1"); ok || r.bytes > 200_000 {
+		t.Errorf("its oldest is there, %d bytes", r.bytes)
 	}
 }
 

@@ -104,7 +104,7 @@ func (l look) explanation(w io.Writer, e record.Explanation) {
 	for i, t := range e.Targets {
 		down := ""
 		if t.Down {
-			down = l.paint(bad, ", does not answer OPTIONS now")
+			down = l.paint(bad, ", down now")
 		}
 		fmt.Fprintf(w, "%d. %s as %s: %s%s\n", i+1, l.paint(strong, plain(t.Peer)), plain(t.Profile), plain(t.Why), down)
 	}
