@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -23,10 +24,14 @@ type numbersJSON struct {
 // MarshalJSON writes the blocks.
 func (n Numbers) MarshalJSON() ([]byte, error) {
 	j := numbersJSON{Services: n.services, Accounts: n.accounts, Words: []string{}}
-	index := map[word]uint64{0: 0}
-	for w := 1; w <= len(n.words); w += int(n.words[w-1]) + 1 {
-		j.Words = append(j.Words, word(w).in(n.words))
-		index[word(w)] = uint64(len(j.Words))
+	begins := []word{0} // of each word, ascending
+	for w := word(1); int(w) <= len(n.words); w += word(n.words[w-1]) + 1 {
+		j.Words = append(j.Words, w.in(n.words))
+		begins = append(begins, w)
+	}
+	index := func(w word) uint64 {
+		i, _ := slices.BinarySearch(begins, w)
+		return uint64(i)
 	}
 	var rows rows
 	elins := n.elins
@@ -35,7 +40,7 @@ func (n Numbers) MarshalJSON() ([]byte, error) {
 		if len(elins) > 0 && elins[0].kind == uint32(i) {
 			location, elins = elins[0].word, elins[1:]
 		}
-		rows.put(uint64(k.whose%maxServices), uint64(k.whose>>serviceBits), index[k.header], index[location])
+		rows.put(uint64(k.whose%maxServices), uint64(k.whose>>serviceBits), index(k.header), index(location))
 	}
 	j.Kinds = rows.end()
 	rows = make([]byte, 0, 24*perShelf*len(n.shelves))

@@ -347,6 +347,20 @@ func BenchmarkNumbersFind(b *testing.B) {
 	}
 }
 
+// BenchmarkNumbersBuild shows what is taken while an index is made.
+func BenchmarkNumbersBuild(b *testing.B) {
+	for _, w := range worlds {
+		b.Run(w.name, func(b *testing.B) {
+			b.ReportAllocs()
+			n := int(*millions * 1e6)
+			for b.Loop() {
+				spread(b, n, w.at)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n)/float64(b.N), "ns/number")
+		})
+	}
+}
+
 func BenchmarkNumbersJSON(b *testing.B) {
 	n := spread(b, int(*millions*1e6), worlds[1].at)
 	for b.Loop() {
