@@ -110,22 +110,7 @@ func TestTheLabFindsWhatIsBroken(t *testing.T) {
 	}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
-			path, err := filepath.Abs(filepath.Join("..", m.file))
-			if err != nil {
-				t.Fatal(err)
-			}
-			source, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.Count(string(source), m.old) != 1 {
-				t.Fatalf("%s does not hold %q once: the test must follow the code", m.file, m.old)
-			}
-			broken := filepath.Join(t.TempDir(), "broken.go")
-			if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			verdict, said, status := run(t, program(t, map[string]string{path: broken}), true)
+			verdict, said, status := run(t, mutant(t, m.file, m.old, m.new), true)
 			if verdict.OK || status != 1 {
 				t.Fatalf("the lab took it for good: status %d, %+v", status, verdict)
 			}
@@ -134,6 +119,27 @@ func TestTheLabFindsWhatIsBroken(t *testing.T) {
 			}
 		})
 	}
+}
+
+// mutant builds the program with one line of a file changed.
+func mutant(t *testing.T, file, old, new string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("..", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(source), old) != 1 {
+		t.Fatalf("%s does not hold %q once: the test must follow the code", file, old)
+	}
+	broken := filepath.Join(t.TempDir(), "broken.go")
+	if err := os.WriteFile(broken, []byte(strings.Replace(string(source), old, new, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return program(t, map[string]string{path: broken})
 }
 
 func TestTheWorldStaysUpUntilCtrlCAndLeavesNothing(t *testing.T) {

@@ -28,6 +28,7 @@ var scenarios = []scenario{
 	{name: "forward", what: "a user's calls are forwarded to a subscriber, who is told for whom it was", play: playForward},
 	{name: "early-media", what: "the caller hears the called side before it answers", play: playEarlyMedia},
 	{name: "forking", what: "several telephones ring, one answers, another a moment later", play: playForking},
+	{name: "transcoding", what: "the two sides have no codec in common", play: playTranscoding},
 	{name: "dtmf", what: "keys are pressed at both ends, both ways", play: playDTMF},
 	{name: "long-call", what: "a call outlives its session time by refreshes (1½ minutes)", play: playLongCall},
 	{name: "failover", what: "a proxy, a site and then a region fail; calls find a way", alone: true, play: playFailover},

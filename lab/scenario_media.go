@@ -2,7 +2,10 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/tandemgw/tandem/sandbox/phone"
 )
 
 // playDTMF: both ways and from both ends keys are pressed, which the other end
@@ -34,4 +37,29 @@ func playDTMF(ctx context.Context, s *stage) error {
 		}
 		return s.finish(ctx, t)
 	})
+}
+
+// playTranscoding: a user who has G.722 and nothing else calls a subscriber who
+// has G.711.
+func playTranscoding(ctx context.Context, s *stage) error {
+	t, at, err := s.converse(ctx, casting{teams: true, spec: phone.CallSpec{Codec: "G722"}, does: phone.Behaviour{Codec: "PCMA"}})
+	if err != nil {
+		return err
+	}
+	if err := s.pass(ctx, sentences); err != nil {
+		return err
+	}
+	s.both(t, since("recoded", at))
+	if err := s.finish(ctx, t); err != nil {
+		return err
+	}
+	rec, err := s.recorded(ctx, t.number)
+	if err != nil {
+		return err
+	}
+	if rec.Transcoding == "" {
+		return errors.New("the record does not say why there was transcoding")
+	}
+	s.note("%s", rec.Transcoding)
+	return nil
 }

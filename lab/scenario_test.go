@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"encoding/json"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
@@ -75,5 +76,37 @@ func TestUnknownScenariosAreToldWithTheKnownOnes(t *testing.T) {
 	complete, err := exec.Command(bin, "__complete", "lab", "--scenario", "hold,f").Output()
 	if lines := strings.Fields(string(complete)); err != nil || !slices.Contains(lines, "hold,forking") || slices.Contains(lines, "hold,hold") {
 		t.Errorf("completion of \"hold,f\" (%v): %q", err, lines)
+	}
+}
+
+// What is broken shows in more than one scenario: no single one is all that
+// stands between a defect and the world.
+func TestScenariosFindWhatIsBroken(t *testing.T) {
+	for _, m := range []struct {
+		name, file, old, new string
+		finds                map[string]string // by which scenario, and what stands in its problem
+	}{
+		{
+			"SRTP with the wrong key", "edge/relay/relay.go",
+			"plan := &rtp.Plan{", "if n.Out != nil { n.Out.Master[3] ^= 1 }\n\tplan := &rtp.Plan{",
+			map[string]string{"hold": "heard", "early-media": "heard", "forking": "heard", "dtmf": "pressed"},
+		},
+		{
+			"who is transferred is not introduced", "edge/call/refer.go",
+			`msg.Set("Referred-By", t.refer.By)`, `msg.Set("Referred-By", t.refer.By+";more")`,
+			map[string]string{"blind-transfer": "the transfer failed", "attended-transfer": "the transfer failed"},
+		},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			sh, status := showing(t, mutant(t, m.file, m.old, m.new), slices.Collect(maps.Keys(m.finds))...)
+			if sh.OK || status != 1 {
+				t.Errorf("the lab took it for good, status %d", status)
+			}
+			for _, r := range sh.Scenarios {
+				if r.OK || !strings.Contains(r.Problem, m.finds[r.Name]) {
+					t.Errorf("%s: %q, want %q", r.Name, r.Problem, m.finds[r.Name])
+				}
+			}
+		})
 	}
 }
