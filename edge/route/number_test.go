@@ -1,8 +1,11 @@
 package route
 
 import (
+	"slices"
 	"strconv"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/tandemgw/tandem/link/snapshot"
 )
@@ -405,6 +408,48 @@ for Zoom
 			}
 		})
 	}
+}
+
+// Whoever calls from the cloud, by whatever name: an emergency call goes, and
+// another one goes only where its number says.
+func TestScreeningProperties(t *testing.T) {
+	base := customers(t)
+	numbers := []string{"", "anonymous", "+12025550199", "+441134960077"}
+	for n := range base.Numbers.All() {
+		numbers = append(numbers, n.E164)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		s := *base
+		s.Groups = slices.Clone(base.Groups)
+		cloud := s.Group(rapid.SampledFrom([]string{"teams", "zoom"}).Draw(t, "group"))
+		all := []snapshot.Service{snapshot.OperatorConnect, snapshot.TeamsPhoneMobile, snapshot.TeamsDirectRouting, snapshot.Zoom}
+		cloud.Services = rapid.SliceOfNDistinct(rapid.SampledFrom(all), 1, 4, rapid.ID).Draw(t, "services")
+		f := fromTeams(rapid.SampledFrom(numbers).Draw(t, "calling"), rapid.SampledFrom([]string{"+442079460000", "999"}).Draw(t, "dialled"))
+		f.Group = cloud.Name
+		f.Host = rapid.SampledFrom([]string{"", "1r1.gw.example", "c042.1r1.gw.example", "FAB.1r1.gw.example", "x.1r1.gw.example", "c042.1r2.gw.example", "192.0.2.1"}).Draw(t, "host")
+		f.FMC = rapid.Bool().Draw(t, "fmc")
+		d := Route(f, &s, nil)
+
+		n, known := s.Numbers.Find(f.Calling)
+		a, _ := s.Accounts.Find(d.Account)
+		switch {
+		case d.Emergency && d.Refuse != nil:
+			t.Fatalf("an emergency call is refused:\n%s", text(d))
+		case d.Refuse != nil && d.Refuse.Status != 403:
+			t.Fatalf("refused for another reason:\n%s", text(d))
+		case !slices.Contains(cloud.Services, d.Service):
+			t.Fatalf("%s is none of %v", d.Service, cloud.Services)
+		case d.Label != "" && d.Service != snapshot.TeamsDirectRouting:
+			t.Fatalf("a customer's name outside Direct Routing:\n%s", text(d))
+		case d.Header != "" && (!known || d.Header != n.Header || n.Account != d.Account || n.Service == snapshot.TeamsPhoneMobile):
+			t.Fatalf("a header of somebody else's:\n%s", text(d))
+		case d.Refuse != nil || d.Emergency:
+		case d.Service == snapshot.TeamsDirectRouting && !a.AnyCaller && (!known || n.Account != d.Account || d.Account == ""):
+			t.Fatalf("not screened:\n%s", text(d))
+		case d.Service == snapshot.Zoom && n.Service != snapshot.Zoom && f.Calling != "+441134960077":
+			t.Fatalf("Zoom has no such number:\n%s", text(d))
+		}
+	})
 }
 
 func TestLabelOf(t *testing.T) {
