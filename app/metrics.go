@@ -6,18 +6,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/edge/call"
+	"github.com/tandemgw/tandem/wire/rtp"
 )
 
 // metrics serves the figures of every part to Prometheus. The parts count;
 // this only gives their counters names and labels, all of them bounded.
 func (n *Node) metrics() http.Handler {
 	registry := obs.NewRegistry()
-	registry.MustRegister(collector{n})
+	registry.MustRegister(collector{n: n})
 	return obs.MetricsHandler(registry)
 }
 
 // collector reads the parts' counters when Prometheus asks.
-type collector struct{ n *Node }
+type collector struct {
+	n   *Node
+	out chan<- prometheus.Metric
+}
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("tandem_"+name, help, labels, nil)
@@ -32,6 +37,11 @@ var (
 	descRetries   = desc("call_retries_total", "Attempts after the first one of a call.")
 	descUnmatched = desc("requests_unmatched_total", "In-dialog requests answered 481.")
 	descPanics    = desc("call_panics_total", "Calls ended by a defect of ours.")
+	descRecoded   = desc("calls_transcoded_total", "Answered calls whose voice was transcoded.")
+	descMOS       = desc("leg_mos", "Mean opinion score (ITU-T G.107) of what came from a side, by leg of answered calls.", "side")
+	descMute      = desc("legs_mute_total", "Legs of answered calls that were to speak and sent nothing for 10 s or more.", "side")
+	descPackets   = desc("media_packets_total", "Media packets, by direction and kind: rtp, rtcp.", "direction", "kind")
+	descDrops     = desc("media_drops_total", "Media packets that arrived and went nowhere, by cause.", "cause")
 	descStrangers = desc("strangers_total", "Messages and connections of sources that no peer's allow-list holds.")
 	descPeerUp    = desc("peer_up", "1 when the peer answers OPTIONS.", "peer", "side")
 	descPeerReg   = desc("peer_registered", "1 while our registration with the peer stands.", "peer", "side")
@@ -61,6 +71,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	if !c.n.ready.Load() {
 		return
 	}
+	c.out = out
 	emit := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 	}
@@ -111,6 +122,7 @@ func (c collector) collectCalls(count countFunc, gauge gaugeFunc) {
 	count(descCalls, calls.Answered, "answered")
 	count(descCalls, calls.Refused, "refused")
 	count(descCalls, calls.Failed, "failed")
+	c.collectMedia(&calls, &media, count)
 	count(descRetries, calls.Retried)
 	count(descUnmatched, calls.Unmatched)
 	count(descPanics, calls.Panics)
@@ -133,6 +145,25 @@ func (c collector) collectCalls(count countFunc, gauge gaugeFunc) {
 		if p.CertEnds != nil {
 			gauge(descNotAfter, int(p.CertEnds.Unix()), p.Peer, "")
 		}
+	}
+}
+
+func (c collector) collectMedia(calls *call.Counters, media *rtp.Counters, count countFunc) {
+	count(descRecoded, calls.Recoded)
+	for side, s := range calls.Sound {
+		buckets := make(map[float64]uint64, len(call.Scores))
+		for i, bound := range call.Scores {
+			buckets[bound] = s.Buckets[i]
+		}
+		c.out <- prometheus.MustNewConstHistogram(descMOS, s.Legs, s.Sum, buckets, string(side))
+		count(descMute, s.Mute, string(side))
+	}
+	count(descPackets, media.Received.Packets, "in", "rtp")
+	count(descPackets, media.Sent.Packets, "out", "rtp")
+	count(descPackets, media.ReceivedRTCP.Packets, "in", "rtcp")
+	count(descPackets, media.SentRTCP.Packets, "out", "rtcp")
+	for cause, n := range media.Drops {
+		count(descDrops, n, rtp.Cause(cause).String())
 	}
 }
 

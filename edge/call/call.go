@@ -123,7 +123,8 @@ type end struct {
 }
 
 type counts struct {
-	begun, answered, refused, failed, retried, panics, unmatched atomic.Uint64
+	sound                                                                 sound
+	begun, answered, refused, failed, retried, panics, unmatched, recoded atomic.Uint64
 }
 
 // NewSet makes a Set. It answers 503 until Start.
@@ -370,6 +371,8 @@ type Counters struct {
 	Retried   uint64 // attempts after the first
 	Panics    uint64
 	Unmatched uint64 // requests for a dialog we do not know
+	Recoded   uint64 // answered ones whose voice was transcoded at the end
+	Sound     map[record.Side]Sound
 }
 
 // Counters reads the figures.
@@ -381,6 +384,6 @@ func (s *Set) Counters() Counters {
 		Live: live, Dialogs: dialogs,
 		Begun: s.count.begun.Load(), Answered: s.count.answered.Load(), Refused: s.count.refused.Load(),
 		Failed: s.count.failed.Load(), Retried: s.count.retried.Load(), Panics: s.count.panics.Load(),
-		Unmatched: s.count.unmatched.Load(),
+		Unmatched: s.count.unmatched.Load(), Recoded: s.count.recoded.Load(), Sound: s.count.sound.bySide(),
 	}
 }

@@ -21,6 +21,7 @@ func (c *call) do(e effect) {
 		c.respond(e)
 	case settled:
 		delete(c.servers, e.tx)
+		delete(c.askers, e.tx)
 	case open:
 		c.open(e)
 	case begin:
@@ -110,7 +111,7 @@ func (c *call) do(e effect) {
 // and an accepted INVITE until the 2xx is acknowledged.
 func (c *call) respond(e respond) {
 	tx := c.servers[e.tx]
-	if tx == nil {
+	if c.answerInner(e) || tx == nil {
 		return
 	}
 	// The stack reports what matters (OnEnd); the rest is repeated or was too
@@ -161,6 +162,8 @@ func (c *call) ended(r record.Call) {
 	c.set.cfg.Records.End(r, nil)
 	if r.Answered == nil {
 		c.set.count.failed.Add(1)
+	} else {
+		c.set.counted(&r)
 	}
 	log := c.set.cfg.Log
 	var talked time.Duration
@@ -224,6 +227,10 @@ func (c *call) invite(e invite) {
 		s.count.retried.Add(1)
 	}
 	c.sentTo = append(c.sentTo, sent{e.id, e.to})
+	if isInner(e.to) {
+		c.tell(e.id, e.msg)
+		return
+	}
 	c.request(e.id, e.msg, e.to)
 }
 

@@ -306,7 +306,7 @@ func (m *machine) request(leg relay.Side, method, body string) {
 	if method == "INVITE" {
 		m.invitesIn[d] = msg
 	}
-	m.feed(requested{leg, m.last, msg})
+	m.feed(requested{leg: leg, tx: m.last, msg: msg})
 }
 
 // join gives the call an INVITE that wants the place of a leg.

@@ -144,18 +144,21 @@ func (s *state) try(to sip.Target) {
 	r.attempt = s.attempt
 	s.record.Attempts = append(s.record.Attempts, record.Attempt{
 		Peer: l.peer.Name, Region: s.region, Why: s.target.Why, At: s.now,
-		Target: to.Transport.String() + " " + to.Addr.String(),
+		Target: placeOf(to),
 	})
 	said := record.Leg{
 		Side: record.Side(l.peer.Group.Side), Peer: l.peer.Name,
 		Transport: to.Transport.String(), Address: to.Addr.String(), CallID: callID,
+	}
+	if isInner(to) {
+		said.Transport, said.Address = "", placeOf(to)
 	}
 	if s.transfer != nil {
 		s.transfer.said = said
 	} else {
 		s.record.Callee = said
 	}
-	s.notef("trying %s at %s %s: %s", l.peer.Name, to.Transport, to.Addr, s.target.Why)
+	s.notef("trying %s at %s: %s", l.peer.Name, placeOf(to), s.target.Why)
 	s.do(invite{r.id, side, msg, dialogKey{callID, l.tag}, to})
 	s.do(arm{silence, s.grace()})
 	s.do(arm{ringingTooLong, s.limits.Ringing})

@@ -85,6 +85,9 @@ func (s *state) bridgeLegs(caller, callee *leg) error {
 // peer's media come from: a description must not make us send a stream to a
 // third party. Once packets come from within them, the relay answers there.
 func (s *state) within(l *leg, side sdp.Side) sdp.Side {
+	if l.inner {
+		return side
+	}
 	for _, at := range []*netip.AddrPort{&side.RTP, &side.RTCP} {
 		if at.IsValid() && !l.peer.MediaFrom(at.Addr()) {
 			s.notef("%s wants media at %s, outside its media ranges: nothing is sent there", l.peer.Name, at.Addr())

@@ -2,7 +2,9 @@ package call
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/tandemgw/tandem/edge/relay"
@@ -29,7 +31,7 @@ func (c *call) measure(r *record.Call) {
 		if st.Remote.IsValid() {
 			leg.Media.Remote = st.Remote.String()
 		}
-		c.sound(relay.Side(side), &leg.Media)
+		c.assess(relay.Side(side), &leg.Media)
 	}
 }
 
@@ -37,8 +39,8 @@ func (c *call) measure(r *record.Call) {
 // the pauses of those who send no comfort noise.
 const noticed = 10 * time.Second
 
-// sound writes how a leg sounded.
-func (c *call) sound(side relay.Side, m *record.Media) {
+// assess writes how a leg sounded.
+func (c *call) assess(side relay.Side, m *record.Media) {
 	if mute := c.media.Mute(side); mute >= noticed {
 		m.Mute = mute.Round(time.Second)
 	}
@@ -91,4 +93,59 @@ func muted(r record.Call) (sides []string) {
 		}
 	}
 	return sides
+}
+
+// Sound is how the answered calls of a side have sounded, as what came from it
+// arrived here.
+type Sound struct {
+	Buckets [len(Scores)]uint64 // legs up to each of Scores, as Prometheus counts
+	Legs    uint64
+	Sum     float64 // of all scores
+	Mute    uint64  // legs that were to speak and did not for long
+}
+
+// Scores are the bounds that legs are counted by.
+var Scores = [...]float64{2, 2.5, 3, 3.5, 4, 4.2, 4.3}
+
+// sound adds up the scores of legs. The zero value is ready.
+type sound struct {
+	mu    sync.Mutex
+	sides map[record.Side]Sound // mu
+}
+
+func (s *sound) add(l *record.Leg) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.sides[l.Side]
+	if l.Media.Mute > 0 {
+		v.Mute++
+	}
+	if q := l.Media.Quality; q != nil && q.From != nil {
+		v.Legs++
+		v.Sum += q.From.MOS
+		for i, bound := range Scores {
+			if q.From.MOS <= bound {
+				v.Buckets[i]++
+			}
+		}
+	}
+	if s.sides == nil {
+		s.sides = map[record.Side]Sound{}
+	}
+	s.sides[l.Side] = v
+}
+
+func (s *sound) bySide() map[record.Side]Sound {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.sides)
+}
+
+// counted takes an answered call that has ended into the figures.
+func (s *Set) counted(r *record.Call) {
+	s.count.sound.add(&r.Caller)
+	s.count.sound.add(&r.Callee)
+	if r.Transcoding != "" {
+		s.count.recoded.Add(1)
+	}
 }

@@ -33,7 +33,7 @@ func (s *state) referred(ev requested) {
 		resp.Set("Refer-Sub", "false")
 	}
 	s.do(respond{ev.tx, resp})
-	s.startTransfer(ev.leg, refer)
+	s.startTransfer(ev.leg, refer, ev.own)
 }
 
 // mayRefer refuses a REFER that cannot be carried out as things are.
@@ -52,8 +52,9 @@ func (s *state) mayRefer(ev requested) *refusal {
 	return nil
 }
 
-// startTransfer looks for the target.
-func (s *state) startTransfer(by relay.Side, refer ua.Refer) {
+// startTransfer looks for the target. own: it is at the other end of another
+// call of ours.
+func (s *state) startTransfer(by relay.Side, refer ua.Refer, own bool) {
 	l := &s.legs[by]
 	t := &transfer{
 		by: by, refer: refer, mute: refer.Silent, back: l.peer.Group.Side == snapshot.Cloud,
@@ -68,6 +69,10 @@ func (s *state) startTransfer(by relay.Side, refer ua.Refer) {
 	})
 	s.notef("the %s transfers the other party to %s", by, refer.Target)
 	s.notify(100)
+	if own {
+		s.joinInner(t)
+		return
+	}
 	d := s.transferRoute(t)
 	for _, rule := range d.Rules {
 		s.do(note{rule})
@@ -120,6 +125,11 @@ func (s *state) writeTransfer(n interop.Names) (*sip.Message, error) {
 		return nil, err
 	}
 	l.end.Sent = offer
+	if l.inner {
+		msg := t.writeInner(n)
+		msg.SetBody("application/sdp", offer.Bytes())
+		return msg, nil
+	}
 	id := t.caller
 	msg := interop.Invite(sip.NewRequest("INVITE", t.refer.Target), id, l.dress, n)
 	if t.back {

@@ -56,6 +56,7 @@ type replacing struct {
 	transport sip.Transport
 	peer      peer.Known
 	dress     interop.Leg
+	inner     bool // from another call of ours
 }
 
 func (replacing) event() {}
@@ -73,7 +74,7 @@ func (c *call) summoned(ev summons) event {
 // replacing gives the place of a leg to the sender of an INVITE.
 func (s *state) replacing(ev replacing) {
 	l := s.newcomer(ev.leg)
-	l.peer, l.dress, l.tag, l.timers = ev.peer, ev.dress, s.token(8), ev.remote.Timers
+	l.peer, l.dress, l.tag, l.timers, l.inner = ev.peer, ev.dress, s.token(8), ev.remote.Timers, ev.inner
 	s.clothe(&l)
 	no := s.mayReplace(ev)
 	if no == nil {
@@ -208,6 +209,9 @@ func (s *state) welcome(ev replacing, own *sdp.Session) {
 }
 
 func (s *state) saidBy(ev replacing) record.Leg {
+	if ev.inner {
+		return record.Leg{Side: record.Side(ev.peer.Group.Side), Peer: ev.peer.Name, Address: placeOf(sip.Target{Listener: inner}), CallID: ev.msg.Get("Call-ID")}
+	}
 	return record.Leg{
 		Side: record.Side(ev.peer.Group.Side), Peer: ev.peer.Name,
 		Transport: ev.transport.String(), Address: ev.addr.String(), CallID: ev.msg.Get("Call-ID"),
@@ -285,6 +289,8 @@ func (c *call) part(e part) {
 	c.held[e.leg] = c.set.cfg.Peers.Hold(l.peer.Name) // limits are for calls that begin
 	if tx := c.servers[e.tx]; tx != nil {
 		c.ways[e.leg].fallback = targetOf(tx.Source())
+	} else {
+		*c.ways[e.leg] = way{target: sip.Target{Listener: inner}, known: true, inner: true}
 	}
 	c.know(e.key, e.leg, l.peer.Group.Name)
 }

@@ -234,3 +234,26 @@ func TestAnotherEnterpriseReplacesNothing(t *testing.T) {
 		w.core.reply(w.core.expect("BYE"), 200, "", "")
 	})
 }
+
+// answersIn gives messages that come in no order, so many of each kind.
+func (f *far) answersIn(what map[string]int) map[string][]*sip.Message {
+	f.w.t.Helper()
+	n, got := 0, map[string][]*sip.Message{}
+	for _, k := range what {
+		n += k
+	}
+	for range n {
+		m := <-f.in
+		name := m.Method
+		if !m.IsRequest() {
+			name = fmt.Sprint(m.Status)
+		}
+		got[name] = append(got[name], m)
+	}
+	for name, k := range what {
+		if len(got[name]) != k {
+			f.w.t.Fatalf("%s got %v", f.name, got)
+		}
+	}
+	return got
+}

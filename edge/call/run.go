@@ -43,6 +43,7 @@ type call struct {
 	told    bool                  // run; the record is closed
 	servers map[txn]*sip.ServerTx // run
 	clients map[int]*sip.ClientTx // run; INVITEs, for their CANCEL
+	askers  map[txn]asker         // run; requests of other calls of ours
 	sentTo  []sent                // run; where attempts went
 	shown   map[int]*shown        // run; requests to sides that may ask who we are
 	lastTx  txn                   // run
@@ -269,9 +270,11 @@ func (c *call) prepare(ev event) event {
 	case failed:
 		delete(c.clients, v.id)
 	case incoming:
-		return requested{v.leg, c.take(v.tx, v.msg.Method), v.msg}
+		return requested{v.leg, c.take(v.tx, v.msg.Method), v.msg, c.owns(v.msg, v.leg)}
 	case summons:
 		return c.summoned(v)
+	case approach:
+		return c.approached(v)
 	}
 	return ev
 }
@@ -327,6 +330,8 @@ func (c *call) leave() {
 			c.set.refuse(v.tx, v.msg, 481, nil)
 		case summons:
 			c.set.refuse(v.tx, v.msg, 481, nil)
+		case approach:
+			v.refuse()
 		}
 	}
 	for _, tx := range c.servers {

@@ -94,6 +94,7 @@ type leg struct {
 	dialog    *ua.Dialog  // nil while there is none
 	confirmed bool        // by a 2xx: it has to be released by a BYE
 	gone      bool        // it has sent BYE, or was sent one
+	inner     bool        // it is another call of ours
 	timers    sip.Timers  // RO
 
 	end   sdp.End       // what we have said and heard there
@@ -224,6 +225,7 @@ type (
 		leg relay.Side
 		tx  txn
 		msg *sip.Message
+		own bool // a REFER: what it wants to be replaced is a leg of another call of ours
 	}
 	// acked is the ACK to a 2xx.
 	acked struct {

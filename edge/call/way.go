@@ -20,6 +20,7 @@ type way struct {
 	target   sip.Target
 	others   []sip.Target // further addresses of hop
 	known    bool         // target stands for hop
+	inner    bool         // it leads to another call of ours, for good
 	asked    bool         // hop is being looked up
 	waiting  []effect     // until it is known
 }
@@ -29,8 +30,12 @@ func (c *call) locate(e locate) {
 	w := c.ways[e.leg]
 	if e.id != 0 {
 		w.fallback = c.wentTo(e.id)
+		w.inner = isInner(w.fallback)
 	}
-	if w.known && w.hop == e.hop {
+	if w.inner {
+		w.target, w.known = w.fallback, true
+	}
+	if w.inner || w.known && w.hop == e.hop {
 		return
 	}
 	w.hop, w.others, w.known, w.asked = e.hop, nil, false, false
@@ -126,6 +131,10 @@ func (c *call) located(ev located) {
 }
 
 func (c *call) sendBy(w *way, e effect) {
+	if w.inner {
+		c.tellBy(e)
+		return
+	}
 	switch e := e.(type) {
 	case send:
 		c.reach(e.id, e.msg, w.target, w.others)
@@ -193,6 +202,10 @@ func (astray) event() {}
 
 func (c *call) direct(e sendDirect) {
 	to := c.wentTo(e.attempt)
+	if isInner(to) {
+		c.tell(e.id, e.msg)
+		return
+	}
 	if e.id == 0 {
 		c.sendAck(e.msg, to)
 		return

@@ -151,9 +151,7 @@ func (l look) outcome(w io.Writer, c record.LiveCall) {
 		return
 	}
 	for _, g := range []record.Leg{c.Caller, c.Callee} {
-		if !g.Media.Received {
-			fmt.Fprintln(w, l.paint(bad, clip("Nothing was heard from "+plain(g.Peer)+": see its SDP's media address, and firewalls for UDP", 80)))
-		}
+		l.unheard(w, g)
 	}
 }
 
@@ -184,6 +182,7 @@ func (l look) times(w io.Writer, c record.Call) {
 	if c.Ended != nil {
 		l.fact(w, "ended", fmt.Sprintf("after %s, at %s", lasting(c.Ended.Sub(c.Began)), c.Ended.In(l.zone).Format(time.TimeOnly)))
 	}
+	l.fact(w, "transcoded", c.Transcoding)
 	l.fact(w, "node", fmt.Sprintf("%s in %s, snapshot %d", c.Node, c.Region, c.Revision))
 }
 
@@ -233,6 +232,10 @@ func (l look) legs(w io.Writer, c record.Call) {
 			}
 			return g.Media.Jitter.Round(100 * time.Microsecond).String()
 		}),
+		row("heard here", heardFrom),
+		row("there", heardThere),
+		row("over time", whiles),
+		row("round trip", roundTrip),
 		row("dropped", func(g record.Leg) string {
 			if g.Media.Dropped == 0 {
 				return ""

@@ -58,6 +58,21 @@ func talking() record.LiveCall {
 	}}
 }
 
+func rated() record.LiveCall {
+	c := talking()
+	c.Transcoding = "caller speaks PCMA, callee G722"
+	c.Callee.Media = record.Media{Packets: 9000, Octets: 1440000, Lost: 500, Jitter: 12 * time.Millisecond, Received: true, Mute: 25 * time.Second}
+	c.Caller.Media.Quality = &record.Quality{
+		From: &record.Score{MOS: 4.38, R: 92.1, Loss: 0.0013, Burst: 1}, To: &record.Score{MOS: 3.02, R: 58.9, Loss: 0.11}, RoundTrip: 48200 * time.Microsecond,
+	}
+	for _, v := range []float64{4.4, 4.39, 4.1} {
+		c.Caller.Media.Whiles = append(c.Caller.Media.Whiles, record.Quality{From: &record.Score{MOS: v}})
+	}
+	c.Callee.Media.Quality = &record.Quality{From: &record.Score{MOS: 3.94, R: 77, Loss: 0.053, Burst: 3.2}}
+	c.Callee.Media.Whiles = []record.Quality{{From: &record.Score{MOS: 4.4}}, {}, {From: &record.Score{MOS: 3.5}}}
+	return c
+}
+
 func past() []record.Call {
 	normal := talking().Call
 	normal.Ended, normal.Cause = after(2*time.Hour), record.Cause{By: record.ByCaller, Q850: 16}
@@ -139,6 +154,7 @@ func TestRenderings(t *testing.T) {
 		},
 		"list_past":    func(w io.Writer) { view.pastCalls(w, past()) },
 		"show_live":    func(w io.Writer) { view.call(w, talking()) },
+		"show_quality": func(w io.Writer) { view.call(w, rated()) },
 		"show_refused": func(w io.Writer) { view.call(w, refused) },
 		"show_microsoft": func(w io.Writer) {
 			c := refused

@@ -1,0 +1,131 @@
+package call
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// joinCalls is an attended transfer of the core whose two calls both go
+// through us (RFC 5589 section 7): A talks to B, calls C, and leaves them to
+// each other.
+func (w *world) joinCalls() (first, second, b, c *dialog) {
+	w.t.Helper()
+	first, b = w.talk()
+	second, c = w.talk()
+	id := second.ID()
+	first.requestWith("REFER", "Refer-To: <sip:+442079460123@10.0.1.1?Replaces="+
+		url.QueryEscape(id.CallID+";to-tag="+id.RemoteTag+";from-tag="+id.LocalTag)+">")
+	w.core.expect("202")
+	got := w.core.answersIn(map[string]int{"NOTIFY": 2, "BYE": 1})
+	if n := got["NOTIFY"]; string(n[0].Body) != "SIP/2.0 100 Trying" || string(n[1].Body) != "SIP/2.0 200 OK" {
+		w.t.Errorf("%v", n)
+	}
+	if bye := got["BYE"][0]; bye.Get("Call-ID") != id.CallID {
+		w.t.Errorf("the wrong leg is released: %s", bye)
+	}
+	for _, list := range got {
+		for _, m := range list {
+			w.core.reply(m, 200, "", "")
+		}
+	}
+	first.request("BYE", "")
+	w.core.expect("200")
+	synctest.Wait()
+	return first, second, b, c
+}
+
+func TestTwoCallsOfTheCoreAreJoined(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, _, b, c := w.joinCalls()
+		w.core.quiet()
+		w.teams.quiet() // both hear of nothing
+		if n := w.set.Counters().Live; n != 2 {
+			t.Errorf("%d calls", n)
+		}
+		// What one says in its dialog reaches the other through both calls.
+		b.request("INVITE", turn(teamsSDP, "inactive", 2))
+		w.teams.expect("100")
+		re := w.teams.expect("INVITE")
+		if re.Get("Call-ID") != c.ID().CallID || !strings.Contains(string(re.Body), "a=inactive") {
+			t.Errorf("%s", re)
+		}
+		w.teams.reply(re, 200, "t1", turn(teamsSDP, "inactive", 3))
+		w.teams.expect("ACK")
+		w.teams.expect("200")
+		b.ack("")
+		time.Sleep(time.Second)
+		b.request("BYE", "")
+		w.teams.expect("200")
+		bye := w.teams.expect("BYE")
+		if bye.Get("Call-ID") != c.ID().CallID {
+			t.Errorf("%s", bye)
+		}
+		w.teams.reply(bye, 200, "", "")
+		w.core.quiet()
+		synctest.Wait()
+		for _, r := range w.records.calls {
+			if len(r.Transfers) != 1 || r.Transfers[0].Status != 200 || r.Caller.Address != "another call of this node" {
+				t.Errorf("%+v", r)
+			}
+		}
+	})
+}
+
+func TestTheOtherEndOfJoinedCallsHangsUp(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, _, b, c := w.joinCalls()
+		c.request("BYE", "")
+		w.teams.expect("200")
+		bye := w.teams.expect("BYE")
+		if bye.Get("Call-ID") != b.ID().CallID {
+			t.Errorf("%s", bye)
+		}
+		w.teams.reply(bye, 200, "", "")
+	})
+}
+
+// A call that rings cannot be given away (RFC 3891 section 3: only who has made
+// an early dialog may replace it).
+func TestACallThatRingsIsNotJoined(t *testing.T) {
+	inWorld(t, func(w *world) {
+		first, _ := w.talk()
+		in := w.core.invite("+442079460777", coreSDP)
+		w.core.expect("100")
+		out := w.teams.expect("INVITE")
+		w.teams.reply(out, 180, "t2", "")
+		ringing := w.core.expect("180")
+		second := w.core.took(in, ringing).ID()
+		first.requestWith("REFER", "Refer-To: <sip:+442079460777@10.0.1.1?Replaces="+
+			url.QueryEscape(second.CallID+";to-tag="+second.RemoteTag+";from-tag="+second.LocalTag)+">")
+		w.core.expect("202")
+		first.notified("SIP/2.0 100 Trying", "active")
+		if n := w.core.expect("NOTIFY"); !strings.Contains(string(n.Body), "SIP/2.0 5") && !strings.Contains(string(n.Body), "SIP/2.0 4") {
+			t.Errorf("%s", n)
+		} else {
+			w.core.reply(n, 200, "", "")
+		}
+		w.core.cancel(in)
+		w.core.answers("200", "487")
+		w.teams.reply(w.teams.expect("CANCEL"), 200, "", "")
+		w.teams.reply(out, 487, "t2", "")
+		w.teams.expect("ACK")
+		w.over()
+	})
+}
+
+// The joined calls of a node that stops end both.
+func TestJoinedCallsEndByCommand(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.joinCalls()
+		if err := w.set.Hangup(w.set.Live()[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			w.teams.reply(w.teams.expect("BYE"), 200, "", "")
+		}
+		w.core.quiet()
+	})
+}
