@@ -58,6 +58,7 @@ func TestReliableResponsesBothWays(t *testing.T) {
 		pracks int
 	}{
 		{"early media, reliably", phone.CallSpec{Reliable: "supported"}, early, 1},
+		{"early media of another telephone than the one that answers", phone.CallSpec{Reliable: "supported"}, phone.Behaviour{Ring: 300 * time.Millisecond, EarlyMedia: true, Reliable: "supported", Forks: 2, Winner: 1}, 2},
 		{"ringing alone", phone.CallSpec{Reliable: "require"}, phone.Behaviour{Ring: 200 * time.Millisecond, Reliable: "require"}, 1},
 		{"the offer in the 183, the answer in its PRACK", phone.CallSpec{Reliable: "supported", LateSDP: true}, early, 1},
 		{"preconditions that are met by UPDATE", phone.CallSpec{Reliable: "supported", Preconditions: true}, met, 2},
@@ -68,20 +69,22 @@ func TestReliableResponsesBothWays(t *testing.T) {
 			t.Parallel()
 			b := imsBench(t, nil)
 			c.spec.Duration = 1200 * time.Millisecond
-			b.peers[0].Answer(user, c.does)
-			caller := b.ended(b.out(c.spec))
-			callee := b.ended(b.peers[0].Calls()[0])
-			heard(t, "the gateway", caller, callee)
-			heard(t, "the subscriber", callee, caller)
-			if callee.Pracks != c.pracks || c.does.Preconditions != (callee.Updates == 1) {
-				t.Errorf("%d PRACK, %d UPDATE", callee.Pracks, callee.Updates)
+			if c.does.Forks < 2 { // which a gateway does not show
+				b.peers[0].Answer(user, c.does)
+				caller := b.ended(b.out(c.spec))
+				callee := b.ended(b.peers[0].Calls()[0])
+				heard(t, "the gateway", caller, callee)
+				heard(t, "the subscriber", callee, caller)
+				if callee.Pracks != c.pracks || c.does.Preconditions != (callee.Updates == 1) {
+					t.Errorf("%d PRACK, %d UPDATE", callee.Pracks, callee.Updates)
+				}
 			}
 
 			b.core.Answer(subscriber, c.does)
 			in := c.spec
 			in.From, in.To = user, subscriber
-			caller = b.ended(b.dial(in))
-			callee = b.ended(b.core.Calls()[1])
+			caller := b.ended(b.dial(in))
+			callee := b.ended(b.core.Calls()[len(b.core.Calls())-1])
 			heard(t, "the subscriber that was called", caller, callee)
 			heard(t, "the gateway that called", callee, caller)
 			if callee.Pracks != c.pracks {

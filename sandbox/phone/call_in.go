@@ -17,7 +17,6 @@ type incoming struct {
 	answer []byte // our description, the same in 183 and 200
 
 	due     bool   // it is to be answered once the last PRACK is there
-	settled bool   // descriptions were exchanged before the 200
 	ring    func() // what is to follow once resources are reserved; nil: nothing waits
 }
 
@@ -30,6 +29,7 @@ type fork struct {
 
 	rseq    uint32        // of the last 18x that was sent reliably
 	waiting []provisional // 18x that want their PRACK; the first one was sent
+	settled bool          // descriptions were exchanged before the 200
 }
 
 // lateOK is when the second device answers too.
@@ -244,11 +244,11 @@ func (c *Call) answer() {
 	}
 	c.dialog = f.dialog
 	body := c.in.answer
-	if c.in.settled {
+	if f.settled {
 		body = nil
 	}
 	resp := c.reply(f, 200, body)
-	c.await(c.in.tx, resp, len(c.in.invite.Body) == 0 && !c.in.settled)
+	c.await(c.in.tx, resp, len(c.in.invite.Body) == 0 && !f.settled)
 	c.begin(c.does.Digits, c.does.DTMF)
 	c.prolong(resp, false)
 	c.soon(c.does.HangUp, c.hangUp)

@@ -79,7 +79,7 @@ func (c *Call) acknowledgedEarly(req *sip.Message, respond func(int, []byte) *si
 	c.note(func(f *Facts) { f.Pracks++ })
 	p := f.waiting[0]
 	f.waiting = f.waiting[1:]
-	body, err := c.bodyOfPrack(p, req)
+	body, err := c.bodyOfPrack(f, p, req)
 	if err != nil {
 		c.violate("prack", "its description: %v", err)
 		respond(488, nil)
@@ -96,13 +96,13 @@ func (c *Call) acknowledgedEarly(req *sip.Message, respond func(int, []byte) *si
 
 // bodyOfPrack takes the description in a PRACK: the answer to an offer of ours
 // in the 18x, or an offer of its own.
-func (c *Call) bodyOfPrack(p provisional, req *sip.Message) ([]byte, error) {
+func (c *Call) bodyOfPrack(f *fork, p provisional, req *sip.Message) ([]byte, error) {
 	late := len(c.in.invite.Body) == 0
 	switch {
 	case p.body != nil && late && len(req.Body) == 0:
 		return nil, errors.New("no answer to our offer")
 	case p.body != nil && late:
-		c.in.settled = true
+		f.settled = true
 		if err := c.session.accept(req.Body); err != nil {
 			return nil, err
 		}
@@ -116,7 +116,7 @@ func (c *Call) bodyOfPrack(p provisional, req *sip.Message) ([]byte, error) {
 		return body, err
 	}
 	if p.body != nil {
-		c.in.settled = true // section 13.2.1 of RFC 3261: nothing more in the 2xx
+		f.settled = true // section 13.2.1 of RFC 3261: nothing more in the 2xx
 	}
 	return nil, nil
 }

@@ -63,7 +63,7 @@ func (c *Call) prolong(resp *sip.Message, mine bool) {
 		c.violate("session-expires", "a 2xx without the refresher (RFC 4028 section 9)")
 	}
 	k := &c.clock
-	if k.interval > 0 && c.phase == talking {
+	if k.turn > 0 && k.interval > 0 {
 		c.note(func(f *Facts) { f.Refreshes++ })
 	}
 	k.turn++
