@@ -552,6 +552,10 @@ func example(t *testing.T, change func(string) string) (path string) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Mkdir(filepath.Join(dir, "sounds"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "sounds/hold.wav", "RIFF\x26\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data\x02\x00\x00\x00\x01\x00")
 	write(t, dir, "numbers.csv", "number,service,account,header,elin\n+441134960012,TeamsPhoneMobile,contoso,,\n")
 	return write(t, dir, "tandem.yaml", change(string(text)))
 }
