@@ -20,6 +20,16 @@ func (s *state) clothe(l *leg) {
 	}
 }
 
+// customer is our name for the customer of Direct Routing whose call this is,
+// "" when it is nobody's: what he may call goes with it.
+func (s *state) customer() string {
+	r := s.snapshot.Region(s.region)
+	if s.label == "" || r == nil {
+		return ""
+	}
+	return s.label + "." + r.Domain
+}
+
 // ackOf acknowledges a 2xx to an INVITE of ours.
 func ackOf(d *ua.Dialog, stub *sip.Message, dress interop.Leg) *sip.Message {
 	m := d.NewAck(stub)
