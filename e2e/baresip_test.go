@@ -48,7 +48,7 @@ func (w *world) baresip(l line) *baresip {
 	if l.manual {
 		answer = "manual"
 	}
-	w.write(filepath.Join(dir, "voice.wav"), wav(l.voice, strings.Contains(l.account, "G722")))
+	w.write(filepath.Join(dir, "voice.wav"), wav(l.voice, strings.Contains(l.account, "/16000")))
 	again := 0 // registers never
 	if l.register {
 		again = 60
@@ -61,7 +61,7 @@ func (w *world) baresip(l line) *baresip {
 		"net_interface " + l.at.Addr().String(),
 		"dns_server " + w.dns.Addr().String(),
 		"module_path " + modules,
-		"module stdio.so", "module g711.so", "module g722.so", "module srtp.so", "module aufile.so", "module sndfile.so",
+		"module stdio.so", "module g711.so", "module g722.so", "module amr.so", "module srtp.so", "module aufile.so", "module sndfile.so",
 		"module_tmp account.so", "module_app menu.so",
 		"audio_source aufile," + filepath.Join(w.dir, dir, "voice.wav"),
 		"audio_alert nil", "rtp_stats yes",

@@ -92,7 +92,7 @@ func recodable(c Codec) bool {
 // can do without us does.
 func (e End) widen(both, other []Codec) []Codec {
 	var more []Codec
-	if slices.ContainsFunc(other, recodable) && !(e.Sparing && hasVoice(both)) {
+	if slices.ContainsFunc(other, recodable) && !(e.Sparing && slices.ContainsFunc(both, everywhere)) {
 		for _, name := range e.Transcode {
 			for _, g := range gatewayCodecs[name] {
 				if _, has := find(both, g); !has && recodable(g) && e.mayAdd(g, both) {
@@ -107,6 +107,11 @@ func (e End) widen(both, other []Codec) []Codec {
 	rest := eventsOf(more, slices.DeleteFunc(slices.Clone(both), Codec.voice))
 	voice := slices.DeleteFunc(both, func(c Codec) bool { return !c.voice() })
 	return slices.Concat(voice, more, rest)
+}
+
+// everywhere: every telephone system of today speaks it.
+func everywhere(c Codec) bool {
+	return slices.ContainsFunc([]string{"PCMA", "PCMU", "G722"}, func(name string) bool { return strings.EqualFold(name, c.Name) })
 }
 
 // eventsOf is rest with events of the clock of every voice codec (RFC 4733
@@ -181,11 +186,21 @@ func (e End) settle(offered, theirs []Codec) []Codec {
 			continue
 		}
 		if slices.ContainsFunc(both, func(v Codec) bool { return v.voice() && v.Rate == c.Rate }) {
-			c.Fmtp = parameters(c.Fmtp)
-			both = append(both, c)
+			both = append(both, c.crossing())
 		}
 	}
+	// Telephones exist that know events of 8000 alone, whatever they speak.
+	i := slices.IndexFunc(offered, func(c Codec) bool { return c.events() && c.Rate == events.Rate })
+	if i >= 0 && len(e.Transcode) > 0 && !hasEvents(both, 0) {
+		both = append(both, offered[i].crossing())
+	}
 	return both
+}
+
+// crossing is c with what of its parameters may cross.
+func (c Codec) crossing() Codec {
+	c.Fmtp = parameters(c.Fmtp)
+	return c
 }
 
 // translate is the first codec offered that the side may have and that can be

@@ -35,8 +35,8 @@ type End struct {
 	// has not: those that package codec can do are offered behind what both have,
 	// and accepted when both have nothing. None: what one side has not is refused.
 	Transcode []string
-	// Sparing offers them only when both sides have nothing: for a side that is
-	// known to speak all of its list and might like one of them better.
+	// Sparing offers them only when both have neither G.711 nor G.722: for a side
+	// that surely speaks those, and might like what is added better.
 	Sparing bool
 	// Noise: comfort noise, payload number 13, is offered and accepted whatever
 	// the other side has.

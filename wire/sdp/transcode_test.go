@@ -63,6 +63,7 @@ func TestWhatCanBeTranscodedIsOfferedBehindWhatBothHave(t *testing.T) {
 		"in their order":     {"8 101", "8=PCMA/8000 9=G722/8000 0=PCMU/8000 101=telephone-event/8000", []string{"G722", "PCMU"}, false},
 		"only if need be":    {"8 101", "8=PCMA/8000 101=telephone-event/8000", []string{"G722", "PCMU"}, true},
 		"nothing in common":  {"18 101", "8=PCMA/8000 0=PCMU/8000 101=telephone-event/8000", []string{"PCMA", "PCMU"}, true},
+		"AMR alone":          {"102 101", "102=AMR-WB/16000 9=G722/8000 101=telephone-event/8000", []string{"G722"}, true},
 		"a name unknown":     {"8", "8=PCMA/8000 101=telephone-event/8000", []string{"PCMB", ""}, false},
 		"SILK is not ours":   {"8 101", "8=PCMA/8000 101=telephone-event/8000", []string{"SILK_16"}, false},
 		"AMR in both forms":  {"8 101", "8=PCMA/8000 96=AMR-WB/16000 98=AMR-WB/16000/oa 101=telephone-event/8000 97=telephone-event/16000", []string{"G722_2"}, false},
@@ -73,10 +74,10 @@ func TestWhatCanBeTranscodedIsOfferedBehindWhatBothHave(t *testing.T) {
 			needs(t, "G729", 8000)
 		}
 		e := core()
-		e.Codecs = []string{"PCMA", "SILK_8"}
+		e.Codecs = []string{"PCMA", "SILK_8", "G722_2"}
 		e.Transcode, e.Sparing = tc.transcode, tc.sparing
 		event := tc.near[strings.LastIndexByte(tc.near, ' ')+1:]
-		near := audioOf(t, tc.near, "rtpmap:"+event+" telephone-event/8000")
+		near := audioOf(t, tc.near, "rtpmap:102 AMR-WB/16000", "rtpmap:"+event+" telephone-event/8000")
 		if event == "8" {
 			near = audioOf(t, tc.near)
 		}
@@ -201,6 +202,11 @@ func TestWhatATranscodedAnswerSays(t *testing.T) {
 		if len(got) != 1 || got[0].Fmtp != tc.want || got[0].PT != 98 {
 			t.Errorf("%s: %+v", tc.offer, got)
 		}
+	}
+	// RFC 4733 2.1 wants events of 16000; who offers others gets those.
+	got := must(Answer(audioOf(t, "98 101", "rtpmap:98 AMR-WB/16000", "rtpmap:101 telephone-event/8000"), accepted, e))
+	if formats(got) != "98=AMR-WB/16000 101=telephone-event/8000" {
+		t.Error(formats(got))
 	}
 	// What cannot be read is not accepted.
 	for _, fmtp := range []string{"fmtp:98 interleaving=20", "fmtp:98 crc=1"} {
