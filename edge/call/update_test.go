@@ -59,7 +59,7 @@ func TestAnUpdateBeforeTheAnswer(t *testing.T) {
 			w.core.expect("200")
 			core.ack("")
 			re := w.teams.expect("INVITE")
-			if got := describeShort(re); got != "{SAVP 8,0,101 inactive}" {
+			if got := describeShort(re); got != "{SAVP 8,0,101,13 inactive}" {
 				t.Errorf("the callee is offered %s", got)
 			}
 			w.teams.reply(re, 200, "t1", turn(teamsSDP, "inactive", 2))
@@ -123,7 +123,7 @@ func TestAnUpdateCountsForTheNextTarget(t *testing.T) {
 		w.core.expect("200")
 		w.teams.reply(out, 503, "t1", "")
 		w.teams.expect("ACK")
-		if got := describeShort(w.teams2.expect("INVITE")); got != "{SAVP 8,101 sendrecv}" {
+		if got := describeShort(w.teams2.expect("INVITE")); got != "{SAVP 8,101,13 sendrecv}" {
 			t.Errorf("offered %s", got)
 		}
 		hangUp(w)
@@ -138,7 +138,7 @@ func TestAnUpdateInACall(t *testing.T) {
 			core, _ := w.talk()
 			core.request("UPDATE", turn(coreSDP, "sendonly", 2))
 			re := w.teams.expect("INVITE")
-			if got := describeShort(re); got != "{SAVP 8,0,101 inactive}" {
+			if got := describeShort(re); got != "{SAVP 8,0,101,13 inactive}" {
 				t.Errorf("the callee is offered %s", got)
 			}
 			w.core.quiet()
