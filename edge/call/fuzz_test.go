@@ -46,6 +46,7 @@ type machine struct {
 	inviteOut           *sip.Message
 	sounds              []string
 	repeated            map[int]bool // INVITEs that were accepted, and may be again
+	ringing             ringing
 }
 
 // dialog is one that a far side has with us, nearly always the newest one; nil
@@ -101,6 +102,9 @@ func (m *machine) dress(side relay.Side) interop.Leg {
 	if side == relay.Callee {
 		l.Profile, l.Local, l.Remote = &interop.Teams, "1r1.gw.example:5063", teamsAt
 	}
+	if p := m.ringing.profile[side]; p != nil {
+		l.Profile = p
+	}
 	return l
 }
 
@@ -153,11 +157,13 @@ func (m *machine) do(e effect) {
 		m.inviteOut = e.msg
 		m.clients[e.id], m.invites[e.id] = e.msg, e.msg
 	case send:
+		m.acknowledged(e.msg)
 		m.send(e.id, e.msg)
 	case sendDirect:
 		if e.id == 0 {
 			m.acknowledge(e.msg)
 		} else {
+			m.acknowledged(e.msg)
 			m.send(e.id, e.msg)
 		}
 	case ack:
@@ -186,6 +192,8 @@ func (m *machine) do(e effect) {
 			m.t.Fatal("the relay was set after its ports were given back")
 		}
 		m.plugs++
+	case count:
+		m.script = append(m.script, counted{e.leg, uint64(m.next(3))})
 	case listen:
 		m.script = append(m.script, heard{relay.Side(m.next(2)), time.Duration(m.next(3)) * time.Minute})
 	case unplug:
@@ -260,6 +268,7 @@ func (m *machine) respond(e respond) {
 	if again && (sv.msg.Method != "INVITE" || sv.final/100 != 2 || e.msg.Status != sv.final) {
 		m.t.Fatalf("%s was answered %d and then %d", sv.msg.Method, sv.final, e.msg.Status)
 	}
+	m.listen(e, again)
 	if e.msg.Status >= 200 {
 		sv.final = e.msg.Status
 		if err := e.msg.Check(); err != nil {
@@ -301,6 +310,7 @@ func (m *machine) request(leg relay.Side, method, body string) {
 	if body != "" {
 		msg.SetBody("application/sdp", []byte(body))
 	}
+	m.dressRequest(msg)
 	m.last++
 	m.servers[m.last] = &serverSide{msg: msg}
 	if method == "INVITE" {
@@ -371,6 +381,7 @@ func (m *machine) answer(which, status int, tag, body string) {
 	if body != "" {
 		resp.SetBody("application/sdp", []byte(body))
 	}
+	m.ring(id, req, resp)
 	if status >= 200 && !(status < 300 && req.Method == "INVITE") {
 		delete(m.clients, id)
 	}
@@ -382,10 +393,7 @@ func (m *machine) answer(which, status int, tag, body string) {
 		}
 		m.acked[dialogOf(resp)]++
 		if m.invites[id] != nil && m.s.attempt != nil && m.s.attempt.id == id && m.s.seeking() {
-			if d, err := ua.ServerDialog(req.Clone(), tag); err == nil {
-				side := m.s.soughtSide()
-				m.far[side] = append(m.far[side], d)
-			}
+			m.greet(req, tag)
 		}
 	}
 	if status == 401 {
@@ -439,7 +447,7 @@ func (m *machine) act() {
 	case 7:
 		m.request(side, "INVITE", body)
 	case 8:
-		m.request(side, []string{"BYE", "OPTIONS", "INFO", "UPDATE", "NOTIFY", "REFER"}[m.next(6)], body)
+		m.request(side, []string{"BYE", "OPTIONS", "INFO", "UPDATE", "NOTIFY", "REFER", "PRACK", "UPDATE", "PRACK"}[m.next(9)], body)
 	case 14:
 		m.request(side, "REFER", "")
 	case 15:
@@ -561,6 +569,9 @@ func (m *machine) start() {
 	in.Add("Contact", "<sip:10.1.0.1>")
 	if body := bodies[m.next(3)]; body != "" {
 		in.SetBody("application/sdp", []byte(body))
+	}
+	for _, h := range m.ringing.asks {
+		in.Add(h[0], h[1])
 	}
 	m.last = 1
 	m.servers[1] = &serverSide{msg: in}

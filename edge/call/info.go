@@ -68,7 +68,9 @@ func (s *state) giveDigit(to relay.Side, d byte, lasts time.Duration) {
 		req := l.dialog.NewRequest("INFO")
 		s.finishRequest(req, nil, l)
 		req.SetBody(relayed, fmt.Appendf(nil, "Signal=%c\r\nDuration=%d\r\n", d, lasts.Milliseconds()))
-		s.do(send{s.newRequest(informing, to).id, to, req})
+		r := s.newRequest(informing, to)
+		r.dialog = l.dialog
+		s.do(send{r.id, to, req})
 	}
 }
 

@@ -245,6 +245,7 @@ func (s *state) equip(l *leg) {
 	// what the other side has already chosen.
 	cloud := l.peer.Group.Side == snapshot.Cloud
 	l.end.Transcode, l.end.Sparing, l.end.Noise = l.end.Codecs, cloud || s.offer == nil, cloud
+	l.end.NoEvents = l.dress.Profile.DTMF != interop.DTMFEvents
 	l.end.Sent, l.end.Received, l.end.Secret = nil, nil, nil
 	if l.peer.SRTP {
 		l.end.Secret = make([]byte, sdp.SecretSize)

@@ -132,6 +132,10 @@ func (s *state) prack(ev requested) {
 	var answer *sdp.Session
 	switch {
 	case no != nil:
+	case s.phase > talking: // RFC 3262 3: it is still to be taken, though there is nothing to agree on
+		if desc != nil {
+			no = &refusal{status: 481}
+		}
 	case e.sent.offer != nil:
 		no = s.answeredInPrack(e.sent.offer, desc)
 		if no != nil {

@@ -171,6 +171,14 @@ func (e End) beside(codecs []Codec) []Codec {
 	return codecs
 }
 
+// keypad leaves events out where digits come and go otherwise.
+func (e End) keypad(codecs []Codec) []Codec {
+	if !e.NoEvents {
+		return codecs
+	}
+	return slices.DeleteFunc(codecs, Codec.events)
+}
+
 // settle is what of an offer we accept, when the other side has accepted
 // theirs: the shared codecs, or else the first one offered that we can turn into
 // one of the other side's. Events and comfort noise of its clock come along even

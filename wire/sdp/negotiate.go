@@ -44,6 +44,9 @@ type End struct {
 	// Bandwidth: the section says what it takes, b=AS and b=TIAS (RFC 8866 5.8,
 	// RFC 3890), which IMS networks want (3GPP TS 26.114 6.2.5).
 	Bandwidth bool
+	// NoEvents: digits come and go otherwise there, so telephone-event is neither
+	// offered nor accepted: what is pressed would come twice.
+	NoEvents bool
 	// InactiveOnly turns every direction but sendrecv into inactive, for a side
 	// that understands no other form of hold.
 	InactiveOnly bool
@@ -71,14 +74,14 @@ func Offer(from *Session, to End) (*Session, error) {
 		return nil, ErrNoCodec
 	}
 	m := to.media(src, to.proto())
-	m.Codecs = to.number(to.beside(codecs))
+	m.Codecs = to.number(to.keypad(to.beside(codecs)))
 	m.Direction = to.direction(src.Wants())
 	m.Mux = to.Mux || to.muxed()
 	if to.Secret != nil {
 		m.Crypto = to.offers()
 	}
 	if to.Bandwidth {
-		m.Lines = bandwidth(&m)
+		m.Lines = append(bandwidth(&m), m.Lines...)
 	}
 	s := to.session(from.Media, i, m)
 	if to.Sent != nil {
@@ -111,7 +114,7 @@ func Answer(offer, accepted *Session, to End) (*Session, error) {
 	}
 	o, a := &offer.Media[i], &accepted.Media[j]
 	m := to.media(a, o.Proto)
-	m.Codecs = to.settle(o.Codecs, a.Codecs)
+	m.Codecs = to.keypad(to.settle(o.Codecs, a.Codecs))
 	if !hasVoice(m.Codecs) {
 		return nil, ErrNoCodec
 	}
@@ -130,7 +133,7 @@ func Answer(offer, accepted *Session, to End) (*Session, error) {
 		m.Crypto = []Crypto{c}
 	}
 	if to.Bandwidth {
-		m.Lines = bandwidth(&m)
+		m.Lines = append(bandwidth(&m), m.Lines...)
 	}
 	return to.version(to.session(offer.Media, i, m)), nil
 }
