@@ -22,7 +22,8 @@ import (
 type configCheck struct {
 	*reader
 	*Config
-	now time.Time
+	now    time.Time
+	mobile bool // a number of Teams Phone Mobile is provisioned
 }
 
 func (k *configCheck) all() {

@@ -88,6 +88,11 @@ func (k *configCheck) accountList() {
 	k.accounts, _ = snapshot.NewAccounts(list...)
 }
 
+func (p *provision) add(n snapshot.Number) error {
+	p.mobile = p.mobile || n.Service == snapshot.TeamsPhoneMobile
+	return p.into.Add(n)
+}
+
 // list reads the numbers of the configuration itself.
 func (p *provision) list() {
 	for i, n := range p.Numbers {
@@ -96,7 +101,7 @@ func (p *provision) list() {
 		for _, f := range faults {
 			p.bad(fmt.Sprintf("numbers[%d].%s", i, f.Key), "%s", f.Text)
 		}
-		if faults == nil && p.into.Add(x) == nil { // a list in YAML is never too long
+		if faults == nil && p.add(x) == nil { // a list in YAML is never too long
 			p.listed = append(p.listed, i)
 		}
 	}
@@ -122,7 +127,7 @@ func (p *provision) file() {
 		if faults != nil {
 			return
 		}
-		if err := p.into.Add(n); err != nil {
+		if err := p.add(n); err != nil {
 			p.fault(publish.Fault{Line: line, Text: err.Error()})
 			return
 		}

@@ -41,7 +41,7 @@ func (k *configCheck) zoom() {
 // defaults warns of numbers that would go where nobody expects them.
 func (k *configCheck) defaults() {
 	p := k.Gateway.Properties
-	mixed := k.serves(snapshot.OperatorConnect) && p.OperatorPeerGroupConfigScheme != gateway.PeerGroupScheme && !k.provisioned.Serve(snapshot.TeamsPhoneMobile)
+	mixed := k.serves(snapshot.OperatorConnect) && p.OperatorPeerGroupConfigScheme != gateway.PeerGroupScheme && !k.mobile
 	if i := slices.Index(p.Platforms, string(snapshot.TeamsPhoneMobile)); i >= 0 && mixed {
 		k.unwise(fmt.Sprintf("gateway.properties.platforms[%d]", i), "with operatorAddresses nothing tells mobile numbers from fixed ones, and what is not provisioned goes to OperatorConnect: provision the mobile numbers, or use peerGroups")
 	}

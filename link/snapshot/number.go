@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"iter"
-	"slices"
 	"strconv"
 )
 
@@ -157,9 +156,6 @@ func (n Numbers) All() iter.Seq[Number] {
 		}
 	}
 }
-
-// Serve tells whether any of them is of a service.
-func (n Numbers) Serve(s Service) bool { return slices.Contains(n.services, s) }
 
 // IsZero tells whether there are none.
 func (n Numbers) IsZero() bool { return n.size == 0 }
