@@ -105,10 +105,12 @@ func (p Plan) withoutTrunk(digits string) string {
 	return digits
 }
 
-// Write gives an E.164 number as the peer wants it; anything else as it is.
+// Write gives an E.164 number as the peer wants it; anything else as it is. So
+// is what is too short for a number of any country: +911 and +44999 are
+// emergency calls, and must not become calls to abroad.
 func (p Plan) Write(number string) string {
 	digits, plus := strings.CutPrefix(number, "+")
-	if !plus || p.Format == Plus || !allDigits(digits) {
+	if !plus || p.Format == Plus || !allDigits(digits) || len(digits) < shortest {
 		return number
 	}
 	switch {

@@ -28,6 +28,8 @@ func TestNumbersAreWrittenAsThePeerWants(t *testing.T) {
 		{"international from there", american, International, uk, "011442079460123"},
 		{"national, in a country without a prefix", norwegian, National, "+4722123456", "22123456"},
 		{"a service code is nobody's", british, National, code, code},
+		{"nor is an emergency call, as older clients of Teams dial it", american, National, "+911", "+911"},
+		{"or Zoom", british, National, "+44999", "+44999"},
 		{"nor is a name", british, International, "alice", "alice"},
 		{"nor a feature code", british, Digits, "*61%23", "*61%23"},
 	} {

@@ -56,6 +56,7 @@ func identified(req *sip.Message, note noting) {
 	}
 	all, err := req.Addresses("P-Asserted-Identity")
 	switch {
+	case err == nil && len(all) == 0 && strings.Contains(req.Get("Privacy"), "id"): // RFC 3325 section 7: withheld from who is not trusted
 	case err != nil || len(all) == 0:
 		note("identity", &phone.Refusal{Status: 403}, "no P-Asserted-Identity")
 	case !slices.ContainsFunc(all, func(a sip.Address) bool { return e164(a.URI.User) }):
