@@ -135,8 +135,8 @@ func snapOf() *snapshot.Snapshot {
 				Name: "teams", Side: snapshot.Cloud, Profile: "teams", Codecs: []string{"PCMA", "PCMU", "G722"},
 				// Hours pass here without a word: no noise for each fiftieth of a second.
 				Interworking: snapshot.Interworking{Fill: new(bool)},
-				Services: []snapshot.Service{snapshot.OperatorConnect},
-				Peers:    []snapshot.Peer{far("teams-1", teamsAt, true, 0), far("teams-2", teams2At, true, 1)},
+				Services:     []snapshot.Service{snapshot.OperatorConnect},
+				Peers:        []snapshot.Peer{far("teams-1", teamsAt, true, 0), far("teams-2", teams2At, true, 1)},
 			},
 		},
 		Emergency: []string{"112"},
