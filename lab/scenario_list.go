@@ -137,21 +137,22 @@ func (w *world) play(ctx context.Context, sc scenario) ScenarioReport {
 			r.Problem = fmt.Sprintf("%s, the %s, who should hear the %s, %s", h.When, h.Who, h.Whom, h.Problem)
 		}
 	}
-	if r.OK = r.Problem == ""; !r.OK && r.StalledMS >= ms(telephoneBuffer) {
+	if r.OK = r.Problem == ""; !r.OK && r.StalledMS >= ms(cushion) {
 		r.Problem += fmt.Sprintf("; this machine stood still for %.0f ms meanwhile, try again when it is less busy", r.StalledMS)
 	}
 	return r
 }
 
-// telephoneBuffer is what a telephone has in store, about five packets of 20 ms.
-const telephoneBuffer = 100 * time.Millisecond
+// cushion is the least that a far side has in store: three packets, where Teams
+// joins two calls. A telephone has about five.
+const cushion = 60 * time.Millisecond
 
 // stalls watches whether this machine lets its processes run in time; what it
 // returns ends that and tells the longest that it did not.
 func stalls() func() time.Duration {
 	stop, worst := make(chan struct{}), make(chan time.Duration)
 	go func() {
-		const often = telephoneBuffer / 5
+		const often = cushion / 3
 		tick := time.NewTicker(often)
 		defer tick.Stop()
 		var longest time.Duration

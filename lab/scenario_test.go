@@ -24,8 +24,8 @@ func showing(t *testing.T, bin string, scenarios ...string) (sh lab.Showing, sta
 	return sh, cmd.ProcessState.ExitCode()
 }
 
-// aBufferful is how long this machine may stand still before it is heard.
-const aBufferful = 100 // ms
+// cushion is how long this machine may stand still before it is heard.
+const cushion = 60 // ms
 
 // All are played at the same time; one that fails while the machine stands
 // still is played again, alone.
@@ -39,7 +39,7 @@ func TestScenarios(t *testing.T) {
 	for _, r := range all.Scenarios {
 		t.Run(r.Name, func(t *testing.T) {
 			for range 2 {
-				if r.OK || r.StalledMS < aBufferful {
+				if r.OK || r.StalledMS < cushion {
 					break
 				}
 				t.Logf("again, after %s", r.Problem)

@@ -29,7 +29,7 @@ type ScenarioReport struct {
 	Notes   []string  `json:"notes"` // what else was seen to be right
 	Problem string    `json:"problem,omitempty"`
 	// StalledMS is the longest time for which this machine let nothing run;
-	// what a telephone has in store, 100 ms, is heard.
+	// from 60 ms on, that can be heard.
 	StalledMS float64 `json:"stalledMs"`
 }
 
@@ -185,7 +185,7 @@ func (s *stage) listen(ear, mouth end, p part) {
 	if e.Codec != m.Codec {
 		compare = audio.CompareAlike // recoding keeps the sound and not the wave
 	}
-	r := compare(p.of(m.Sent), p.of(e.Heard))
+	r := compare(p.said(m.Sent), p.of(e.Heard))
 	if e.Codec != m.Codec {
 		r.SNR = math.Inf(1) // has no meaning there
 	}
@@ -203,6 +203,12 @@ func (s *stage) deaf(ear, mouth end, p part) error {
 		return fmt.Errorf("the %s hears the %s %s", ear.name, mouth.name, p.when)
 	}
 	return nil
+}
+
+// said cuts out what was said early enough to be heard within the part.
+func (p part) said(t audio.Track) audio.Track {
+	p.to = p.to.Add(-settling)
+	return p.of(t)
 }
 
 // of cuts the part out of a track, without its first moments.
