@@ -30,11 +30,29 @@ func (s *state) terms(l *leg, side sdp.Side, pt [128]uint8) relay.Negotiated {
 	return n
 }
 
+// muted tells that a leg sends nothing, though it is to: one-way audio, or none.
+type muted struct {
+	leg   relay.Side
+	lasts time.Duration
+}
+
+func (muted) event() {}
+
+// muted notes it; what becomes of it is the other end's to say (see heard).
+func (s *state) muted(ev muted) {
+	if s.phase == talking {
+		s.notef("no media has come from the %s for %v, though it is to speak", ev.leg, ev.lasts.Round(time.Second))
+	}
+}
+
 // notice takes what the relay tells of the media. It runs on a loop of the
 // relay.
 func (c *call) notice(n relay.Notice) {
-	if n, ok := n.(relay.Digit); ok {
+	switch n := n.(type) {
+	case relay.Digit:
 		c.post(digit{n.Side, n.Digit, n.Duration}, false)
+	case relay.Muted:
+		c.post(muted{n.Side, n.For}, false)
 	}
 }
 

@@ -178,7 +178,7 @@ func (c *call) ended(r record.Call) {
 			log = log.With("unlogged", missing)
 		}
 	}
-	if silent := muted(r); silent != nil {
+	if silent := mute(r); silent != nil {
 		log = log.With("mute", silent)
 	}
 	log.Info("call ended",

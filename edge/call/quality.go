@@ -35,13 +35,9 @@ func (c *call) measure(r *record.Call) {
 	}
 }
 
-// noticed is how long a side must send nothing until that is told: longer than
-// the pauses of those who send no comfort noise.
-const noticed = 10 * time.Second
-
 // assess writes how a leg sounded.
 func (c *call) assess(side relay.Side, m *record.Media) {
-	if mute := c.media.Mute(side); mute >= noticed {
+	if mute := c.media.Mute(side); mute >= relay.Noticed {
 		m.Mute = mute.Round(time.Second)
 	}
 	whole, whiles := c.media.Quality(side)
@@ -85,8 +81,8 @@ func mos(r record.Call) string {
 	return text[0] + "/" + text[1]
 }
 
-// muted names the sides that were to be heard and were not, for the log.
-func muted(r record.Call) (sides []string) {
+// mute names the sides that were to be heard and were not, for the log.
+func mute(r record.Call) (sides []string) {
 	for i, l := range [2]record.Leg{r.Caller, r.Callee} {
 		if l.Media.Mute > 0 {
 			sides = append(sides, fmt.Sprintf("%s %v", relay.Side(i), l.Media.Mute))

@@ -42,6 +42,8 @@ func (s *state) step(at time.Time, ev event) []effect {
 		s.digit(ev)
 	case counted:
 		s.counted(ev)
+	case muted:
+		s.muted(ev)
 	case unplayed:
 		s.notef("nothing is played to the %s: %v", ev.leg, ev.err)
 	case unplugged:

@@ -197,6 +197,8 @@ func TestLongCallsKeepFewWhiles(t *testing.T) {
 func TestOneWayAudioIsFoundOut(t *testing.T) {
 	conversation(t, voiceAndEvents, voiceAndEvents, func(m *Media, caller, callee *talker) {
 		join(t, m, caller, callee)
+		var told []Notice
+		m.Watch(func(n Notice) { told = append(told, n) })
 		time.Sleep(time.Minute) // it rings
 		m.Answered()
 		for range 30 {
@@ -209,6 +211,9 @@ func TestOneWayAudioIsFoundOut(t *testing.T) {
 		time.Sleep(time.Hour)
 		if b := m.Mute(Callee); b > 32*time.Second {
 			t.Errorf("%v with the hold", b)
+		}
+		if len(told) != 1 || told[0].(Muted).Side != Callee || told[0].(Muted).For > Noticed+time.Second {
+			t.Errorf("told %+v", told)
 		}
 	})
 }

@@ -61,7 +61,8 @@ func (m *Media) SendDigit(s Side, digit byte, d time.Duration) error {
 // of the media: it must not block, and must not call the Media.
 func (m *Media) Watch(f func(Notice)) { m.watch.f.Store(&f) }
 
-// Notice is something that happened in the media: a Digit.
+// Notice is something that happened in the media: a Digit, or a side that is
+// Muted.
 type Notice interface{ notice() }
 
 // Digit is a DTMF digit that a side has sent, told when it ended.
@@ -72,3 +73,12 @@ type Digit struct {
 }
 
 func (Digit) notice() {}
+
+// Muted tells that a side has sent no RTP for long, though it was to since the
+// call was answered.
+type Muted struct {
+	Side Side
+	For  time.Duration
+}
+
+func (Muted) notice() {}

@@ -32,6 +32,10 @@ const (
 	mouthAndEar = 60 * time.Millisecond // packet, look-ahead and jitter buffer, beside the network's delay
 )
 
+// Noticed is how long a side must send nothing until that is told: longer than
+// the pauses of those who send no comfort noise.
+const Noticed = 10 * time.Second
+
 // quality is the samples of one side. The media's mu guards it.
 type quality struct {
 	began   time.Time // when the call was answered; zero = not yet
@@ -40,6 +44,7 @@ type quality struct {
 	samples []Quality
 	length  time.Duration // of a sample
 	mute    time.Duration // the longest it sent no RTP though it was to
+	told    bool          // that it is mute now
 }
 
 // sample is the counts at one moment.
@@ -218,5 +223,13 @@ func (m *Media) watchMute(s Side, now time.Time) {
 	if q.began.IsZero() || n == nil || far == nil || !n.Direction.Sends() || !far.Direction.Receives() {
 		return
 	}
-	q.mute = max(q.mute, m.quietSince(s, now))
+	quiet := m.quietSince(s, now)
+	q.mute = max(q.mute, quiet)
+	switch {
+	case quiet < Noticed:
+		q.told = false
+	case !q.told:
+		q.told = true
+		m.watch.tell(Muted{s, quiet})
+	}
 }
