@@ -6,7 +6,7 @@ SOAK ?= 10m
 TESTTIME ?= 25m
 
 .DEFAULT_GOAL := help
-.PHONY: help lab build peers test fast lint fuzz soak bench clean
+.PHONY: help lab build static peers test fast lint fuzz soak bench clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -16,6 +16,9 @@ lab: ## a whole world on this machine: hear a call
 
 build: ## the program, in bin/tandem, without a C compiler
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/tandem ./cmd/tandem
+
+static: ## the program without the system's C library: no AMR, Opus, G.729
+	CGO_ENABLED=0 $(GO) build -tags static -trimpath -o bin/tandem ./cmd/tandem
 
 peers: ## install the real peers that the tests call (Debian, as root); says what it cannot
 	@./e2e/install-peers

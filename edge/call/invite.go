@@ -239,6 +239,7 @@ func (s *state) equip(l *leg) {
 	l.end.Codecs = l.peer.Group.Codecs
 	l.end.Suites = l.peer.Group.Suites
 	l.end.InactiveOnly, l.end.Mux = l.dress.Profile.InactiveOnly, l.dress.Profile.Mux
+	l.end.Bandwidth = l.dress.Profile.Bandwidth
 	// Whatever its list has may be transcoded. The services speak all of theirs,
 	// and their calls have comfort noise always (Azure Communications Gateway docs,
 	// interoperability with Operator Connect). Who made no offer gets ours out of

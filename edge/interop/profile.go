@@ -116,6 +116,9 @@ type Profile struct {
 	BareRinging bool
 	// Addresses: we go by our address in URIs there, not by our name.
 	Addresses bool
+	// Bandwidth: descriptions there say what they take, by b= lines (3GPP TS
+	// 26.114 6.2.5).
+	Bandwidth bool
 	// Session is the session interval we ask for (RFC 4028); 0: none, though a
 	// far side that wants one gets it.
 	Session time.Duration
@@ -268,7 +271,7 @@ var IMS = compile(func() Profile {
 	p := Core
 	p.Name = "ims"
 	p.History = HistoryInfo
-	p.Preconditions = true
+	p.Preconditions, p.Bandwidth = true, true
 	p.with(charging, earlyHeader, accessHeader)
 	return p
 }())
