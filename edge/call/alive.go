@@ -52,7 +52,10 @@ func (s *state) ask(side relay.Side) {
 	s.asked = s.now
 	req := l.dialog.NewRequest("OPTIONS")
 	s.finishRequest(req, nil, l)
-	req.Set("Contact", l.dress.Contact()) // Microsoft Teams docs, "Direct Routing - SIP protocol": an OPTIONS is known by it
+	// Teams knows an OPTIONS by its Contact, and wants to see what we allow
+	// (Microsoft Teams docs, "Direct Routing - SIP protocol").
+	req.Set("Contact", l.dress.Contact())
+	req.Set("Allow", l.dress.Profile.Allow)
 	r := s.newRequest(asking, side)
 	r.dialog = l.dialog
 	s.do(send{r.id, side, req})

@@ -93,8 +93,8 @@ func TestASideThatIsGone(t *testing.T) {
 			w.core.quiet()
 			w.core.reply(w.core.expect("OPTIONS"), 200, "", "")
 			ask := w.teams.expect("OPTIONS")
-			if got := ask.Get("Contact"); !strings.Contains(got, "r1.gw.example") {
-				t.Errorf("Teams is asked with the Contact %q", got)
+			if got := ask.Get("Contact"); !strings.Contains(got, "r1.gw.example") || !ask.Has("Allow") {
+				t.Errorf("Teams is asked with the Contact %q and allowed %q", got, ask.Get("Allow"))
 			}
 			w.teams.reply(ask, 200, "", "")
 			w.over()
