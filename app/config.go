@@ -33,6 +33,8 @@ type Config struct {
 
 	Rules []RuleConfig `yaml:"rules"` // on messages, in this order
 
+	STIR StirConfig `yaml:"stir"`
+
 	NumbersFile string `yaml:"numbersFile"` // CSV with more of them
 
 	File     string         `yaml:"-"` // where it was read, absolute
@@ -165,6 +167,7 @@ func (c *Config) locate(dir string) {
 			files = append(files, &t.Certificate.Chain, &t.Certificate.Key)
 		}
 	}
+	files = append(files, c.stirFiles()...)
 	for _, f := range files {
 		if *f != "" && !filepath.IsAbs(*f) {
 			*f = filepath.Join(dir, *f)

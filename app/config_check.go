@@ -38,6 +38,7 @@ func (k *configCheck) all() {
 	k.defaults()
 	k.directRouting()
 	k.reach()
+	k.stir()
 	k.rules()
 }
 

@@ -232,6 +232,14 @@ var mistakes = []struct {
 	{"data: data\n", "drain: 2h\n", "node.drain", "drain", "from 0s to 1h0m0s"},
 	{"data: data\n", "log: {level: verbose}\n", "node.log.level", "level", "write debug or info"},
 
+	// vouching
+	{"numbers:\n", "stir: {sign: {key: good.key, certificate: \"http://x.example/c.pem\", origid: 123e4567-e89b-12d3-a456-426655440000}}\nnumbers:\n", "stir.sign.certificate", "stir:", "write the https URL"},
+	{"numbers:\n", "stir: {sign: {key: good.key, certificate: \"https://x.example/c.pem\", origid: us}}\nnumbers:\n", "stir.sign.origid", "stir:", "write a UUID"},
+	{"numbers:\n", "stir: {sign: {key: gone.key, certificate: \"https://x.example/c.pem\", origid: 123e4567-e89b-12d3-a456-426655440000}}\nnumbers:\n", "stir.sign.key", "stir:", "no such file"},
+	{"numbers:\n", "stir: {sign: {key: good.key, certificate: \"https://x.example/c.pem\", origid: 123e4567-e89b-12d3-a456-426655440000, to: [teams]}}\nnumbers:\n", "stir.sign.to[0]", "stir:", "write operator or cloud"},
+	{"numbers:\n", "stir: {verify: {refuse: true}}\nnumbers:\n", "stir.verify.roots", "stir:", "missing: name the PEM file"},
+	{"numbers:\n", "stir: {verify: {roots: root.pem, patience: 1m}}\nnumbers:\n", "stir.verify.patience", "stir:", "from 100ms to 5s"},
+
 	// rules
 	{"numbers:\n", "rules: [{name: a, direction: in, when: usr == 1, do: [{remove: header.X-A}]}]\nnumbers:\n", "rules[0].when", "rules:", "column 1: undeclared reference to 'usr'"},
 	{"numbers:\n", "rules:\n  - {name: a, direction: in, do: [{remove: header.X-A}]}\n  - {name: b, direction: in, do: [{remove: header.Via}]}\nnumbers:\n", "rules[1].do[0]", "name: b", "the call hangs on it"},
@@ -541,7 +549,7 @@ func example(t *testing.T, change func(string) string) (path string) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"roots", "core-roots", "microsoft-roots"} {
+	for _, name := range []string{"roots", "core-roots", "microsoft-roots", "sti-roots", "web-roots"} {
 		write(t, dir, "certificates/"+name+".pem", string(ca.RootPEM()))
 	}
 	if err := os.Mkdir(filepath.Join(dir, "secrets"), 0o700); err != nil {
@@ -556,6 +564,15 @@ func example(t *testing.T, change func(string) string) (path string) {
 		t.Fatal(err)
 	}
 	write(t, dir, "sounds/hold.wav", "RIFF\x26\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data\x02\x00\x00\x00\x01\x00")
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "secrets/shaken.key", string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})))
 	write(t, dir, "numbers.csv", "number,service,account,header,elin\n+441134960012,TeamsPhoneMobile,contoso,,\n")
 	return write(t, dir, "tandem.yaml", change(string(text)))
 }

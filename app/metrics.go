@@ -60,6 +60,9 @@ var (
 	descRevision  = desc("config_revision", "Revision of the configuration in force.")
 	descReloaded  = desc("config_last_reload_timestamp_seconds", "When the configuration was last read, at the start or later.")
 	descReloadOK  = desc("config_last_reload_success", "1 when it was good then and is in force.")
+	descVouched   = desc("callers_vouched_total", "Callers that were vouched for by an Identity header of ours.")
+	descVerified  = desc("callers_verified_total", "Calls whose Identity headers were verified, by what came of it.", "verdict")
+	descSTIRFetch = desc("stir_certificates_fetched_total", "Certificates fetched to verify callers, by outcome.", "outcome")
 	descWaiting   = desc("records_waiting", "Entries waiting for the disk.")
 )
 
@@ -111,6 +114,15 @@ type (
 )
 
 func (c collector) collectCalls(count countFunc, gauge gaugeFunc) {
+	if c.n.vouching != nil {
+		v := c.n.vouching.Counters()
+		count(descVouched, v.Signed)
+		count(descVerified, v.Passed, "passed")
+		count(descVerified, v.Failed, "failed")
+		count(descVerified, v.Absent, "absent")
+		count(descSTIRFetch, v.Fetched, "fetched")
+		count(descSTIRFetch, v.FetchFailed, "failed")
+	}
 	calls := c.n.calls.Counters()
 	gauge(descLive, calls.Live)
 	gauge(descDialogs, calls.Dialogs)

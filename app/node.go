@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/edge/attest"
 	"github.com/tandemgw/tandem/edge/call"
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/edge/record"
@@ -49,14 +50,15 @@ type Node struct {
 	life      context.Context                // RO; ends when the node stops
 	die       context.CancelFunc             // RO
 
-	spool   *record.Spool
-	traces  *trace.Ring
-	engine  *rtp.Engine
-	relay   *relay.Relay
-	peers   *peer.Set
-	calls   *call.Set
-	stack   *sip.Stack
-	control *ops.Server
+	spool    *record.Spool
+	traces   *trace.Ring
+	engine   *rtp.Engine
+	relay    *relay.Relay
+	peers    *peer.Set
+	calls    *call.Set
+	vouching *attest.Set // nil: callers are neither vouched for nor verified
+	stack    *sip.Stack
+	control  *ops.Server
 
 	draining atomic.Bool
 	ready    atomic.Bool
@@ -241,12 +243,17 @@ func (n *Node) openSignalling() error {
 	})
 	n.peers.Renew(now.snapshot, now.settings())
 	n.onStop(n.peers.Close)
+	vouching, err := n.openVouching()
+	if err != nil {
+		return err
+	}
 	n.calls = call.NewSet(call.Config{
 		Node: n.cfg.Node.Name, Region: n.cfg.Node.Region, Peers: n.peers, Relay: n.relay,
 		Interfaces: map[link.Side]string{link.Side(snapshot.Operator): string(snapshot.Operator), link.Side(snapshot.Cloud): string(snapshot.Cloud)},
 		Snapshot:   func() *snapshot.Snapshot { return n.running.Load().snapshot },
 		Records:    n.spool, Traces: n.traces, Product: n.product(), Log: n.log,
-		Limits: call.Limits{Silence: n.cfg.Media.Silence, Mute: n.cfg.Media.Timeout, Music: n.cfg.Media.Music},
+		Vouching: vouching,
+		Limits:   call.Limits{Silence: n.cfg.Media.Silence, Mute: n.cfg.Media.Timeout, Music: n.cfg.Media.Music},
 	})
 	stack, err := sip.NewStack(sip.StackConfig{
 		Listeners: listeners,

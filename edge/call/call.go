@@ -51,6 +51,7 @@ type Config struct {
 	Traces       *trace.Ring // nil: nothing is remembered
 	Product      string      // what Server, User-Agent and X-MS-SBC say of us
 	Limits       Limits
+	Vouching     Vouching
 	Log          *slog.Logger // nil: discarded
 }
 

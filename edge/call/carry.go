@@ -37,6 +37,8 @@ func (c *call) do(e effect) {
 		c.ended(e.record)
 	case resolve:
 		c.resolve(e)
+	case examine:
+		c.examine(e)
 	case invite:
 		c.invite(e)
 	case cancel:
@@ -231,6 +233,7 @@ func (c *call) invite(e invite) {
 		c.tell(e.id, e.msg)
 		return
 	}
+	c.vouch(e.who, e.msg)
 	c.request(e.id, e.msg, e.to)
 }
 

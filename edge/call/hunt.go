@@ -159,7 +159,7 @@ func (s *state) try(to sip.Target) {
 		s.record.Callee = said
 	}
 	s.notef("trying %s at %s: %s", l.peer.Name, placeOf(to), s.target.Why)
-	s.do(invite{r.id, side, msg, dialogKey{callID, l.tag}, to})
+	s.do(invite{r.id, side, msg, dialogKey{callID, l.tag}, to, s.vouchFor(l, msg)})
 	s.do(arm{silence, s.grace()})
 	s.do(arm{ringingTooLong, s.limits.Ringing})
 }

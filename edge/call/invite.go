@@ -53,6 +53,7 @@ func (s *state) arrive(ev invited) {
 		s.declineLimited(ev.limit)
 	default:
 		s.targets = d.Targets
+		s.examine()
 		s.do(open{s.record.Caller.Side, record.Side(d.Targets[0].Group.Side)})
 	}
 }
@@ -224,12 +225,19 @@ func (s *state) begun(ev begun) {
 	case s.phase != arriving:
 	case ev.err != nil:
 		s.decline(&refusal{status: 503, q850: 47, text: "the call record cannot be written: " + ev.err.Error(), unrecorded: true})
+	case s.examining:
+		s.durable = true
 	default:
-		s.phase = hunting
-		s.do(arm{patience, s.limits.Progress})
-		if !s.mustReserve() || !s.reserve() {
-			s.hunt()
-		}
+		s.depart()
+	}
+}
+
+// depart begins the hunt.
+func (s *state) depart() {
+	s.phase = hunting
+	s.do(arm{patience, s.limits.Progress})
+	if !s.mustReserve() || !s.reserve() {
+		s.hunt()
 	}
 }
 

@@ -84,7 +84,7 @@ func (s *Set) begin(stack *sip.Stack, tx *sip.ServerTx, req *sip.Message, known 
 		wake:    make(chan struct{}, 1),
 		servers: map[txn]*sip.ServerTx{}, clients: map[int]*sip.ClientTx{}, ways: [2]*way{{}, {}},
 		st: state{
-			limits: s.cfg.Limits, region: s.cfg.Region, random: random,
+			limits: s.cfg.Limits, vouching: s.cfg.Vouching, region: s.cfg.Region, random: random,
 			record: record.Call{ID: "", Node: s.cfg.Node, Region: s.cfg.Region, Began: now.UTC()},
 		},
 	}

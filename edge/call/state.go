@@ -33,6 +33,7 @@ const (
 // to the call's goroutine; only step and what step calls change it.
 type state struct {
 	limits   Limits        // RO
+	vouching Vouching      // RO; only asked what it does
 	region   string        // RO
 	random   *rand.ChaCha8 // source of tags, Call-IDs and SRTP keys
 	now      time.Time     // of the event being handled
@@ -43,18 +44,21 @@ type state struct {
 	legs     [2]leg
 
 	// The caller's INVITE.
-	invite    *sip.Message // nil once it has its final response
-	view      *sip.Message // it, as the rules for its peers leave it
-	inviteTx  txn          // 0 once it has its final response
-	identity  interop.Identity
-	label     string             // of the customer's subdomain, on the cloud's leg
-	elin      string             // of the location of an emergency caller, where he is to be shown by it
-	custom    interop.Custom     // header of the number, on the operator's leg
-	offer     *sdp.Session       // nil: it came without, and gets ours
-	assumed   *sdp.Session       // what it was answered out of while it had resources to reserve
-	reserving bool               // it has
-	snapshot  *snapshot.Snapshot // RO
-	health    route.Health       // RO
+	invite     *sip.Message // nil once it has its final response
+	view       *sip.Message // it, as the rules for its peers leave it
+	inviteTx   txn          // 0 once it has its final response
+	identity   interop.Identity
+	label      string             // of the customer's subdomain, on the cloud's leg
+	elin       string             // of the location of an emergency caller, where he is to be shown by it
+	custom     interop.Custom     // header of the number, on the operator's leg
+	examining  bool               // its Identity headers are being verified
+	durable    bool               // its record is, while it is examined
+	identities []string           // its Identity headers, once they are believed
+	offer      *sdp.Session       // nil: it came without, and gets ours
+	assumed    *sdp.Session       // what it was answered out of while it had resources to reserve
+	reserving  bool               // it has
+	snapshot   *snapshot.Snapshot // RO
+	health     route.Health       // RO
 
 	// The hunt: for the callee first, in an answered call for the target of a
 	// transfer.
@@ -324,6 +328,7 @@ type (
 		msg *sip.Message
 		key dialogKey
 		to  sip.Target
+		who *vouch
 	}
 	// cancel gives an INVITE of ours up.
 	cancel struct {

@@ -18,6 +18,8 @@ func (s *state) step(at time.Time, ev event) []effect {
 		s.opened(ev)
 	case begun:
 		s.begun(ev)
+	case examined:
+		s.examined(ev)
 	case resolved:
 		s.resolved(ev)
 	case responded:

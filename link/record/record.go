@@ -28,6 +28,7 @@ type Call struct {
 	Transfers []Transfer `json:"transfers,omitempty"` // in order
 	Cause     Cause      `json:"cause"`
 
+	Identity    string `json:"identity,omitempty"`    // what became of verifying the caller (RFC 8224), in words; empty: it was not asked
 	Transcoding string `json:"transcoding,omitempty"` // why voice was recoded, in words; empty: it passed as it was
 }
 
