@@ -86,20 +86,24 @@ type lavc struct {
 func newLavc(t *testing.T, name string) *lavc {
 	call := others(t, "libavcodec.so.59", "avcodec_find_decoder_by_name", "avcodec_alloc_context3", "avcodec_open2",
 		"av_packet_alloc", "av_new_packet", "avcodec_send_packet", "avcodec_receive_frame", "av_packet_unref")
-	util := others(t, "libavutil.so.57", "av_frame_alloc")
+	util := others(t, "libavutil.so.57", "av_frame_alloc", "av_opt_set")
 	c := append([]byte(name), 0)
 	codec := call(0, at(&c[0]))
 	if codec == 0 {
 		t.Skip("libavcodec has no ", name)
 	}
 	l := &lavc{call: call, ctx: call(1, codec), pkt: call(3), frame: util(0)}
+	option, mono := []byte("ch_layout\x00"), []byte("mono\x00")
+	if r := int32(util(1, l.ctx, at(&option[0]), at(&mono[0]), 0)); r < 0 {
+		t.Fatalf("av_opt_set: %d", r)
+	}
 	if r := int32(call(2, l.ctx, codec, 0)); r < 0 {
 		t.Fatalf("avcodec_open2: %d", r)
 	}
 	return l
 }
 
-// decode gives samples that are one float plane.
+// decode gives the samples of the first plane.
 func (l *lavc) decode(t *testing.T, b []byte) (pcm []int16) {
 	t.Helper()
 	l.call(4, l.pkt, uintptr(len(b)))
@@ -113,8 +117,11 @@ func (l *lavc) decode(t *testing.T, b []byte) (pcm []int16) {
 	if r := int32(l.call(6, l.ctx, l.frame)); r < 0 {
 		t.Fatalf("avcodec_receive_frame: %d", r)
 	}
-	n := *(*int32)(pointer(l.frame + 112))     // AVFrame.nb_samples
-	plane := *(*uintptr)(pointer(l.frame + 0)) // AVFrame.data[0]
+	n := *(*int32)(pointer(l.frame + 112))                        // AVFrame.nb_samples
+	plane := *(*uintptr)(pointer(l.frame + 0))                    // AVFrame.data[0]
+	if format := *(*int32)(pointer(l.frame + 116)); format == 1 || format == 6 { // AV_SAMPLE_FMT_S16, S16P
+		return append(pcm, unsafe.Slice((*int16)(pointer(plane)), n)...)
+	}
 	for _, v := range unsafe.Slice((*float32)(pointer(plane)), n) {
 		pcm = append(pcm, int16(max(-32768, min(32767, v*32768))))
 	}
@@ -124,13 +131,20 @@ func (l *lavc) decode(t *testing.T, b []byte) (pcm []int16) {
 // pointer is C memory; vet cannot know that nothing moves it.
 func pointer(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
 
-// The storage format of RFC 4867 section 5 is what ffmpeg reads, and one frame
-// of octet-aligned payload behind its CMR octet is that.
-func TestAnotherDecoderUnderstandsOurAMR(t *testing.T) {
+// Of AMR ffmpeg reads the storage format (RFC 4867 section 5), which one frame
+// of octet-aligned payload is behind its CMR octet.
+func TestAnotherDecoderUnderstandsWhatWeEncode(t *testing.T) {
 	for _, c := range []struct {
 		name, theirs string
 		clock        int
-	}{{"AMR", "amrnb", 8000}, {"AMR-WB", "amrwb", 16000}} {
+		rate, head   int
+	}{
+		{"AMR", "amrnb", 8000, 8000, 1},
+		{"AMR-WB", "amrwb", 16000, 16000, 1},
+		{"opus", "opus", 48000, 48000, 0},
+		{"G729", "g729", 8000, 8000, 0},
+		{"G722", "g722", 8000, 16000, 0},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := lookup(t, c.name, c.clock, "octet-align=1")
 			l := newLavc(t, c.theirs)
@@ -144,7 +158,17 @@ func TestAnotherDecoderUnderstandsOurAMR(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				theirs = append(theirs, l.decode(t, b[1:])...)
+				for b = b[c.head:]; len(b) > 0; {
+					k := len(b)
+					if c.name == "G729" { // it wants each frame alone
+						k = g729Octets
+					}
+					theirs = append(theirs, l.decode(t, b[:k])...)
+					b = b[k:]
+				}
+			}
+			if c.rate != f.Rate {
+				theirs = NewResampler(c.rate, f.Rate).Resample(nil, theirs)
 			}
 			like, delay := likeness(ours, theirs, 2*n)
 			other, _ := likeness(pcm, theirs, 2*n)
