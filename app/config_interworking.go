@@ -51,6 +51,7 @@ func (k *configCheck) interworking(path string, i publish.Interworking, profiles
 		{"reliable", i.Reliable, publish.ReliableWords},
 		{"dtmf", i.DTMF, publish.DTMFWords},
 		{"hold", i.Hold, publish.HoldWords},
+		{"caller", i.Caller, publish.CallerWords},
 		{"rtcp", i.RTCP, publish.RTCPWords},
 		{"numbers.format", i.Numbers.Format, publish.FormatWords},
 	} {

@@ -21,6 +21,7 @@ type Interworking struct {
 	Redirect *bool `yaml:"redirect"`
 	Fill     *bool `yaml:"fill"`
 
+	Caller       string `yaml:"caller"` // "both", "shown", "asserted"
 	Trusted      *bool  `yaml:"trusted"`
 	TenantGroup  bool   `yaml:"tenantGroup"`
 	TrunkContext string `yaml:"trunkContext"` // of tgrp: a domain
@@ -50,6 +51,7 @@ var (
 	DTMFWords     = []string{"rfc4733", "info", "inband"}
 	HoldWords     = []string{"sendonly", "inactive", "music"}
 	RTCPWords     = []string{"relayed", "own", "none"}
+	CallerWords   = []string{"both", "shown", "asserted"}
 	FormatWords   = []string{"plus", "digits", "international", "national"}
 )
 
@@ -77,7 +79,7 @@ func (c *compiler) suit(g *snapshot.Group, i Interworking) {
 	g.Interworking = snapshot.Interworking{
 		Profile: i.Profile, Early: i.Early, Ringback: i.Ringback, History: i.History, Reliable: i.Reliable, DTMF: i.DTMF, Hold: i.Hold, RTCP: i.RTCP,
 		Update: i.Update, Forks: i.Forks, Refer: i.Refer, Replaces: i.Replaces, Redirect: i.Redirect, Fill: i.Fill,
-		Trusted: i.Trusted, TenantGroup: i.TenantGroup, TrunkContext: i.TrunkContext, Charging: i.Charging, Operator: i.Operator,
+		Caller: i.Caller, Trusted: i.Trusted, TenantGroup: i.TenantGroup, TrunkContext: i.TrunkContext, Charging: i.Charging, Operator: i.Operator,
 		Access: i.Access, UserToUser: i.UserToUser, ELIN: i.ELIN, Addresses: i.Addresses,
 		Plan: snapshot.NumberPlan{
 			CountryCode: i.Numbers.CountryCode, Trunk: i.Numbers.TrunkPrefix,

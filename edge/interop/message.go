@@ -174,8 +174,10 @@ func (l Leg) verified(id Identity, number string) string {
 // caller may not be known there (RFC 3325 section 7).
 func (l Leg) told(id Identity) string {
 	number := id.Asserted
-	if number == "" && l.Profile.AssertFrom && id.CallingOK {
-		number = id.Calling
+	if number == "" && l.Profile.AssertFrom || number != "" && l.Profile.ShownOnly {
+		if id.CallingOK {
+			number = id.Calling
+		}
 	}
 	if !l.Profile.Trusted && id.Private() {
 		return ""

@@ -94,6 +94,9 @@ type Profile struct {
 	// CallerInFrom: it shows the caller of From and does not read
 	// P-Asserted-Identity, so From carries the asserted number.
 	CallerInFrom bool
+	// ShownOnly: it is told the number that is shown in P-Asserted-Identity too,
+	// since it would show the asserted one.
+	ShownOnly bool
 	// AssertFrom: it reads the caller of P-Asserted-Identity alone, so the
 	// number of From stands there when nobody has asserted one.
 	AssertFrom bool
@@ -359,6 +362,14 @@ func (p *Profile) override(i *snapshot.Interworking) {
 		if s.said != nil {
 			*s.field = *s.said
 		}
+	}
+	switch i.Caller {
+	case "both":
+		p.CallerInFrom, p.ShownOnly = false, false
+	case "shown":
+		p.CallerInFrom, p.ShownOnly = false, true
+	case "asserted":
+		p.CallerInFrom, p.ShownOnly = true, false
 	}
 	if i.Ringback != "" {
 		p.Ringback = i.Ringback

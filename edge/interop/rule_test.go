@@ -307,6 +307,31 @@ func TestAVerifiedNumberSaysSo(t *testing.T) {
 	}
 }
 
+// Microsoft Teams support, "Issues with outbound calls": a core that shows the
+// number of P-Asserted-Identity gets one that may be shown.
+func TestWhichNumberACoreIsTold(t *testing.T) {
+	for _, tc := range []struct{ caller, from, pai string }{
+		{"", "+14255550123", "+14255550199"},
+		{"both", "+14255550123", "+14255550199"},
+		{"shown", "+14255550123", "+14255550123"},
+		{"asserted", "+14255550199", "+14255550199"},
+	} {
+		leg := coreLeg()
+		leg.Profile = Of(&snapshot.Group{Side: snapshot.Operator, Interworking: snapshot.Interworking{Caller: tc.caller}})
+		in := message(t, fromCloud)
+		m := Invite(in, identify(t, in, cloudLeg()), leg, Names{"i", "t"})
+		if !strings.Contains(m.Get("From"), "<sip:"+tc.from+"@") || !strings.Contains(m.Get("P-Asserted-Identity"), "<sip:"+tc.pai+"@") {
+			t.Errorf("%s:\n%s", tc.caller, wire(m))
+		}
+	}
+	leg := coreLeg() // a caller who is not shown stays vouched for
+	leg.Profile = Of(&snapshot.Group{Side: snapshot.Operator, Interworking: snapshot.Interworking{Caller: "shown"}})
+	in := message(t, strings.Replace(fromCloud, "John Doe<sip:+14255550123@sip.pstnhub.example:5061;user=phone>", "<sip:anonymous@anonymous.invalid>", 1))
+	if m := Invite(in, identify(t, in, cloudLeg()), leg, Names{"i", "t"}); !strings.Contains(m.Get("P-Asserted-Identity"), "<sip:+14255550199@") {
+		t.Errorf("\n%s", wire(m))
+	}
+}
+
 // Azure Communications Gateway docs, Zoom Phone Cloud Peering: the identity is
 // in P-Asserted-Identity, whatever header it came in.
 func TestZoomReadsTheCallerOfOneHeader(t *testing.T) {

@@ -20,6 +20,7 @@ type Interworking struct {
 	Redirect *bool `json:"redirect,omitempty"` // 3xx from there is followed
 	Fill     *bool `json:"fill,omitempty"`     // it hears comfort noise while the other side sends nothing
 
+	Caller       string `json:"caller,omitempty"`       // which number it is told where the one shown and the one vouched for differ: "both", "shown", "asserted"
 	Trusted      *bool  `json:"trusted,omitempty"`      // it is in our trust domain (RFC 3325): it is told who a withheld caller is, and believed
 	TenantGroup  bool   `json:"tenantGroup,omitempty"`  // X-MS-TenantID is also told as tgrp of the caller (RFC 4904)
 	TrunkContext string `json:"trunkContext,omitempty"` // trunk-context beside tgrp; empty: our own name there
