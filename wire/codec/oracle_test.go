@@ -117,8 +117,8 @@ func (l *lavc) decode(t *testing.T, b []byte) (pcm []int16) {
 	if r := int32(l.call(6, l.ctx, l.frame)); r < 0 {
 		t.Fatalf("avcodec_receive_frame: %d", r)
 	}
-	n := *(*int32)(pointer(l.frame + 112))                        // AVFrame.nb_samples
-	plane := *(*uintptr)(pointer(l.frame + 0))                    // AVFrame.data[0]
+	n := *(*int32)(pointer(l.frame + 112))                                       // AVFrame.nb_samples
+	plane := *(*uintptr)(pointer(l.frame + 0))                                   // AVFrame.data[0]
 	if format := *(*int32)(pointer(l.frame + 116)); format == 1 || format == 6 { // AV_SAMPLE_FMT_S16, S16P
 		return append(pcm, unsafe.Slice((*int16)(pointer(plane)), n)...)
 	}
