@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,6 +61,8 @@ func (w *world) mouthOf(mine, ours string) *mouth {
 	}
 	m.out = keys(side.Out)
 	err = m.port.Receive(&rtp.Plan{PT: rtp.PassPT(), In: keys(side.In), Sink: func(pkt []byte, rtcp bool) {
+		stage.Lock()
+		defer stage.Unlock()
 		if rtcp {
 			m.rtcp++
 		} else if p, ok := rtp.Read(append([]byte(nil), pkt...)); ok {
@@ -83,7 +86,7 @@ func (m *mouth) say(pt uint8, payload []byte) {
 		m.w.t.Fatal(err)
 	}
 	m.stamp += 160
-	time.Sleep(20 * time.Millisecond)
+	pass(20 * time.Millisecond)
 }
 
 func (m *mouth) talk(d time.Duration) {
@@ -167,7 +170,7 @@ func TestACallWithoutMediaEndsWhenThatIsWanted(t *testing.T) {
 			w.teams.expect("ACK")
 			w.core.expect("200")
 			in.ack("")
-			time.Sleep(5 * time.Minute)
+			pass(5 * time.Minute)
 			if got := w.state(); got != record.Held {
 				t.Errorf("state %s", got)
 			}
@@ -177,7 +180,7 @@ func TestACallWithoutMediaEndsWhenThatIsWanted(t *testing.T) {
 	t.Run("not by itself", func(t *testing.T) {
 		inWorld(t, func(w *world) {
 			_, _, in := w.converse()
-			time.Sleep(5 * time.Minute)
+			pass(5 * time.Minute)
 			w.leave(in)
 		})
 	})
@@ -190,7 +193,7 @@ func TestTeamsHearsNoiseWhileTheCoreIsSilent(t *testing.T) {
 		core, teams, in := w.converse()
 		core.talk(time.Second)
 		before := len(teams.heard)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		noise := len(teams.heard) - before
 		if noise < 300 || noise > 420 || len(core.heard) != 0 {
 			t.Errorf("%d packets of noise to Teams, %d to the core", noise, len(core.heard))
@@ -257,7 +260,7 @@ func TestDigitsInTheFormThatALegTakes(t *testing.T) {
 			_, teams, in := w.converse()
 			in.inform("INFO", "application/dtmf-relay", "Signal=9\r\nDuration=120\r\n")
 			w.core.expect("200")
-			time.Sleep(time.Second)
+			pass(time.Second)
 			synctest.Wait()
 			digits := map[byte]bool{}
 			for _, p := range teams.heard {
@@ -279,4 +282,15 @@ func (d *dialog) inform(method, kind, body string) {
 	m.Add("Via", "SIP/2.0/UDP "+d.f.at.String()+";branch="+sip.NewBranch())
 	m.SetBody(kind, []byte(body))
 	d.f.send(m)
+}
+
+// stage orders what the far sides hear and what the test looks at.
+var stage sync.Mutex
+
+// pass lets time pass, and all that happens in it happen.
+func pass(d time.Duration) {
+	stage.Lock() // what was looked at before comes before what is heard then
+	stage.Unlock()
+	time.Sleep(d)
+	synctest.Wait()
 }

@@ -222,9 +222,9 @@ func TestSpeechIsRecodedThroughABadNetwork(t *testing.T) {
 					if sent++; sent%33 != 0 { // 3 % are lost
 						time.AfterFunc(time.Duration(r.IntN(40))*time.Millisecond, func() { _ = caller.port.Send(pkt, caller.out) })
 					}
-					time.Sleep(20 * time.Millisecond)
+					pass(20 * time.Millisecond)
 				}
-				time.Sleep(200 * time.Millisecond)
+				pass(200 * time.Millisecond)
 				synctest.Wait()
 				var heard []int16
 				if far.Name == "PCMU" {

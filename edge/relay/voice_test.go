@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,6 +46,8 @@ func newTalker(t *testing.T, e *rtp.Engine, m *Media, s Side, secure bool, codec
 	x := &talker{party: newParty(t, e, m, s, secure), t: t, codecs: codecs, ssrc: uint32(s) + 0x1000}
 	x.seq, x.stamp = 65500, math.MaxUint32-16000 // both wrap soon
 	err := x.port.Receive(&rtp.Plan{PT: rtp.PassPT(), In: x.in, Sink: func(pkt []byte, rtcp bool) {
+		stage.Lock()
+		defer stage.Unlock()
 		if rtcp {
 			x.rtcp = append(x.rtcp, bytes.Clone(pkt))
 			return
@@ -98,7 +101,7 @@ func (x *talker) talk(pcm []int16) {
 	for len(pcm) >= 160 {
 		x.send(x.codecs[0].Out, false, law.Encode(nil, pcm[:160]), 160)
 		pcm = pcm[160:]
-		time.Sleep(20 * time.Millisecond)
+		pass(20 * time.Millisecond)
 	}
 	synctest.Wait()
 }
@@ -177,7 +180,7 @@ func TestRingbackUntilTheCalleeSpeaks(t *testing.T) {
 	conversation(t, voiceAndEvents, voiceAndEvents, func(m *Media, caller, callee *talker) {
 		set(t, m, Caller, caller.agreed())
 		play(t, m, Caller, Source{Sound: Ringback, Country: "de"})
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		rung := caller.pcm(codec.ALaw)
 		if n := len(rung); n < 8000*19/10 || n > 8000*21/10 {
 			t.Fatalf("%d samples in two seconds", n)
@@ -193,7 +196,7 @@ func TestRingbackUntilTheCalleeSpeaks(t *testing.T) {
 		speech := audio.Speech(1)[:16000]
 		caller.got = nil
 		callee.talk(speech)
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		if r := audio.Listen(speech, caller.pcm(codec.ALaw)); !r.Same || r.Loss > 0.1 {
 			t.Errorf("after the ringback: %+v", r)
 		}
@@ -350,7 +353,7 @@ func TestLongEventsAreCutInSegments(t *testing.T) {
 		if err := m.SendDigit(Callee, '7', 3*time.Second); err != nil { // 144000 units
 			t.Fatal(err)
 		}
-		time.Sleep(4 * time.Second)
+		pass(4 * time.Second)
 		segments, ends, total := 0, 0, 0
 		var stamp uint32
 		var last codec.Event
@@ -394,7 +397,7 @@ func (x *talker) key(digit byte, packets int, skip func(i int) bool) {
 		if skip == nil || !skip(i) {
 			x.raw(events.In, i == 0, stamp, e.Append(nil))
 		}
-		time.Sleep(20 * time.Millisecond)
+		pass(20 * time.Millisecond)
 		x.stamp += 160
 	}
 	synctest.Wait()
@@ -493,7 +496,7 @@ func TestSpeechIsRecoded(t *testing.T) {
 			caller.quiet(100 * time.Millisecond)
 			caller.key('3', 10, nil)
 			caller.talk(speech[24000:])
-			time.Sleep(100 * time.Millisecond)
+			pass(100 * time.Millisecond)
 			synctest.Wait()
 			heard := audio.Track{At: callee.got[0].at}
 			for _, p := range callee.got {
@@ -521,4 +524,15 @@ func TestSpeechIsRecoded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// stage orders what the far sides hear and what the test looks at.
+var stage sync.Mutex
+
+// pass lets time pass, and all that happens in it happen.
+func pass(d time.Duration) {
+	stage.Lock() // what was looked at before comes before what is heard then
+	stage.Unlock()
+	time.Sleep(d)
+	synctest.Wait()
 }
