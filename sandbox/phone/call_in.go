@@ -16,8 +16,8 @@ type incoming struct {
 	forks  []*fork
 	answer []byte // our description, the same in 183 and 200
 
-	due     bool   // it is to be answered once the last PRACK is there
-	ring    func() // what is to follow once resources are reserved; nil: nothing waits
+	due  bool   // it is to be answered once the last PRACK is there
+	ring func() // what is to follow once resources are reserved; nil: nothing waits
 }
 
 // fork is one device that rings.

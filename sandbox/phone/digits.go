@@ -46,25 +46,34 @@ func (c *Call) sendInfo(keys string) {
 
 // informed takes an INFO.
 func (c *Call) informed(req *sip.Message, respond func(int, []byte) *sip.Message) {
-	kind, _, _ := strings.Cut(req.Get("Content-Type"), ";")
-	text := strings.TrimSpace(string(req.Body))
-	switch strings.ToLower(strings.TrimSpace(kind)) {
-	case "application/dtmf-relay":
-		text, _, _ = strings.Cut(text, "\n")
-		name, value, _ := strings.Cut(text, "=")
-		if text = strings.TrimSpace(value); !strings.EqualFold(strings.TrimSpace(name), "Signal") {
-			text = ""
-		}
-	case "application/dtmf":
-	default:
+	key := keyIn(req.Get("Content-Type"), req.Body)
+	if key == "" {
+		c.violate("info", "an INFO of %q without a key: %q", req.Get("Content-Type"), req.Body)
 		respond(415, nil)
 		return
 	}
-	if len(text) != 1 || !strings.Contains(audio.Keys, strings.ToUpper(text)) {
-		c.violate("info", "an INFO of %s without a key: %q", kind, req.Body)
-		respond(400, nil)
-		return
-	}
 	respond(200, nil)
-	c.voice.pressedBy(strings.ToUpper(text))
+	c.voice.pressedBy(key)
+}
+
+// keyIn is the key in an INFO, "" when there is none.
+func keyIn(contentType string, body []byte) string {
+	kind, _, _ := strings.Cut(contentType, ";")
+	text, _, _ := strings.Cut(string(body), "\n")
+	switch strings.ToLower(strings.TrimSpace(kind)) {
+	case "application/dtmf-relay":
+		name, value, _ := strings.Cut(text, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "Signal") {
+			return ""
+		}
+		text = value
+	case "application/dtmf":
+	default:
+		return ""
+	}
+	text = strings.ToUpper(strings.TrimSpace(text))
+	if len(text) != 1 || !strings.Contains(audio.Keys, text) {
+		return ""
+	}
+	return text
 }

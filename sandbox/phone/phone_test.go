@@ -283,3 +283,27 @@ func FuzzReply(f *testing.F) {
 		}
 	})
 }
+
+func FuzzFragment(f *testing.F) {
+	f.Add([]byte("SIP/2.0 200 OK\r\n"))
+	f.Add([]byte("SIP/2.0 099 x"))
+	f.Add([]byte("SIP/2.0 20"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if status, err := fragment(body); err == nil && (status < 100 || status > 699) {
+			t.Errorf("status %d of %q", status, body)
+		}
+	})
+}
+
+func FuzzKeyInInfo(f *testing.F) {
+	f.Add("application/dtmf-relay", []byte("Signal=5\r\nDuration=160\r\n"))
+	f.Add("application/dtmf-relay", []byte("signal = #"))
+	f.Add("application/dtmf", []byte("a"))
+	f.Add("text/plain", []byte("5"))
+	f.Add("application/dtmf-relay;x=y", []byte("Signal="))
+	f.Fuzz(func(t *testing.T, kind string, body []byte) {
+		if key := keyIn(kind, body); len(key) > 1 || key != "" && !strings.Contains(audio.Keys, key) {
+			t.Errorf("key %q of %q %q", key, kind, body)
+		}
+	})
+}

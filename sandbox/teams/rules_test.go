@@ -415,3 +415,14 @@ func TestTheControlPort(t *testing.T) {
 		t.Error("the fault is not in force")
 	}
 }
+
+func FuzzDoubled(f *testing.F) {
+	f.Add(goodOffer)
+	f.Add("m=audio 1 RTP/SAVP 8 8\r\n")
+	f.Add("m=\na=rtpmap:\na=rtpmap:")
+	f.Fuzz(func(t *testing.T, body string) {
+		if pt := doubled(body); pt != "" && strings.Count(body, pt) < 2 {
+			t.Errorf("%q is there once", pt)
+		}
+	})
+}

@@ -117,7 +117,7 @@ func (b *bench) startSBC() {
 		Manner: phone.Manner{
 			Dialect: phone.Dialect{
 				Name: "-", HoldAs: sdp.Inactive,
-				Formats: []phone.Format{{PT: 8, Map: "PCMA/8000"}, {PT: 0, Map: "PCMU/8000"}, {PT: 101, Map: "telephone-event/8000", Fmtp: "0-16"}},
+				Formats: []phone.Format{{PT: 8, Map: "PCMA/8000"}, {PT: 0, Map: "PCMU/8000"}, {PT: 9, Map: "G722/8000"}, {PT: 101, Map: "telephone-event/8000", Fmtp: "0-16"}},
 				Crypto:  []phone.CryptoOffer{{Tag: "1", Suite: "AES_CM_128_HMAC_SHA1_80"}},
 			},
 			Allow:  "INVITE, ACK, OPTIONS, CANCEL, BYE",
@@ -309,7 +309,7 @@ func TestACallFromATeamsUserIsHeardBothWays(t *testing.T) {
 	b.answered(c)
 	caller := b.ended(c)
 	callee := b.ended(b.sbc.Calls()[0])
-	if caller.Codec == "" || caller.Suite != "AES_CM_128_HMAC_SHA1_80" || caller.HungUpBy != "us" || callee.HungUpBy != "them" {
+	if caller.Codec != "G722" || caller.Suite != "AES_CM_128_HMAC_SHA1_80" || caller.HungUpBy != "us" || callee.HungUpBy != "them" {
 		t.Errorf("caller %+v", caller)
 	}
 	heard(t, "the SBC's number", caller, callee)
@@ -337,6 +337,7 @@ func TestACallToATeamsUserIsHeardBothWays(t *testing.T) {
 		{"an answer at once", phone.Behaviour{NoRinging: true}},
 		{"two devices answer", phone.Behaviour{Forks: 2, Winner: 1, LateOK: true}},
 		{"PCMU only", phone.Behaviour{Codec: "PCMU"}},
+		{"G722 only", phone.Behaviour{Codec: "G722"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
