@@ -183,6 +183,9 @@ func (c *call) ended(r record.Call) {
 	if silent := mute(r); silent != nil {
 		log = log.With("mute", silent)
 	}
+	if code := r.Cause.MicrosoftCode; code != 0 {
+		log = log.With("microsoft", code)
+	}
 	log.Info("call ended",
 		obs.KeyCall, c.id, "from", r.From, "to", r.To, "service", r.Service,
 		"caller", r.Caller.Peer, "callee", r.Callee.Peer,

@@ -48,12 +48,24 @@ func (s *state) asMicrosoftShows(c *cause) {
 	c.MicrosoftCode, c.Explanation = 560000+c.Status, "so Microsoft's reports show it"
 }
 
-// diagnose keeps what Microsoft said about why.
-func (c *cause) diagnose(m *sip.Message, from interop.Leg) {
+// diagnosis is what Microsoft said about why.
+func diagnosis(m *sip.Message, from interop.Leg) (interop.Diagnosis, bool) {
 	if m == nil || from.Profile == nil || !from.Profile.Microsoft() {
-		return
+		return interop.Diagnosis{}, false
 	}
-	if d, ok := interop.Diagnose(m); ok {
+	return interop.Diagnose(m)
+}
+
+// diagnose keeps it in the record.
+func (c *cause) diagnose(m *sip.Message, from interop.Leg) {
+	if d, ok := diagnosis(m, from); ok {
 		c.MicrosoftCode, c.Correlation, c.Explanation = d.Code, d.Correlation, d.Explanation
+	}
+}
+
+// explain notes it in the trace.
+func (s *state) explain(m *sip.Message, from interop.Leg) {
+	if d, _ := diagnosis(m, from); d.String() != "" {
+		s.do(note{d.String()})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sip"
 )
@@ -120,6 +121,10 @@ func TestMicrosoftsReasonIsRecorded(t *testing.T) {
 			c := w.records.last(t).Cause
 			if c.MicrosoftCode != 10500 || c.Correlation != guid || !strings.Contains(c.Explanation, "location-based routing") {
 				t.Errorf("%+v", c)
+			}
+			tr, _ := w.traces.Get(w.records.last(t).ID)
+			if !slices.ContainsFunc(tr.Notes, func(n record.Note) bool { return strings.HasPrefix(n.Text, "Microsoft code 10500: location-based") }) {
+				t.Errorf("%+v", tr.Notes)
 			}
 			if strings.Contains(resp.String(), guid) {
 				t.Errorf("the core is told\n%s", resp)

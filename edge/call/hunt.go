@@ -265,6 +265,7 @@ func (s *state) listenTo(msg *sip.Message) {
 func (s *state) refused(msg *sip.Message) {
 	s.row().Status = msg.Status
 	s.failure = failure{peer: s.attempt.peer, msg: msg, from: s.attempt.dress}
+	s.explain(msg, s.attempt.dress)
 	s.do(report{s.attempt.peer, peer.Outcome{Status: msg.Status, RetryAfter: retryAfter(msg)}})
 	if msg.Status == 422 && !s.attempt.longer && s.lengthen(s.sought(), s.attempt.side, msg) {
 		s.try(s.attempt.to)

@@ -17,6 +17,17 @@ type Diagnosis struct {
 	Explanation string // in ours, with what to do
 }
 
+// String is one sentence for the trace, "" when nothing is understood.
+func (d Diagnosis) String() string {
+	switch {
+	case d.Code == 0:
+		return d.Explanation
+	case d.Explanation == "":
+		return fmt.Sprintf("Microsoft code %d", d.Code)
+	}
+	return fmt.Sprintf("Microsoft code %d: %s", d.Code, d.Explanation)
+}
+
 // Diagnose reads why the cloud refused or ended a call. Its Reason has the
 // text "<GUID>;<phrase>", its phrases stand for codes that its own reports
 // show (Microsoft Teams docs, "Microsoft and SIP response codes"); where a
