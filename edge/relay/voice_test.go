@@ -532,7 +532,8 @@ var stage sync.Mutex
 // pass lets time pass, and all that happens in it happen.
 func pass(d time.Duration) {
 	stage.Lock() // what was looked at before comes before what is heard then
+	until := time.Now().Add(d)
 	stage.Unlock()
-	time.Sleep(d)
+	time.Sleep(time.Until(until))
 	synctest.Wait()
 }
