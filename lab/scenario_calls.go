@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,10 @@ func (s *stage) bothWays(ctx context.Context, play func(context.Context, *stage,
 		s.report.Heard = append(s.report.Heard, r.Heard...)
 		s.report.Notes = append(s.report.Notes, r.Notes...)
 	}
-	return errors.Join(errs[:]...)
+	if errs[0] != nil && errs[1] != nil {
+		return fmt.Errorf("%w; %w", errs[0], errs[1])
+	}
+	return cmp.Or(errs[0], errs[1])
 }
 
 // playForking: three of the user's telephones ring, one of them talks early,

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,34 +9,49 @@ import (
 	"github.com/tandemgw/tandem/sandbox/phone"
 )
 
-// playDTMF: both ways and from both ends keys are pressed, which the other end
-// gets as keys.
+// playDTMF: both ways, keys are pressed at both ends, and the other end gets
+// them as keys. The core has telephone events with region 1, INFO with region 2.
 func playDTMF(ctx context.Context, s *stage) error {
+	s.note("telephone events, and INFO in the core")
 	return s.bothWays(ctx, func(ctx context.Context, s *stage, teams bool) error {
-		t, at, err := s.converse(ctx, casting{teams: teams})
-		if err != nil {
-			return err
-		}
-		if err := s.pass(ctx, sentences); err != nil {
-			return err
-		}
-		s.both(t, since("before the keys", at))
-		for _, way := range []struct {
-			from, to end
-			keys     string
-		}{{t.caller, t.called, "159#"}, {t.called, t.caller, "042*"}} {
-			way.from.call.Press(way.keys, "")
-			if err := s.soon(ctx, func() error {
-				if got := way.to.call.Brief().Digits; got != way.keys {
-					return fmt.Errorf("of the keys %s that the %s pressed the %s got %q", way.keys, way.from.name, way.to.name, got)
-				}
-				return nil
-			}); err != nil {
+		for _, form := range []struct {
+			region *region
+			core   string // how subscribers press keys
+		}{{s.r1, ""}, {s.r2, "info"}} {
+			t, at, err := s.converse(ctx, casting{teams: teams, region: form.region})
+			if err != nil {
 				return err
 			}
-			s.note("%s %s", way.to.name, way.keys)
+			if err := s.pass(ctx, sentences); err != nil {
+				return err
+			}
+			s.both(t, since("before the keys", at))
+			if err := s.press(ctx, t.caller, t.called, "159#", form.core); err != nil {
+				return err
+			}
+			if err := s.press(ctx, t.called, t.caller, "042*", form.core); err != nil {
+				return err
+			}
+			if err := s.finish(ctx, t); err != nil {
+				return err
+			}
 		}
-		return s.finish(ctx, t)
+		return nil
+	})
+}
+
+// press has one end press keys and waits until the other one has them.
+func (s *stage) press(ctx context.Context, from, to end, keys, core string) error {
+	how := core
+	if from.name == aUser {
+		how = ""
+	}
+	from.call.Press(keys, how)
+	return s.soon(ctx, func() error {
+		if got := to.call.Brief().Digits; got != keys {
+			return fmt.Errorf("of the keys %s that the %s pressed by %s, the %s got %q", keys, from.name, cmp.Or(how, "events"), to.name, got)
+		}
+		return nil
 	})
 }
 

@@ -59,9 +59,10 @@ type conversation struct {
 
 // casting is a call to place.
 type casting struct {
-	teams bool // a user calls; else a subscriber does
-	spec  phone.CallSpec
-	does  phone.Behaviour // of who is called
+	teams  bool    // a user calls; else a subscriber does
+	region *region // it goes through; region 1 unless set
+	spec   phone.CallSpec
+	does   phone.Behaviour // of who is called
 }
 
 // Names of the parties.
@@ -70,17 +71,18 @@ const (
 	aSubscriber = "subscriber"
 )
 
-// ring places a call through region 1 and waits until it has reached who is
+// ring places a call and waits until it has reached who is
 // called.
 func (s *stage) ring(ctx context.Context, c casting) (conversation, error) {
 	from, to := s.numbers(c.teams)
 	t := conversation{caller: end{name: aSubscriber}, called: end{name: aUser}, number: to}
 	x, dial := s.teams.Exchange, s.core.Dial
-	c.spec.Site = s.r1.site
+	through := cmp.Or(c.region, s.r1)
+	c.spec.Site = through.site
 	if c.teams {
 		t.caller.name, t.called.name = aUser, aSubscriber
 		x, dial = s.core.Exchange, s.teams.Dial
-		c.spec.Site, c.spec.Region = "", s.r1.cloudName
+		c.spec.Site, c.spec.Region = "", through.cloudName
 	}
 	c.spec.From, c.spec.To = cmp.Or(c.spec.From, from), to
 	x.Answer(to, c.does)

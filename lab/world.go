@@ -215,6 +215,7 @@ func (w *world) startCore(ctx context.Context) error {
 		Regions: []string{w.r1.coreName, w.r2.coreName},
 		Media:   w.addr(hostCoreMedia), Ports: [2]uint16{firstMedia, lastMedia},
 		Options: w.options, Response: coreResponse, Log: w.log,
+		Methods: []string{"INFO"}, // with region 2 it has keys by that
 		// The gateway hides Teams from the core; it does not hide itself.
 		Hidden: []string{teamsDomain, w.addr(hostProxy).String(), w.addr(hostTeamsMedia).String()},
 	})
@@ -384,6 +385,7 @@ type nodeFacts struct {
 	TeamsNet                netip.Prefix
 	SiteA, SiteB, CoreMedia netip.Addr
 	Options                 time.Duration
+	Digits                  string // how the core has keys; empty: telephone events
 }
 
 func (w *world) facts(r *region) nodeFacts {
@@ -395,6 +397,9 @@ func (w *world) facts(r *region) nodeFacts {
 		SiteA:    w.addr(hostSiteA), SiteB: w.addr(hostSiteB), CoreMedia: w.addr(hostCoreMedia),
 		Options: w.options,
 		Names:   []string{"sip." + teamsDomain, recordRoute + "." + teamsDomain},
+	}
+	if r == w.r2 {
+		f.Digits = "info"
 	}
 	for _, proxy := range []string{"sip.", "sip2.", "sip3."} {
 		f.Proxies = append(f.Proxies, fmt.Sprintf("%s%s:%d", proxy, teamsDomain, portProxy))
@@ -442,6 +447,9 @@ operator:
   transport: udp
   port: {{.Core.Port}}
   srtp: false
+{{- if .Digits}}
+  interworking: {dtmf: {{.Digits}}}
+{{- end}}
 gateway:
   name: lab
   location: r1
