@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/sandbox/audio"
+	"github.com/tandemgw/tandem/wire/codec"
 )
 
 // baresip is a telephone that says a WAV file and writes down, as WAV files
@@ -48,7 +49,7 @@ func (w *world) baresip(l line) *baresip {
 	if l.manual {
 		answer = "manual"
 	}
-	w.write(filepath.Join(dir, "voice.wav"), wav(l.voice, strings.Contains(l.account, "/16000")))
+	w.write(filepath.Join(dir, "voice.wav"), wav(l.voice, l.account))
 	again := 0 // registers never
 	if l.register {
 		again = 60
@@ -61,7 +62,7 @@ func (w *world) baresip(l line) *baresip {
 		"net_interface " + l.at.Addr().String(),
 		"dns_server " + w.dns.Addr().String(),
 		"module_path " + modules,
-		"module stdio.so", "module g711.so", "module g722.so", "module amr.so", "module srtp.so", "module aufile.so", "module sndfile.so",
+		"module stdio.so", "module g711.so", "module g722.so", "module amr.so", "module opus.so", "module srtp.so", "module aufile.so", "module sndfile.so",
 		"module_tmp account.so", "module_app menu.so",
 		"audio_source aufile," + filepath.Join(w.dir, dir, "voice.wav"),
 		"audio_alert nil", "rtp_stats yes",
@@ -151,22 +152,33 @@ func (b *baresip) sound(kind string) (pcm []int16) {
 	return pcm
 }
 
-// wav is a file of 16-bit samples, at twice our rate when wide: baresip has no
-// resampler.
-func wav(pcm []int16, wide bool) []byte {
-	rate := uint32(audio.Rate)
-	if wide {
-		rate, pcm = 2*rate, double(pcm)
+// wav is a file of 16-bit samples, of the rate and the channels of the codec
+// that an account has: baresip has no resampler.
+func wav(pcm []int16, account string) []byte {
+	rate, channels := audio.Rate, 1
+	switch {
+	case strings.Contains(account, "/16000"):
+		rate = 16000
+	case strings.Contains(account, "/48000/2"):
+		rate, channels = 48000, 2
+	}
+	pcm = codec.NewResampler(audio.Rate, rate).Resample(nil, pcm)
+	if channels == 2 {
+		both := make([]int16, 0, 2*len(pcm))
+		for _, s := range pcm {
+			both = append(both, s, s)
+		}
+		pcm = both
 	}
 	b := []byte("RIFF")
 	b = binary.LittleEndian.AppendUint32(b, uint32(36+2*len(pcm)))
 	b = append(b, "WAVEfmt "...)
 	b = binary.LittleEndian.AppendUint32(b, 16)
 	b = binary.LittleEndian.AppendUint16(b, 1) // PCM
-	b = binary.LittleEndian.AppendUint16(b, 1) // mono
-	b = binary.LittleEndian.AppendUint32(b, rate)
-	b = binary.LittleEndian.AppendUint32(b, 2*rate)
-	b = binary.LittleEndian.AppendUint16(b, 2)
+	b = binary.LittleEndian.AppendUint16(b, uint16(channels))
+	b = binary.LittleEndian.AppendUint32(b, uint32(rate))
+	b = binary.LittleEndian.AppendUint32(b, uint32(2*channels*rate))
+	b = binary.LittleEndian.AppendUint16(b, uint16(2*channels))
 	b = binary.LittleEndian.AppendUint16(b, 16)
 	b = append(b, "data"...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(2*len(pcm)))
@@ -179,7 +191,7 @@ func wav(pcm []int16, wide bool) []byte {
 // unwav gives the samples of a file at our rate, and whether its head tells as
 // many as there are, which is written last. The head may carry more chunks.
 func unwav(data []byte) (pcm []int16, whole bool) {
-	wide := false
+	rate, channels := audio.Rate, 1
 	for at := 12; at+8 <= len(data); {
 		kind, size := string(data[at:at+4]), int(binary.LittleEndian.Uint32(data[at+4:]))
 		at += 8
@@ -187,37 +199,15 @@ func unwav(data []byte) (pcm []int16, whole bool) {
 		size = min(size, len(data)-at)
 		switch kind {
 		case "fmt ":
-			wide = binary.LittleEndian.Uint32(data[at+4:]) == 2*audio.Rate
+			channels = max(1, int(binary.LittleEndian.Uint16(data[at+2:])))
+			rate = int(binary.LittleEndian.Uint32(data[at+4:]))
 		case "data":
-			for i := at; i+1 < at+size; i += 2 {
+			for i := at; i+1 < at+size; i += 2 * channels {
 				pcm = append(pcm, int16(binary.LittleEndian.Uint16(data[i:])))
 			}
-			if wide {
-				pcm = halve(pcm)
-			}
-			return pcm, whole
+			return codec.NewResampler(rate, audio.Rate).Resample(nil, pcm), whole
 		}
 		at += size + size&1
 	}
 	return nil, false
-}
-
-// double puts a sample between any two, halve takes the mean of each pair:
-// neither is a good filter, and both ends of a comparison have gone through
-// the same.
-func double(pcm []int16) []int16 {
-	out := make([]int16, 0, 2*len(pcm))
-	for i, s := range pcm {
-		next := pcm[min(i+1, len(pcm)-1)]
-		out = append(out, s, int16((int(s)+int(next))/2))
-	}
-	return out
-}
-
-func halve(pcm []int16) []int16 {
-	out := make([]int16, 0, len(pcm)/2)
-	for i := 0; i+1 < len(pcm); i += 2 {
-		out = append(out, int16((int(pcm[i])+int(pcm[i+1]))/2))
-	}
-	return out
 }

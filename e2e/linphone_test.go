@@ -76,7 +76,7 @@ func (w *world) linphone(number string, at, proxy netip.AddrPort, voice []int16)
 		w.t.Fatal(err)
 	}
 	w.write("linphone/linphonerc", []byte(text.String()))
-	w.write("linphone/voice.wav", wav(voice, false))
+	w.write("linphone/voice.wav", wav(voice, ""))
 	l.program = w.start("env", "HOME="+l.dir, "linphonec", "-c", filepath.Join(l.dir, "linphonerc"))
 	w.t.Cleanup(func() {
 		if w.t.Failed() {

@@ -80,6 +80,7 @@ type setup struct {
 	transport  string        // of the operator's side, "udp" unless set; "tls" has SRTP too
 	sites      int           // of the operator's core, 1 unless set
 	codecs     string        // of the gateway, "PCMA, PCMU" unless set
+	coreCodecs string        // of the core, those of the gateway unless set
 	realCloud  bool          // the sandbox does not play Teams: a program will, at w.proxy(0)
 	cloudV6    bool          // the cloud's side is on ::1
 	operatorV6 bool          // the operator's side is on ::1
@@ -308,27 +309,27 @@ func (w *world) explain() {
 
 // nodeFacts fill the template of the configuration.
 type nodeFacts struct {
-	Cloud, Core, DNS          netip.AddrPort
-	Domain, Transport, Codecs string
-	CoreSide, SiteName        string
-	Operator                  string
-	Protocol                  string // transport as the resource writes it
-	SRTP                      bool   // in the core
-	Proxies, Names            []string
-	TeamsNet                  []string
-	AlsoFrom                  []string // where signalling and media may come from besides
-	Phones                    []string // where media may come from besides
-	Sites                     []string
-	SitePort                  uint16
-	Options                   time.Duration
-	Metrics                   netip.AddrPort
+	Cloud, Core, DNS                      netip.AddrPort
+	Domain, Transport, Codecs, CoreCodecs string
+	CoreSide, SiteName                    string
+	Operator                              string
+	Protocol                              string // transport as the resource writes it
+	SRTP                                  bool   // in the core
+	Proxies, Names                        []string
+	TeamsNet                              []string
+	AlsoFrom                              []string // where signalling and media may come from besides
+	Phones                                []string // where media may come from besides
+	Sites                                 []string
+	SitePort                              uint16
+	Options                               time.Duration
+	Metrics                               netip.AddrPort
 }
 
 func (w *world) facts() nodeFacts {
 	f := nodeFacts{
 		Cloud: w.gatewayCloud(), Core: w.gatewayCore(), DNS: w.dns.Addr(), Domain: gatewayName,
 		Operator: w.operator, CoreSide: coreSide, SiteName: siteName, Protocol: strings.ToUpper(w.transport), SRTP: w.srtp(),
-		Transport: w.transport, Codecs: w.codecs, SitePort: w.site(0).Port(), Options: optionsInterval,
+		Transport: w.transport, Codecs: w.codecs, CoreCodecs: w.coreCodecs, SitePort: w.site(0).Port(), Options: optionsInterval,
 		TeamsNet: []string{netip.PrefixFrom(w.v4(hostProxy), 29).Masked().String()},
 		Metrics:  netip.AddrPortFrom(w.v4(hostCore), 9464),
 	}
@@ -416,6 +417,9 @@ gateway:
       - peerGroupName: core
         signalingProtocol: {{.Protocol}}
         mediaProtocol: {{if .SRTP}}SRTP{{else}}RTP{{end}}
+{{- if .CoreCodecs}}
+        codecs: [{{.CoreCodecs}}]
+{{- end}}
         peers:
 {{- range $i, $site := .Sites}}
           - peerName: site-{{$i}}
