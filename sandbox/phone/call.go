@@ -357,9 +357,26 @@ func (c *Call) begin(digits, how string) {
 		c.does.Taken(c)
 	}
 	c.tell(Answers)
+	if c.x.cfg.Manner.Gap > 0 {
+		c.listen()
+	}
 	if digits != "" {
 		c.after(time.Second, func() { c.press(digits, how) })
 	}
+}
+
+// listen notes the first time for which nothing comes.
+func (c *Call) listen() {
+	most := c.x.cfg.Manner.Gap
+	c.after(most/4, func() {
+		switch gap := c.voice.gap(time.Now()); {
+		case c.phase != talking:
+		case gap > most:
+			c.violate("silence", "nothing has come for %v", gap.Round(10*time.Millisecond))
+		default:
+			c.listen()
+		}
+	})
 }
 
 // tell tells whoever placed this call for another one.
@@ -434,6 +451,7 @@ func (c *Call) request(g *Gate, tx *sip.ServerTx) {
 		respond(481, nil)
 		return
 	}
+	c.mirrored(d, req)
 	var refused *sip.ParseError
 	if err := d.Accept(req); errors.As(err, &refused) {
 		c.violate("cseq", "%s: %v", req.Method, err)
@@ -459,6 +477,18 @@ func (c *Call) request(g *Gate, tx *sip.ServerTx) {
 		if !c.special(d, req, respond) {
 			c.violate("method", "%s in a dialog, while our Allow is %s", req.Method, c.x.cfg.Manner.Allow)
 			respond(405, nil)
+		}
+	}
+}
+
+// mirrored notes a party that is called otherwise than when the dialog began
+// (RFC 3261 section 12.2.1.1).
+func (c *Call) mirrored(d *ua.Dialog, req *sip.Message) {
+	for _, p := range []struct{ name, was string }{{"From", d.Remote}, {"To", d.Local}} {
+		was, err := sip.ParseAddress(p.was)
+		now, err2 := req.Address(p.name)
+		if err == nil && err2 == nil && was.URI != now.URI {
+			c.violate("mirror", "%s: the URI in %s became %s", req.Method, p.name, now.URI)
 		}
 	}
 }

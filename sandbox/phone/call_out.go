@@ -189,6 +189,14 @@ func (c *Call) adorn(req *sip.Message) {
 	for _, h := range spec.Headers {
 		req.Set(h.Name, h.Value)
 	}
+	if len(spec.Parts) > 0 {
+		const boundary = "bnd42"
+		body := "--" + boundary + "\r\nContent-Type: application/sdp\r\n\r\n" + string(req.Body)
+		for _, p := range spec.Parts {
+			body += "\r\n--" + boundary + "\r\nContent-Type: " + p.Type + "\r\nContent-ID: <" + p.ID + ">\r\n\r\n" + p.Text
+		}
+		req.SetBody("multipart/mixed;boundary="+boundary, []byte(body+"\r\n--"+boundary+"--\r\n"))
+	}
 }
 
 // place finds where a target is.

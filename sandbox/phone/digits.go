@@ -24,6 +24,15 @@ func (c *Call) press(keys, how string) {
 	}
 }
 
+// Mute says nothing from now on, in one of the ways, or speaks again.
+func (c *Call) Mute(how Quiet) {
+	c.post(func() {
+		if c.voice != nil {
+			c.voice.quiet(how)
+		}
+	})
+}
+
 const infoPause = 200 * time.Millisecond
 
 // sendInfo sends one INFO a key.

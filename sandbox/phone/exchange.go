@@ -41,6 +41,9 @@ type Manner struct {
 	Dial func(ctx context.Context, spec CallSpec) (*Call, error)
 	// LeastSession is the shortest session timer accepted; 90 s when zero.
 	LeastSession time.Duration
+	// Gap is the longest time without RTP in a call that is not on hold; a longer
+	// one is noted. 0 notes none.
+	Gap time.Duration
 	// Sources says where this side's own rules stand; see Faults.
 	Sources map[string]string
 	// Strict says that this side drops a call whose description changed on the

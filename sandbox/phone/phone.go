@@ -14,6 +14,7 @@
 //	Hold, HoldAs, Resume        by re-INVITE, in any form, with music
 //	Refresh, Update             a re-INVITE or UPDATE that changes nothing
 //	Refer                       REFER; Transfer tells what became of it
+//	Mute                        silence, or comfort noise
 //	Press                       keys as telephone events, INFO or sound
 //	Facts, Brief, Payloads      what this side saw and heard
 //
@@ -49,11 +50,19 @@ type CallSpec struct {
 	DTMF     string        `json:"dtmf,omitempty"`     // how: "info", "inband", empty for telephone events
 	Headers  []Header      `json:"headers,omitempty"`  // on the INVITE, in place of those that the side writes
 	Params   string        `json:"params,omitempty"`   // of the Request-URI, ";cause=302"
+	Parts    []Part        `json:"parts,omitempty"`    // further parts of the INVITE's body, behind the description
 
 	// Only an operator's core has the following.
 	LateSDP       bool   `json:"lateSdp,omitempty"`       // INVITE without an offer
 	Reliable      string `json:"reliable,omitempty"`      // 100rel: "supported" or "require"
 	Preconditions bool   `json:"preconditions,omitempty"` // resources are to be reserved before it rings (RFC 3312); needs Reliable
+}
+
+// Part is a part of a body with several (RFC 2046 section 5.1).
+type Part struct {
+	Type string `json:"type"`
+	ID   string `json:"id"` // Content-ID, without angle brackets
+	Text string `json:"text"`
 }
 
 // Header is a header field.

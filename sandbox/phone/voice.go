@@ -68,6 +68,8 @@ type voice struct {
 	source  []int16               // mu; said over and over
 	live    *pipe                 // mu; said instead of the source
 	sink    *pipe                 // mu; gets what is heard
+	mute    Quiet                 // mu
+	last    time.Time             // mu; when RTP was heard last
 	tones   []int16               // mu; keys pressed in-band, said before anything else
 	spoken  []int16               // mu; what was said since live or another source came; nil before
 	began   time.Time             // mu; when the first frame was said
@@ -164,7 +166,7 @@ func (v *voice) say(now time.Time) {
 	v.frame += v.tick
 	step := v.stream.clock(samples)
 	v.ts += step
-	if !v.stream.sending {
+	if !v.stream.sending || v.mute == Silent {
 		return
 	}
 	if at >= v.next {
@@ -184,7 +186,13 @@ func (v *voice) say(now time.Time) {
 	} else {
 		v.scratch = binary.BigEndian.AppendUint32(v.scratch, v.ts)
 		v.scratch = binary.BigEndian.AppendUint32(v.scratch, v.ssrc)
-		if !v.speak(at, samples) {
+		if v.mute == Comfort {
+			if at/noiseEvery == (at+v.tick)/noiseEvery {
+				return
+			}
+			v.scratch[1] = comfortNoise
+			v.scratch = append(v.scratch, noiseLevel)
+		} else if !v.speak(at, samples) {
 			return
 		}
 	}
@@ -238,6 +246,38 @@ func (v *voice) speak(at, samples int) bool {
 		v.scratch = v.mouth.Encode(v.scratch, v.sound)
 	}
 	return true
+}
+
+// Quiet is a way to say nothing.
+type Quiet uint8
+
+// The ways.
+const (
+	Speaking Quiet = iota // none of them
+	Silent                // no RTP at all, as phones that suppress silence
+	Comfort               // comfort noise now and then (RFC 3389)
+)
+
+const (
+	noiseEvery = 20 // units
+	noiseLevel = 70 // -dBov
+)
+
+// quiet says nothing from now on, or something again, which begins a talkspurt.
+func (v *voice) quiet(how Quiet) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.mute = how
+}
+
+// gap is how long nothing has come though it should; 0 when nothing is to come.
+func (v *voice) gap(now time.Time) time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.stream.hearing || v.last.IsZero() {
+		v.last = now
+	}
+	return now.Sub(v.last)
 }
 
 // words appends the sound of the packet that begins at a unit.
@@ -350,6 +390,7 @@ func (v *voice) hear(pkt []byte, rtcp bool) {
 		return
 	}
 	v.packets.Received++
+	v.last = now
 	ts, ssrc := binary.BigEndian.Uint32(pkt[4:]), binary.BigEndian.Uint32(pkt[8:])
 	switch pt := pkt[1] &^ marker; {
 	case pt == v.stream.pt:

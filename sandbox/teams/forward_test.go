@@ -167,3 +167,81 @@ func TestAnAttendedTransferJoinsBoth(t *testing.T) {
 	}
 	b.noViolations()
 }
+
+// RFC 6442; Microsoft Teams docs, Plan for emergency calling.
+func TestAnEmergencyCallTellsThePlace(t *testing.T) {
+	_, h := handBench(t)
+	b := h.b
+	got := make(chan *sip.Message, 1)
+	h.handle("INVITE", func(tx *sip.ServerTx) {
+		got <- tx.Request().Clone()
+		h.answer(tx)
+	})
+	call, err := b.teams.Dial(t.Context(), Emergency("+14255550123", "911", "+14255550911"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.answered(call)
+	m := <-got
+	parts := strings.Split(string(m.Body), "--bnd42")
+	if len(parts) != 4 || parts[3] != "--\r\n" || !strings.HasPrefix(parts[1], "\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n") ||
+		!strings.Contains(parts[2], "Content-ID: <loc1@contoso.example>\r\n\r\n<?xml") || !strings.Contains(parts[2], "<ELIN>+14255550911</ELIN>") {
+		t.Errorf("the body:\n%s", m.Body)
+	}
+	if m.Get("Content-Type") != "multipart/mixed;boundary=bnd42" || m.Get("Geolocation") != "<cid:loc1@contoso.example>" || m.Get("Priority") != "emergency" {
+		t.Errorf("%s", m)
+	}
+	call.HangUp()
+	b.ended(call)
+	b.noViolations()
+}
+
+// RFC 3389.
+func TestSilenceIsNoted(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Gap = 400 * time.Millisecond })
+	b.teams.Answer("", phone.Behaviour{})
+	call := b.dial(phone.CallSpec{From: "+13035550177", To: "+14255550123"})
+	b.answered(call)
+	user := b.teams.Calls()[0]
+	b.wait("sound", func() bool { return user.Brief().Packets.Received > 20 })
+	call.Mute(phone.Comfort)
+	b.wait("comfort noise", func() bool { return user.Brief().Packets.Comfort > 3 })
+	if err := call.Hold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select { // hold is no silence
+	case <-time.After(700 * time.Millisecond):
+	case <-t.Context().Done():
+	}
+	if err := call.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.noViolations()
+	call.Mute(phone.Silent)
+	b.wait("the note", func() bool { return len(b.noted()) > 0 })
+	if rules := b.noted(); rules[0] != "silence" {
+		t.Errorf("noted %v", rules)
+	}
+	call.Mute(phone.Speaking)
+	before := user.Brief().Packets.Received
+	b.wait("sound again", func() bool { return user.Brief().Packets.Received > before+5 })
+}
+
+// RFC 3261 section 12.2.1.1: a dialog's parties keep their names.
+func TestAPartyThatChangesItsNameIsNoted(t *testing.T) {
+	b := newBench(t, nil)
+	b.teams.Answer("", phone.Behaviour{})
+	call := b.dial(phone.CallSpec{From: "+13035550177", To: "+14255550123"})
+	b.answered(call)
+	wrong := func(m *sip.Message) {
+		if m.Method == "BYE" {
+			m.Set("From", strings.Replace(m.Get("From"), ";user=phone", "", 1))
+		}
+	}
+	b.wrong.Store(&wrong)
+	call.HangUp()
+	b.ended(b.teams.Calls()[0])
+	if rules := b.noted(); len(rules) != 1 || rules[0] != "mirror" {
+		t.Errorf("noted %v", rules)
+	}
+}

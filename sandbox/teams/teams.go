@@ -57,6 +57,9 @@ type Config struct {
 	Failover time.Duration
 	// Options is the interval of OPTIONS to active trunks, 60 s when zero.
 	Options time.Duration
+	// Gap is the longest time without RTP that a user may be left in; 0 for any.
+	// Microsoft wants comfort noise on every call.
+	Gap time.Duration
 	// Patience is how long each step of a transfer, or the end of a call that was
 	// replaced, may take; 10 s when zero.
 	Patience time.Duration
@@ -87,6 +90,7 @@ type TrunkState struct {
 //	Park, Unpark                       hold by REFER to a bot with music, and back by Replaces
 //	Replace                            call queue pickup: INVITE with Replaces, early or confirmed
 //	Behaviour.Forward, .AlsoRing       forwarding and simultaneous ring, with history
+//	Emergency                          the specification of an emergency call with a location
 //	Faults, Violations                 the rules that the gateway broke
 type System struct {
 	*phone.Exchange
@@ -127,7 +131,7 @@ func Start(_ context.Context, cfg Config) (*System, error) {
 		Name: "teams", Gates: s.listeners(), DNS: cfg.DNS.Addr(), Media: cfg.Media, Ports: cfg.Ports, Log: cfg.Log,
 		Remote: &sip.Remote{Name: "SBC", TLS: sip.TLSPolicy{Roots: cfg.Roots}},
 		Manner: phone.Manner{
-			Dialect: dialect, Allow: allow, Sources: Sources, Strict: true, LeastSession: leastSession, Behave: s.behave, Onward: s.onward, Transfer: s.transfer,
+			Dialect: dialect, Allow: allow, Sources: Sources, Strict: true, Gap: cfg.Gap, LeastSession: leastSession, Behave: s.behave, Onward: s.onward, Transfer: s.transfer,
 			Finish: s.finish, Judge: s.judge, Options: s.options, Reason: reason, Leave: s.leave, Response: s.response, Dial: s.Dial,
 		},
 	})
