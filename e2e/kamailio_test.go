@@ -56,7 +56,9 @@ func kamailioCore(t *testing.T, s setup) routed {
 	s.handsets = true
 	w := build(t, s)
 	r := routed{world: w, proxy: w.startKamailio()}
-	w.teams.Answer(user, phone.Behaviour{Ring: 100 * time.Millisecond, Send: audio.Speech(31)})
+	if w.teams != nil {
+		w.teams.Answer(user, phone.Behaviour{Ring: 100 * time.Millisecond, Send: audio.Speech(31)})
+	}
 	return r
 }
 
@@ -74,19 +76,26 @@ func behindKamailio(t *testing.T, s setup) routed {
 	needBaresip(t)
 	r := kamailioCore(t, s)
 	for i := range r.phones {
-		l := line{
-			name: fmt.Sprintf("phone-%d", i), at: r.at(r.operatorV6, byte(hostPhone+i), 5060), manual: true, register: true,
-			account: fmt.Sprintf(`<sip:%s@carrier.e2e.example>;outbound="sip:%s;transport=udp";audio_codecs=PCMA/8000/1`, subscriber, r.inside()),
-			voice:   audio.Tones(uint64(33+i), 25*time.Second),
-		}
-		if r.srtp() {
-			l.account += ";mediaenc=srtp-mand"
-		}
-		r.phones[i] = r.baresip(l)
-		r.phones[i].said("200 OK", 10*time.Second)
+		r.phones[i] = r.telephone(i)
 	}
 	r.ready()
 	return r
+}
+
+// telephone starts one behind the proxy and waits until it is registered.
+func (r routed) telephone(i int) *baresip {
+	r.t.Helper()
+	l := line{
+		name: fmt.Sprintf("phone-%d", i), at: r.at(r.operatorV6, byte(hostPhone+i), 5060), manual: true, register: true,
+		account: fmt.Sprintf(`<sip:%s@carrier.e2e.example>;outbound="sip:%s;transport=udp";audio_codecs=PCMA/8000/1`, subscriber, r.inside()),
+		voice:   audio.Tones(uint64(33+i), 25*time.Second),
+	}
+	if r.srtp() {
+		l.account += ";mediaenc=srtp-mand"
+	}
+	b := r.baresip(l)
+	b.said("200 OK", 10*time.Second)
+	return b
 }
 
 // inside is where telephones find the proxy.
@@ -209,6 +218,32 @@ func (r routed) bothWays() {
 		}
 	}
 	r.behaved()
+}
+
+// Nobody around the gateway is of our making: a baresip in the place of Teams, a
+// Kamailio, and a baresip behind it.
+func TestStrangersOnBothSides(t *testing.T) {
+	t.Parallel()
+	needBaresip(t)
+	r := kamailioCore(t, setup{realCloud: true})
+	p := phones{r.world, r.baresip(r.teamsLine("PCMA/8000/1")), r.telephone(0)}
+	r.peerUp(teamsPeer, "site-0")
+	p.teams.dial(r.subscriberAtGateway())
+	p.core.said("Incoming call", 10*time.Second)
+	p.core.do("/accept")
+	p.teams.said("Call established", 10*time.Second)
+	r.talk(3 * time.Second)
+	p.core.do("/hangup")
+	p.agrees(r.records(1)[0], true, "PCMA")
+	p.overheard()
+	r.passed("BYE", 1)
+
+	p.core.dial(fmt.Sprintf("sip:%s@carrier.e2e.example", user))
+	p.core.saidTimes("Call established", 2, 10*time.Second)
+	r.talk(time.Second)
+	p.teams.do("/hangup")
+	r.records(2)
+	r.passed("BYE", 2)
 }
 
 // Teams' user gives up while both telephones ring.

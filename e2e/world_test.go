@@ -1,9 +1,10 @@
 // Package e2e calls strangers through a real node: programs whose authors never
 // heard of us, so that a mistake that our code and our sandbox share shows.
 //
-// SIPp is the operator's core, baresip is a Teams proxy over TLS with SRTP or a
-// core's telephone; where only one of them is on trial, the sandbox plays the
-// other side. A world is one node, in this process, made from a tandem.yaml
+// SIPp is the operator's core, or Kamailio is, a proxy that stays in the path,
+// with baresip or Linphone behind it; baresip is a Teams proxy over TLS with SRTP
+// or a core's telephone. Where only one of them is on trial, the sandbox plays
+// the other side. A world is one node, in this process, made from a tandem.yaml
 // like any other, and what stands around it, on loopback addresses of its own.
 // Start reading at setup, then at sipp and baresip.
 //
