@@ -15,6 +15,7 @@ type Identity struct {
 	Calling   string // of From; "" when withheld or absent
 	CallingOK bool
 	Asserted  string // number of P-Asserted-Identity, E.164; "" when there is none
+	Name      string // that is asserted with it
 	Display   string // name of the caller, "" when withheld
 	Anonymous bool   // From itself hides the caller
 	Privacy   []string
@@ -71,7 +72,7 @@ func Identify(invite *sip.Message, from Leg) (Identity, error) {
 	if err := id.caller(invite, from); err != nil {
 		return Identity{}, err
 	}
-	id.Asserted = asserted(invite, from)
+	id.Asserted, id.Name = asserted(invite, from)
 	id.Forwards, id.Cause = forwards(invite, from), causeParam(target)
 	if id.Cause == 0 && len(id.Forwards) > 0 {
 		id.Cause = id.Forwards[len(id.Forwards)-1].Cause
@@ -100,7 +101,7 @@ func (id *Identity) caller(invite *sip.Message, from Leg) error {
 // there is none, Remote-Party-ID says it in the words of switches that are
 // older. What a side says that is not believed asserts nothing (RFC 3325
 // section 5).
-func asserted(m *sip.Message, from Leg) string {
+func asserted(m *sip.Message, from Leg) (number, name string) {
 	for _, name := range [...]string{"P-Asserted-Identity", "Remote-Party-ID"} {
 		if !from.Profile.hears(name) {
 			continue
@@ -111,11 +112,11 @@ func asserted(m *sip.Message, from Leg) string {
 		}
 		for _, a := range list {
 			if n, ok := from.Plan.number(a.URI); ok && screened(a.Params) {
-				return n
+				return n, display(a.Display)
 			}
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // screened leaves out what Remote-Party-ID says of others than the caller, or

@@ -92,7 +92,7 @@ func Relay(resp, far *sip.Message, from, to Leg) {
 // connected tells the caller's side who has answered, as far as the callee's
 // vouches for it and may tell (RFC 3325 section 5; 3GPP TS 24.608).
 func (w *writing) connected(from Leg) {
-	if id := asserted(w.far, from); id != "" && (w.to.Profile.Trusted || !hides(privacy(w.far))) {
+	if id, _ := asserted(w.far, from); id != "" && (w.to.Profile.Trusted || !hides(privacy(w.far))) {
 		w.m.Set("P-Asserted-Identity", "<"+w.to.uri(id, w.to.host())+">")
 		if p := privacy(w.far); len(p) > 0 {
 			w.m.Set("Privacy", strings.Join(p, ";"))
@@ -148,14 +148,23 @@ func (l Leg) from(id Identity) string {
 	if id.Anonymous || number == "" || (id.Private() && !l.Profile.Trusted) {
 		return anonymous
 	}
-	name := ""
-	if id.Display != "" {
-		name = sip.Quote(id.Display) + " "
+	name := id.Display
+	if number == id.Asserted && l.Profile.CallerInFrom && id.Name != "" {
+		name = id.Name // it goes with the number
 	}
+	name = quoted(name)
 	if l.told(id) != "" {
 		return name + "<" + l.uri(number, l.host()) + ">"
 	}
 	return name + "<" + l.verified(id, number) + ">"
+}
+
+// quoted is a display name before an address; "" for none.
+func quoted(name string) string {
+	if name == "" {
+		return ""
+	}
+	return sip.Quote(name) + " "
 }
 
 // verified names a caller with what became of verifying him, to a side that
@@ -191,7 +200,14 @@ func writeAsserted(w *writing, on Occasion) {
 		return // Relay knows who has answered
 	}
 	if number := w.to.told(*w.id); number != "" {
-		w.m.Set("P-Asserted-Identity", "<"+w.to.verified(*w.id, number)+">")
+		name := ""
+		if number == w.id.Asserted {
+			name = w.id.Name // it goes with the number
+		}
+		if name == "" && w.to.Profile.AssertFrom && !w.id.Private() {
+			name = w.id.Display // it is read nowhere else
+		}
+		w.m.Set("P-Asserted-Identity", quoted(name)+"<"+w.to.verified(*w.id, number)+">")
 	}
 }
 

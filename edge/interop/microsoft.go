@@ -60,8 +60,8 @@ const maxPhrase = 200
 
 // read takes what one text tells, where nothing was told before.
 func (d *Diagnosis) read(text string) {
-	head, rest, cut := strings.Cut(text, ";")
-	if cut && isGUID(strings.TrimSpace(head)) {
+	head, rest, _ := strings.Cut(text, ";")
+	if isGUID(strings.TrimSpace(head)) {
 		if d.Correlation == "" {
 			d.Correlation = strings.ToLower(strings.TrimSpace(head))
 		}

@@ -11,7 +11,7 @@ import (
 // Microsoft Teams docs, "Microsoft and SIP response codes" and its pages by
 // SIP status.
 func TestMicrosoftsReasonsAreUnderstood(t *testing.T) {
-	const guid = "9810e5a9-667c-4513-8d3a-5d83503e1c71"
+	const guid = "9810e5a9-667c-4513-8d3a-510532e1c71a"
 	text := func(s string) string { return `Q.850;cause=63;text="` + guid + ";" + s + `"` }
 	for _, tc := range []struct {
 		name   string
@@ -40,6 +40,7 @@ func TestMicrosoftsReasonsAreUnderstood(t *testing.T) {
 		{"the gateway's own that is not listed", 486, `SIP;cause=486;text="560486"`, 560486, "gateway itself gave the final response with 486 Busy Here"},
 		{"one that is not listed", 403, `SIP;cause=403;text="510599"`, 510599, "Microsoft's phone system decided"},
 		{"words that stand for nothing", 500, text("something new"), 0, ""},
+		{"a GUID alone, which looks like a code", 403, `Q.850;cause=63;text="` + guid + `"`, 0, ""},
 		{"no GUID", 403, `Q.850;cause=63;text="User is not allowed to make outbound PSTN Calls"`, 510562, "may not call"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

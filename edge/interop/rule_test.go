@@ -274,6 +274,37 @@ func TestWhoIsBelieved(t *testing.T) {
 	}
 }
 
+// A name goes with the number that it came with, and to Zoom, which reads no
+// From, with the one there is.
+func TestWhoseNameIsShown(t *testing.T) {
+	zoom := cloudLeg()
+	zoom.Profile = &Zoom
+	for _, tc := range []struct {
+		name      string
+		pai       string
+		privacy   string
+		to        Leg
+		from, has string // From, P-Asserted-Identity
+	}{
+		{"the cloud reads From, and gets the asserted number with its name", `"Head Office" <tel:+441632960002>`, "", cloudLeg(), `"Head Office" <sip:+441632960002@`, `"Head Office" <sip:+441632960002@`},
+		{"a number without a name", "<tel:+441632960002>", "", cloudLeg(), `"J Smith" <sip:+441632960002@`, "<sip:+441632960002@"},
+		{"a core gets both with theirs", `"Head Office" <tel:+441632960002>`, "", coreLeg(), `"J Smith" <sip:+441632960001@`, `"Head Office" <sip:+441632960002@`},
+		{"Zoom", "<tel:+441632960002>", "", zoom, `"J Smith" <sip:+441632960001@`, `"J Smith" <sip:+441632960002@`},
+		{"nobody's when he is withheld", `"Head Office" <tel:+441632960002>`, "id", zoom, `"Anonymous" <sip:anonymous@`, ""},
+		{"a device's address is no name", `"sip:x@core.example" <tel:+441632960002>`, "", cloudLeg(), `"J Smith" <sip:+441632960002@`, "<sip:+441632960002@"},
+	} {
+		in := message(t, fromCore)
+		in.Set("P-Asserted-Identity", tc.pai)
+		if tc.privacy != "" {
+			in.Set("Privacy", tc.privacy)
+		}
+		m := Invite(in, identify(t, in, coreLeg()), tc.to, Names{"i", "t"})
+		if !strings.HasPrefix(m.Get("From"), tc.from) || !strings.HasPrefix(m.Get("P-Asserted-Identity"), tc.has) || m.Has("P-Asserted-Identity") != (tc.has != "") {
+			t.Errorf("%s:\n%s", tc.name, wire(m))
+		}
+	}
+}
+
 // 3GPP TS 24.229 section 7.2A.20: what became of verifying a number goes with
 // it, to sides that may believe us.
 func TestAVerifiedNumberSaysSo(t *testing.T) {
