@@ -48,6 +48,7 @@ func (s *state) reject(r *request, msg *sip.Message) {
 	bye := d.NewRequest("BYE")
 	interop.InDialog(bye, nil, a.dress)
 	b := s.newRequest(releasing, a.side)
+	b.dialog = d
 	s.do(sendDirect{b.id, r.id, bye})
 }
 

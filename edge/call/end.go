@@ -266,6 +266,7 @@ func (s *state) releaseLeg(side relay.Side, c *cause) {
 		}
 	}
 	r := s.newRequest(releasing, side)
+	r.dialog = l.dialog
 	s.do(send{r.id, side, req})
 }
 

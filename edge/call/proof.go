@@ -37,14 +37,11 @@ func (s *state) challenged(ev challenged) {
 		return
 	}
 	cseq, _ := ev.msg.CSeq() // the stack has matched it to ours
-	// The INVITE that would have made a dialog, and the BYE that ends one, have
-	// no other request behind them that took the next number.
+	// The INVITE that would have made a dialog has no other request behind it
+	// that took the next number.
 	seq := cseq.Seq + 1
-	switch {
-	case r.dialog != nil:
+	if r.dialog != nil {
 		seq = r.dialog.Next()
-	case r.kind != inviting && r.kind != releasing:
-		seq = s.legs[r.leg].dialog.Next()
 	}
 	if r.stub != nil {
 		r.stub.Set("CSeq", sip.CSeq{Seq: seq, Method: "INVITE"}.String())

@@ -198,12 +198,13 @@ func (s *state) acknowledge(r *request, msg *sip.Message) {
 	s.granted(r.leg, msg)
 }
 
-// keepLast drops the re-INVITEs of a leg that were answered before r: their
-// 2xx are not repeated any more once the far side takes another INVITE.
+// keepLast drops the re-INVITEs of a dialog that went before r and were
+// answered: their 2xx are not repeated any more once the far side takes
+// another INVITE.
 func keepLast(all []*request, r *request) []*request {
 	kept := all[:0]
 	for _, x := range all {
-		if x == r || x.kind != reinviting || x.leg != r.leg || !x.accepted {
+		if x.id >= r.id || x.kind != reinviting || x.dialog != r.dialog || !x.accepted {
 			kept = append(kept, x)
 		}
 	}

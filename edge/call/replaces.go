@@ -9,6 +9,7 @@ import (
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/edge/relay"
 	"github.com/tandemgw/tandem/link/record"
+	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sdp"
 	"github.com/tandemgw/tandem/wire/sip"
 	"github.com/tandemgw/tandem/wire/ua"
@@ -142,8 +143,15 @@ func (s *state) mayReplace(ev replacing) *refusal {
 	return nil
 }
 
-// strangeTenant: an enterprise's calls are its own, whatever tags are known.
+// strangeTenant: an enterprise's calls are its own, whatever tags are known. It
+// is told by its ID, or by its subdomain.
 func (s *state) strangeTenant(ev replacing) bool {
+	if s.label != "" && ev.peer.Group.Side == snapshot.Cloud {
+		uri, err := sip.ParseURI(ev.msg.RequestURI)
+		if label, _, _ := strings.Cut(uri.Host, "."); err != nil || !strings.EqualFold(label, s.label) {
+			return true
+		}
+	}
 	theirs, ours := ev.msg.Get("X-MS-TenantID"), s.party[ev.leg].Tenant
 	if s.phase == hunting {
 		ours = s.identity.Tenant

@@ -127,7 +127,7 @@ type request struct {
 	kind     requestKind
 	leg      relay.Side
 	accepted bool         // a 2xx has come; it may come again, and other forks may send theirs
-	dialog   *ua.Dialog   // notifying: which may be that of a leg aside
+	dialog   *ua.Dialog   // it went in; nil for inviting. The leg may have left its place since
 	attempt  *attempt     // inviting
 	stub     *sip.Message // inviting, reinviting: what dialogs and ACKs need of it
 	offer    *sdp.Session // reinviting

@@ -154,6 +154,7 @@ func (s *state) releaseAside(side relay.Side) {
 	bye := l.dialog.NewRequest("BYE")
 	s.finishRequest(bye, nil, l)
 	r := s.newRequest(releasing, side)
+	r.dialog = l.dialog
 	s.do(sendAside{r.id, side, bye})
 	s.forgetAside(side)
 }
