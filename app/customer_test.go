@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/sandbox/phone"
 )
 
@@ -112,6 +113,13 @@ gateway:
 		}
 	})
 	w.t = t
+	past, err := w.ops.Past(t.Context(), record.Filter{})
+	w.must(err)
+	for _, c := range past {
+		if c.Account != "contoso" || c.Service != "TeamsDirectRouting" {
+			t.Errorf("the record of %s to %s is of %s, %s", c.From, c.To, c.Account, c.Service)
+		}
+	}
 	for _, v := range w.teams.Violations() {
 		t.Errorf("Teams complains: %+v", v)
 	}

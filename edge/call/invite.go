@@ -38,7 +38,7 @@ func (s *state) arrive(ev invited) {
 	if s.elin = d.ELIN; d.Called != "" {
 		s.identity.Called, s.identity.CalledOK = d.Called, true
 	}
-	s.record.Service, s.record.Emergency = string(d.Service), d.Emergency
+	s.record.Service, s.record.Account, s.record.Emergency = string(d.Service), d.Account, d.Emergency
 	for _, rule := range d.Rules {
 		s.do(note{rule})
 	}

@@ -187,10 +187,14 @@ func (l look) times(w io.Writer, c record.Call) {
 }
 
 func serviceOf(c record.Call) string {
-	if c.Emergency {
-		return strings.TrimSpace(c.Service + " emergency")
+	words := []string{c.Service}
+	if c.Account != "" {
+		words = append(words, "of "+c.Account)
 	}
-	return c.Service
+	if c.Emergency {
+		words = append(words, "emergency")
+	}
+	return strings.TrimSpace(strings.Join(words, " "))
 }
 
 func (l look) fact(w io.Writer, name, value string) {

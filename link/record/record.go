@@ -16,6 +16,7 @@ type Call struct {
 	Gateway   string     `json:"gateway,omitempty"`
 	Revision  uint64     `json:"revision,omitempty"` // of the snapshot that routed it
 	Service   string     `json:"service"`            // communications service, "OperatorConnect"
+	Account   string     `json:"account,omitempty"`  // whose number, or name, the call is for or from in the cloud
 	From      string     `json:"from"`               // calling number as routed, E.164 where known
 	To        string     `json:"to"`                 // called number as routed
 	Emergency bool       `json:"emergency,omitempty"`
