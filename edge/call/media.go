@@ -72,7 +72,7 @@ func (s *state) bridgeLegs(caller, callee *leg) error {
 	far := s.terms(callee, n.Far, n.FarToNear)
 	s.record.Transcoding = ""
 	if n.Transcode != nil {
-		near.Recode, far.Recode = true, true
+		near.Recode, far.Recode = n.Transcode.NearToFar, n.Transcode.FarToNear
 		s.record.Transcoding = n.Transcode.Why
 		s.notef("transcoding: %s", n.Transcode.Why)
 	}

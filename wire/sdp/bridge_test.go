@@ -116,7 +116,8 @@ func TestTwoLegsAgree(t *testing.T) {
 			}
 			t.Fatalf("to the caller %d becomes %d\n%s\n%s\n%v", in, out, text(sent), text(answer), ours)
 		}
-		if _, has := findAgreed(far.Codecs, side.Codecs[0].Codec); has != (n.Transcode == nil) {
+		_, has := findAgreed(far.Codecs, side.Codecs[0].Codec)
+		if foreign := n.Transcode != nil && n.Transcode.Foreign; has == foreign {
 			t.Fatalf("transcoding: %+v\n%s\n%s", n.Transcode, text(back), text(answer))
 		}
 		for _, c := range back.Carried().Codecs {

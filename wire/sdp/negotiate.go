@@ -147,6 +147,7 @@ type Side struct {
 	Mux       bool           // RTCP on the RTP port, agreed by both
 	Ptime     time.Duration  // what it wants to receive; 0 = not said
 	Codecs    []Agreed
+	First     *Codec // of Codecs, the voice that it names first, and so will send most likely
 }
 
 // Agreed is a codec both ends of a leg accepted. The numbers differ when an
@@ -191,10 +192,13 @@ func Agree(sent, received *Session) (Side, error) {
 			s.Codecs = append(s.Codecs, Agreed{Codec: o, In: o.PT, Out: t.PT, Receives: t.Fmtp})
 		}
 	}
-	if !slices.ContainsFunc(s.Codecs, func(a Agreed) bool { return a.voice() }) {
-		return Side{}, ErrNoCodec
+	for _, t := range theirs.Codecs {
+		if o, ok := findAgreed(s.Codecs, t); ok && o.voice() {
+			s.First = &o.Codec
+			return s, nil
+		}
 	}
-	return s, nil
+	return Side{}, ErrNoCodec
 }
 
 func (s *Side) keys(ours, theirs *Media) error {
@@ -247,11 +251,12 @@ type Negotiation struct {
 	Transcode *Transcode
 }
 
-// Transcode is what the relay has to do to the voice of both directions.
+// Transcode is what the relay has to do to voice.
 type Transcode struct {
-	Near, Far Codec // as each side speaks
-	Foreign   bool  // they share no codec; else it is for the packet time alone
-	Why       string
+	Near, Far            Codec // as each side speaks
+	NearToFar, FarToNear bool  // the direction
+	Foreign              bool  // they share no codec
+	Why                  string
 }
 
 // Bridge joins two legs, of which near is the caller's. Voice passes as it is
@@ -260,23 +265,49 @@ type Transcode struct {
 func Bridge(near, far Side) (Negotiation, error) {
 	n := Negotiation{Near: near, Far: far}
 	n.NearToFar, n.FarToNear = payloads(near, far), payloads(far, near)
-	i := slices.IndexFunc(near.Codecs, func(a Agreed) bool {
+	common := slices.ContainsFunc(near.Codecs, func(a Agreed) bool {
 		_, ok := findAgreed(far.Codecs, a.Codec)
 		return ok && a.voice()
 	})
 	mine, theirs := near.recodable(), far.recodable()
-	able := mine != nil && theirs != nil
-	switch {
-	case i < 0 && !able:
-		return Negotiation{}, ErrNoCodec
-	case i < 0:
-		n.Transcode = &Transcode{Near: *mine, Far: *theirs, Foreign: true, Why: "caller speaks " + mine.Name + ", callee " + theirs.Name}
-	case able && near.Ptime != far.Ptime && near.Ptime > 0 && far.Ptime > 0:
-		// RFC 8866 6.4: a recommendation, but there is equipment that plays no other.
-		n.Transcode = &Transcode{Near: *mine, Far: *theirs, Why: fmt.Sprintf("caller wants packets of %d ms, callee of %d ms",
-			near.Ptime.Milliseconds(), far.Ptime.Milliseconds())}
+	if mine == nil || theirs == nil {
+		if !common {
+			return Negotiation{}, ErrNoCodec
+		}
+		return n, nil
 	}
+	t := &Transcode{Near: *mine, Far: *theirs}
+	switch {
+	case !common:
+		t.NearToFar, t.FarToNear, t.Foreign = true, true, true
+		t.Why = "caller speaks " + mine.Name + ", callee " + theirs.Name
+	case near.Ptime != far.Ptime && near.Ptime > 0 && far.Ptime > 0:
+		// RFC 8866 6.4: a recommendation, but there is equipment that plays no other.
+		t.NearToFar, t.FarToNear = true, true
+		t.Why = fmt.Sprintf("caller wants packets of %d ms, callee of %d ms", near.Ptime.Milliseconds(), far.Ptime.Milliseconds())
+	default:
+		// Who accepted several codecs may send any; most send what they name first.
+		t.NearToFar, t.FarToNear = near.strange(far), far.strange(near)
+		switch {
+		case t.NearToFar:
+			t.Why = "caller speaks " + near.First.Name + ", which callee does not"
+		case t.FarToNear:
+			t.Why = "callee speaks " + far.First.Name + ", which caller does not"
+		default:
+			return n, nil
+		}
+	}
+	n.Transcode = t
 	return n, nil
+}
+
+// strange: the other side does not know what s will send most likely.
+func (s Side) strange(other Side) bool {
+	if s.First == nil || !recodable(*s.First) {
+		return false
+	}
+	_, ok := findAgreed(other.Codecs, *s.First)
+	return !ok
 }
 
 // recodable is the first voice codec of a side that we can transcode.

@@ -145,6 +145,33 @@ func TestTwoAnswersForceTranscoding(t *testing.T) {
 	}
 }
 
+// RFC 3264 7: who accepted several codecs may send any of them, and most send
+// what they name first; only that direction is transcoded.
+func TestWhoNamesAnotherCodecFirstIsHeard(t *testing.T) {
+	caller, callee := cloud(), core()
+	caller.Transcode, callee.Transcode = caller.Codecs, callee.Codecs
+	near := audioOf(t, "8", aKey)
+	sent := must(Offer(near, callee))
+	for _, tc := range []struct {
+		answered string
+		back     bool
+		why      string
+	}{
+		{"9 8", true, "callee speaks G722, which caller does not"},
+		{"8 9", false, ""},
+	} {
+		answer := audioOf(t, tc.answered)
+		n := must(Bridge(must(Agree(must(Answer(near, answer, caller)), near)), must(Agree(sent, answer))))
+		var got Transcode
+		if n.Transcode != nil {
+			got = *n.Transcode
+		}
+		if got.NearToFar || got.FarToNear != tc.back || got.Why != tc.why || n.NearToFar[8] != 8 {
+			t.Errorf("answered %s: %+v", tc.answered, got)
+		}
+	}
+}
+
 func TestWhatBothHavePasses(t *testing.T) {
 	caller, callee := cloud(), core()
 	caller.Transcode, callee.Transcode = caller.Codecs, callee.Codecs
