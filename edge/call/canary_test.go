@@ -14,7 +14,7 @@ import (
 var painted = []string{
 	"Record-Route: <sip:rr.canary.example;lr>",
 	"User-Agent: CanarySwitch/9", "Server: CanarySwitch/9", "Organization: canary", "Subject: canary",
-	"P-Asserted-Identity: \"canary\" <sip:+13035550177@canary.example>", "P-Charging-Vector: icid-value=canary",
+	"P-Asserted-Identity: \"canary@canary.example\" <sip:+13035550177@canary.example>", "P-Charging-Vector: icid-value=canary",
 	"Diversion: <sip:+1@canary.example>", "History-Info: <sip:+1@canary.example>;index=1",
 	"Referred-By: <sip:canary@canary.example>", "Call-Info: <http://canary.example/x>", "Alert-Info: <http://canary.example/x>",
 	"Warning: 399 canary.example \"canary\"", "Reason: Q.850;cause=16;text=\"canary.example\"", "X-Canary: canary",
