@@ -3,16 +3,19 @@
 // Profile per kind of far side.
 //
 // A message is never forwarded. Invite, Response and InDialog write the
-// message of one leg anew, and take from the other leg only what is named
-// here, each by a rule of its own: numbers, a display name that hides no
-// address, Privacy, Reason as numbers, and the headers on the profile's list
-// as plain tokens. Via, Contact, Record-Route, Call-ID, tags, host names,
-// product names and addresses of one side therefore cannot reach the other.
-// Diversion, History-Info, Referred-By, Subject, Warning, Alert-Info and all
-// that nobody thought of stay behind.
+// message of one leg anew, by the rules of its profile: a header is made of
+// what we know, kept from the other leg as long as it has the plain form of its
+// kind, or converted. What no rule names stays behind. What crosses so is
+// numbers, a display name that hides no address, Privacy, Reason as numbers,
+// forwarding as numbers and causes, and plain tokens. Via, Contact,
+// Record-Route, Call-ID, tags, host names, product names and addresses of one
+// side therefore cannot reach the other, and nor can Referred-By, Subject,
+// Warning, Alert-Info and all that nobody thought of.
 //
-// Start reading at Profile and Leg, then Identify and Invite. How media is
-// described is wire/sdp's; which peer is asked is edge/route's.
+// Start reading at Profile and Rule, then Leg, Identify and Invite. history.go
+// is forwarding, number.go how numbers are written, microsoft.go what the
+// cloud's own reasons mean. How media is described is wire/sdp's; which peer is
+// asked is edge/route's.
 package interop
 
 import (
