@@ -110,15 +110,17 @@ func (s *state) vouchFor(l *leg, m *sip.Message) *vouch {
 }
 
 // attestation is how well we know a caller (RFC 8588 section 4; ATIS-1000074
-// 5.2.3). A number that is provisioned for the service it calls from is the
-// customer's: A. Another one of an enterprise that Microsoft or Zoom has
+// 5.2.3). A number that is provisioned for the service it calls from, or for
+// another one of the same account, is the customer's: A. One of somebody else's,
+// where callers are not screened, or of an enterprise that Microsoft or Zoom has
 // authenticated is a customer of ours with a number that we do not know: B. A
 // forwarded call is somebody else's, and so is what a core sends: C.
 func (s *state) attestation(who string) stir.Attestation {
 	if s.caller().peer.Group.Side != snapshot.Cloud || len(s.identity.Forwards) > 0 {
 		return stir.Gateway
 	}
-	if n, ok := s.snapshot.Numbers.Find(who); ok && string(n.Service) == s.record.Service {
+	n, ok := s.snapshot.Numbers.Find(who)
+	if ok && n.Account == s.record.Account && (n.Account != "" || string(n.Service) == s.record.Service) {
 		return stir.Full
 	}
 	return stir.Partial

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/edge/attest"
+	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/stir"
 )
@@ -84,6 +85,41 @@ func (s *shelf) identity(t *testing.T, orig, dest string) string {
 }
 
 const teamsFrom = "From: <sip:+14255550123@10.2.0.1;user=phone>;tag=ft"
+
+// Nobody is vouched for with the number of somebody else's, screened or not
+// (RFC 8588 section 4; ATIS-1000074 5.2.3).
+func TestANumberIsVouchedForToItsOwnAccount(t *testing.T) {
+	numbers, err := snapshot.NewNumbers(
+		snapshot.Number{E164: "+441134960001", Service: snapshot.TeamsDirectRouting, Account: "contoso"},
+		snapshot.Number{E164: "+441134960002", Service: snapshot.OperatorConnect, Account: "contoso"},
+		snapshot.Number{E164: "+441134960003", Service: snapshot.TeamsDirectRouting, Account: "fabrikam"},
+		snapshot.Number{E164: "+441134960004", Service: snapshot.OperatorConnect},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		who     string
+		service snapshot.Service
+		account string
+		want    stir.Attestation
+	}{
+		{"+441134960001", snapshot.TeamsDirectRouting, "contoso", stir.Full},
+		{"+441134960002", snapshot.TeamsDirectRouting, "contoso", stir.Full},
+		{"+441134960003", snapshot.TeamsDirectRouting, "contoso", stir.Partial},
+		{"+441134960004", snapshot.TeamsDirectRouting, "contoso", stir.Partial},
+		{"+12025550199", snapshot.TeamsDirectRouting, "contoso", stir.Partial},
+		{"+441134960004", snapshot.OperatorConnect, "", stir.Full},
+		{"+441134960004", snapshot.TeamsPhoneMobile, "", stir.Partial},
+		{"+441134960001", snapshot.OperatorConnect, "", stir.Partial},
+	} {
+		s := state{snapshot: &snapshot.Snapshot{Numbers: numbers}, record: record.Call{Service: string(x.service), Account: x.account}}
+		s.caller().peer.Group.Side = snapshot.Cloud
+		if got := s.attestation(x.who); got != x.want {
+			t.Errorf("%s calling from %s of %q: %v", x.who, x.service, x.account, got)
+		}
+	}
+}
 
 // A number that is provisioned is vouched for fully, another one of an
 // enterprise partly (RFC 8588 section 4).
