@@ -219,7 +219,7 @@ func (m *Media) publish(from Side) error {
 	if n == nil {
 		return nil
 	}
-	plan := &rtp.Plan{PT: n.PT, In: n.In, Clock: n.clock()}
+	plan := &rtp.Plan{PT: n.PT, In: n.In, Clock: n.clock(), Clocks: n.clocks()}
 	if to != nil {
 		plan.To, plan.Out = m.ports[from.Other()], to.Out
 		plan.Hold = !n.Direction.Sends() || !to.Direction.Receives()
@@ -229,7 +229,22 @@ func (m *Media) publish(from Side) error {
 	return m.ports[from].Receive(plan)
 }
 
-// clock is that of the voice the side sends.
+// clocks are those of what the side may send beside that; nil when there are
+// no others.
+func (n *Negotiated) clocks() (m map[uint8]uint32) {
+	usual := n.clock()
+	for _, c := range n.Codecs {
+		if rate := uint32(c.Rate); rate != usual {
+			if m == nil {
+				m = map[uint8]uint32{}
+			}
+			m[c.In&0x7f] = rate
+		}
+	}
+	return m
+}
+
+// clock is that of the voice the side likes best.
 func (n *Negotiated) clock() uint32 {
 	for _, c := range n.Codecs {
 		if !isEvents(c) && !isNoise(c) {

@@ -120,6 +120,7 @@ func (v *voice) say(now time.Time) {
 	digit := v.pressing()
 	switch {
 	case v.deaf:
+		v.digits = nil // later they would mean something else
 		v.skip(n)
 	case digit != nil && v.events != nil:
 		v.sayEvent(digit)

@@ -14,7 +14,8 @@ type header struct {
 	rtcp   bool
 	pt     uint8
 	padded bool
-	kept   bool // for the Sink alone
+	kept   bool   // for the Sink alone
+	clock  uint32 // of the stream; set when the packet is heard
 	seq    uint16
 	time   uint32
 	ssrc   uint32

@@ -10,6 +10,8 @@ type Plan struct {
 	Hold  bool       // RTP goes nowhere; RTCP passes even then (RFC 3264 §5.1)
 	Ends  bool       // RTCP is read here and does not leave at To
 	Clock uint32     // RTP clock of the stream in Hz, for jitter; 0 = 8000
+	// Clocks are those of payload numbers in whose clock is another; nil = none.
+	Clocks map[uint8]uint32
 	// Sink is given each accepted packet in the clear, RTP with its number
 	// mapped already. It runs on the loop that serves the port: it must not
 	// block, and must not keep pkt. It may call Send of any port. A packet that
@@ -68,6 +70,17 @@ func (p *Port) compile(plan *Plan) (*route, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// clockOf is the clock of a payload number as it comes.
+func (r *route) clockOf(pt uint8) uint32 {
+	if r == nil {
+		return defaultClock
+	}
+	if c := r.Clocks[pt]; c != 0 {
+		return c
+	}
+	return r.Clock
 }
 
 func (p *Port) outContext(keys *Keys) (*context, error) {

@@ -40,7 +40,8 @@ type Port struct {
 	mux      bool         // rx, RTCP comes on the RTP socket
 	source   source       // rx
 	reports  reports      // rx
-	pt       uint8        // rx
+	pt       uint8        // rx, of the last packet
+	clock    uint32       // rx, that pt means by route; 0 = to be looked up
 	received [2]Traffic   // rx
 	last     [2]time.Time // rx
 	second   int64        // rx, the second that rate counts
@@ -118,7 +119,7 @@ func (p *Port) Receive(plan *Plan) error {
 	p.rx.Lock()
 	defer p.rx.Unlock()
 	if p.closed || plan == nil {
-		p.route, p.former = nil, former{}
+		p.route, p.clock, p.former = nil, 0, former{}
 		return nil
 	}
 	r, err := p.compile(plan)
@@ -128,7 +129,7 @@ func (p *Port) Receive(plan *Plan) error {
 	if p.route != nil && p.route.in != r.in {
 		p.former = former{p.route.in, time.Now().Add(overlap)}
 	}
-	p.route = r
+	p.route, p.clock = r, 0
 	return nil
 }
 
@@ -220,7 +221,7 @@ func (p *Port) accept(l *lane, kind int, pkt []byte, src netip.AddrPort) (*route
 	if p.flooded(l.now) {
 		return nil, nil, h, Flood
 	}
-	p.record(r, h, pkt, l.now)
+	p.record(r, &h, pkt, l.now)
 	if r == nil {
 		return nil, nil, h, NoDestination
 	}
@@ -335,19 +336,18 @@ func (p *Port) claim(src netip.AddrPort, kind int, h header, proof proof, now ti
 }
 
 // record takes a heard packet into the books.
-func (p *Port) record(r *route, h header, pkt []byte, now time.Time) {
+func (p *Port) record(r *route, h *header, pkt []byte, now time.Time) {
 	if h.rtcp {
 		p.received[control].count(len(pkt))
 		p.last[control] = now
 		p.note(pkt, now)
 		return
 	}
-	clock := uint32(defaultClock)
-	if r != nil {
-		clock = r.Clock
+	if h.pt != p.pt || p.clock == 0 {
+		p.pt, p.clock = h.pt, r.clockOf(h.pt)
 	}
-	p.source.update(h, now.Sub(p.engine.started), clock)
-	p.pt = h.pt
+	h.clock = p.clock
+	p.source.update(*h, now.Sub(p.engine.started), h.clock)
 	p.received[media].count(len(pkt))
 	p.last[media] = now
 }
@@ -379,7 +379,7 @@ func (p *Port) forward(pkt []byte, h header, r *route, now time.Time) Cause {
 	if !p.tx.out.admit(pkt, &h, now) {
 		return passed // ours is sent instead
 	}
-	p.tx.out.forwarded(h, r.Clock, now)
+	p.tx.out.forwarded(h, h.clock, now)
 	return p.transmit(pkt, h, r.out)
 }
 

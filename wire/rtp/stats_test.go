@@ -1,6 +1,7 @@
 package rtp
 
 import (
+	"encoding/binary"
 	"testing"
 	"time"
 
@@ -98,6 +99,31 @@ func TestLossAddsUp(t *testing.T) {
 		play(&s, first+uint16(n-1))
 		if s.lost() != want {
 			t.Fatalf("lost %d, want %d", s.lost(), want)
+		}
+	})
+}
+
+// RFC 3550 A.8: jitter is counted in the clock of the packets' own codec.
+func TestJitterGoesByTheClockOfThePayload(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.plan(w.a, &Plan{PT: PassPT(), To: w.b, Clock: 16000, Clocks: map[uint8]uint32{8: 8000}})
+		stamp := uint32(0)
+		for seq := range uint16(100) {
+			b := packet(7, seq)
+			step := uint32(160)
+			if seq >= 50 { // the far side changes to the codec it likes best
+				b[1], step = 96, 320
+			}
+			stamp += step
+			binary.BigEndian.PutUint32(b[4:], stamp)
+			w.send(w.alice, b)
+			time.Sleep(20 * time.Millisecond)
+			if s := w.a.Stats(); s.Jitter > time.Millisecond {
+				t.Fatalf("packet %d: jitter %v by a clock of %d", seq, s.Jitter, s.Clock)
+			}
+		}
+		if s := w.a.Stats(); s.Clock != 16000 {
+			t.Errorf("clock %d", s.Clock)
 		}
 	})
 }
