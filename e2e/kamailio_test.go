@@ -76,18 +76,19 @@ func behindKamailio(t *testing.T, s setup) routed {
 	needBaresip(t)
 	r := kamailioCore(t, s)
 	for i := range r.phones {
-		r.phones[i] = r.telephone(i)
+		r.phones[i] = r.telephone(i, subscriber)
 	}
 	r.ready()
 	return r
 }
 
-// telephone starts one behind the proxy and waits until it is registered.
-func (r routed) telephone(i int) *baresip {
+// telephone starts one of a number behind the proxy and waits until it is
+// registered.
+func (r routed) telephone(i int, number string) *baresip {
 	r.t.Helper()
 	l := line{
 		name: fmt.Sprintf("phone-%d", i), at: r.at(r.operatorV6, byte(hostPhone+i), 5060), manual: true, register: true,
-		account: fmt.Sprintf(`<sip:%s@carrier.e2e.example>;outbound="sip:%s;transport=udp";audio_codecs=PCMA/8000/1`, subscriber, r.inside()),
+		account: fmt.Sprintf(`<sip:%s@carrier.e2e.example>;outbound="sip:%s;transport=udp";audio_codecs=PCMA/8000/1,PCMU/8000/1`, number, r.inside()),
 		voice:   audio.Tones(uint64(33+i), 25*time.Second),
 	}
 	if r.srtp() {
@@ -226,7 +227,7 @@ func TestStrangersOnBothSides(t *testing.T) {
 	t.Parallel()
 	needBaresip(t)
 	r := kamailioCore(t, setup{realCloud: true})
-	p := phones{r.world, r.baresip(r.teamsLine("PCMA/8000/1")), r.telephone(0)}
+	p := phones{r.world, r.baresip(r.teamsLine("PCMA/8000/1")), r.telephone(0, subscriber)}
 	r.peerUp(teamsPeer, "site-0")
 	p.teams.dial(r.subscriberAtGateway())
 	p.core.said("Incoming call", 10*time.Second)

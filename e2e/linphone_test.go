@@ -241,3 +241,34 @@ func TestLinphoneHolds(t *testing.T) {
 	r.passed("INVITE", 2)
 	r.behaved()
 }
+
+// Linphone refers Teams' user to another subscriber and leaves them to each other
+// (RFC 3515, RFC 5589 section 6.1).
+func TestLinphoneTransfers(t *testing.T) {
+	t.Parallel()
+	needBaresip(t)
+	const other = "+442079460002"
+	r := kamailioCore(t, setup{})
+	l := r.linphone(subscriber, r.at(r.operatorV6, hostPhone, 5060), r.inside(), audio.Tones(44, 20*time.Second))
+	p := r.telephone(1, other)
+	r.ready()
+	l.do(fmt.Sprintf("call sip:%s@carrier.e2e.example", user))
+	l.said("for call 1 (audio)", 10*time.Second)
+	call := r.received()
+	r.talk(time.Second)
+	l.do(fmt.Sprintf("transfer 1 sip:%s@carrier.e2e.example", other))
+	p.said("Incoming call", 10*time.Second)
+	p.do("/accept")
+	p.said("Call established", 10*time.Second)
+	l.said("Call 1 with sip:"+user+"@carrier.e2e.example ended", 10*time.Second)
+	r.talk(4 * time.Second)
+	call.HangUp()
+	f := r.ended(call)
+	p.said("session closed", 5*time.Second)
+	heardLastOf(t, p.sent(), f)
+	r.passed("REFER", 1)
+	if rec := r.records(1)[0]; len(rec.Transfers) != 1 {
+		t.Errorf("the record has the transfers %+v", rec.Transfers)
+	}
+	r.behaved()
+}
