@@ -142,6 +142,24 @@ func TestDefaultsThatNobodyExpectsAreWarnedOf(t *testing.T) {
 	}
 }
 
+func TestAPeerGroupCannotDefaultToWhatWantsProvisionedNumbers(t *testing.T) {
+	dir := room(t)
+	text := strings.Replace(directRouting("wild.", "good."), "    connectivity:", `    operatorPeerGroupConfigScheme: UseOperatorPeerGroupConfig
+    peerGroups: [{peerGroupName: fixed, peers: []}]
+    callPolicy:
+      defaultMappings:
+        peerGroupToService: [{peerGroup: fixed, defaultService: TeamsDirectRouting}]
+    connectivity:`, 1)
+	_, problems := Check(write(t, dir, "tandem.yaml", text))
+	const want = "peerGroupToService[0].defaultService: TeamsDirectRouting takes provisioned numbers only: calls of fixed to other numbers are refused"
+	for _, p := range problems {
+		if p.Warning && strings.HasSuffix(p.String(), want) {
+			return
+		}
+	}
+	t.Errorf("not told: %s\n%v", want, problems)
+}
+
 func TestAFileOfNumbers(t *testing.T) {
 	dir := room(t)
 	text := strings.Replace(good, "numbers:\n", "numbersFile: numbers.csv\n"+withAccounts+"numbers:\n", 1)
