@@ -109,7 +109,7 @@ func build(t *testing.T, changes ...func(*world)) *world {
 		Domain: "core.lab.example", DNS: w.dns, Roots: w.ca.Roots(), Certificate: w.own("a.core.lab.example"),
 		Sites:   []carrier.Site{{Name: "a", Bind: netip.AddrPortFrom(at("3.1"), 5061), Transport: sip.TLS, Near: "r1.lab.example"}},
 		Regions: []string{"r1.lab.example"}, Media: at("3.9"), Ports: [2]uint16{20000, 20999}, SRTP: true, Options: time.Second,
-		Methods: []string{"NOTIFY"}, // of the transfers that its subscribers ask for
+		Methods: []string{"NOTIFY", "PRACK", "UPDATE", "INFO"}, // beside those that every phone has
 	})
 	w.must(err)
 	t.Cleanup(func() { _ = w.core.Close() })

@@ -14,7 +14,8 @@
 // one side reaches the other unless a rule put it there.
 //
 // Start reading at state (state.go) and step, then by topic: invite.go (a call
-// arrives), hunt.go (a target is found), early.go (it rings), answer.go (it is
+// arrives), hunt.go (a target is found), early.go (it rings, and what of
+// it the caller is told: reliable.go, reserve.go), answer.go (it is
 // answered), media.go (descriptions), reinvite.go (it changes), transfer.go,
 // refer.go and replaces.go (a leg gives way to another), end.go (it ends).
 package call

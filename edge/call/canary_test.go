@@ -6,7 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sip"
+	"github.com/tandemgw/tandem/wire/ua"
 )
 
 // painted is what a far side must never see of the other one: names,
@@ -93,6 +95,35 @@ func TestNothingOfOneSideReachesTheOther(t *testing.T) {
 			w.teams.ackFailure(in, w.teams.expect("404"))
 			time.Sleep(time.Second)
 			mustNotSing(t, w, w.teams, "10.1.0.", "10.0.1.1")
+		})
+	})
+	t.Run("core to cloud, reliably, with UPDATE and INFO", func(t *testing.T) {
+		inWorldOf(t, wants(func(i *snapshot.Interworking) { i.DTMF = "info" }), func(w *world) {
+			in := w.core.invite("+442079460123", paintSDP(coreSDP, "10.1.0"), append([]string{can100rel}, painted[1:]...)...)
+			w.core.expect("100")
+			out := w.teams.expect("INVITE")
+			w.teams.reply(out, 183, "t1", paintSDP(teamsSDP, "10.2.0"), append(painted[1:], "RSeq: 1", "P-Early-Media: sendrecv")...)
+			media := w.core.expect("183")
+			core := w.core.took(in, media)
+			cseq, _ := media.CSeq()
+			core.send("PRACK", paintSDP(turn(coreSDP, "sendrecv", 2), "10.1.0"), append([]string{"RAck: " + ua.RAck{RSeq: w.core.rseq(media), CSeq: cseq}.String()}, painted[1:]...)...)
+			w.core.expect("200")
+			core.send("UPDATE", paintSDP(turn(coreSDP, "sendrecv", 3), "10.1.0"), painted[1:]...)
+			w.core.expect("200")
+			w.teams.reply(out, 200, "t1", paintSDP(teamsSDP, "10.2.0"), painted[1:]...)
+			w.teams.expect("ACK")
+			w.core.expect("200")
+			core.ack("")
+			synctest.Wait()
+			core.send("UPDATE", paintSDP(turn(coreSDP, "sendonly", 4), "10.1.0"), painted[1:]...)
+			w.teams.reply(w.teams.expect("INVITE"), 200, "t1", paintSDP(turn(teamsSDP, "inactive", 2), "10.2.0"), painted[1:]...)
+			w.teams.expect("ACK")
+			w.core.expect("200")
+			core.send("INFO", "", painted[1:]...)
+			w.core.expect("200")
+			w.over()
+			mustNotSing(t, w, w.teams, "10.1.0.", "10.0.1.1", "core", "call-core", "fcore")
+			mustNotSing(t, w, w.core, "10.2.0.", "10.0.1.2", "teams", "pstnhub", "1r1.gw", "d1GM2VbCF")
 		})
 	})
 }

@@ -365,3 +365,24 @@ func portOf(m *sip.Message) uint16 {
 	}
 	return 0
 }
+
+// 199 (RFC 6228) tells that a fork is gone: it is acknowledged when it is
+// reliable, so that its sender goes on, and the caller hears nothing of it.
+func TestAGoneForkGoesNoFurther(t *testing.T) {
+	inWorldOf(t, wantsReliable, func(w *world) {
+		w.teams.invite("+442079460123", teamsOffer)
+		w.teams.expect("100")
+		out := w.core.expect("INVITE")
+		w.core.reply(out, 180, "c1", "", "Require: 100rel", "RSeq: 5")
+		w.core.reply(w.core.expect("PRACK"), 200, "", "")
+		w.teams.expect("180")
+		w.core.reply(out, 199, "c1", "", "Require: 100rel", "RSeq: 6")
+		prack := w.core.expect("PRACK")
+		if prack.Get("RAck") != "6 1 INVITE" {
+			t.Errorf("RAck: %s", prack.Get("RAck"))
+		}
+		w.core.reply(prack, 200, "", "")
+		w.teams.quiet()
+		hangUp(w)
+	})
+}

@@ -518,3 +518,40 @@ func TestReliableResponsesAreDemanded(t *testing.T) {
 		hangUp(w)
 	})
 }
+
+// The target of a transfer may ring reliably too; its PRACK goes by its own
+// way, which is not that of the leg whose place it is to take.
+func TestTheTargetOfATransferRingsReliably(t *testing.T) {
+	inWorldOf(t, wantsReliable, func(w *world) {
+		core, teams := w.talk()
+		core.refer("sip:+442079460777@gw.example;user=phone")
+		w.core.expect("202")
+		w.core.reply(w.core.expect("NOTIFY"), 200, "", "")
+		out := w.core.expect("INVITE")
+		w.core.reply(out, 180, "n1", "", "Require: 100rel", "RSeq: 9")
+		prack := w.core.expect("PRACK")
+		to, _ := prack.To()
+		if prack.Get("RAck") != "9 1 INVITE" || to.Tag() != "n1" || prack.Get("Call-ID") != out.Get("Call-ID") {
+			t.Errorf("acknowledged by\n%s", prack)
+		}
+		w.core.reply(w.core.expect("NOTIFY"), 200, "", "")
+		w.core.reply(prack, 200, "", "")
+		w.core.reply(out, 180, "n1", "", "Require: 100rel", "RSeq: 9") // again
+		synctest.Wait()
+		w.core.quiet()
+		w.core.reply(out, 200, "n1", coreAnswer)
+		if ack := w.core.expect("ACK"); ack.Get("CSeq") != "1 ACK" {
+			t.Errorf("acknowledged by\n%s", ack)
+		}
+		w.core.reply(w.core.expect("NOTIFY"), 200, "", "")
+		core.request("BYE", "")
+		w.core.expect("200")
+		teams.request("BYE", "")
+		w.teams.expect("200")
+		bye := w.core.expect("BYE")
+		if bye.Get("CSeq") != "3 BYE" { // behind the PRACK
+			t.Errorf("released by\n%s", bye)
+		}
+		w.core.reply(bye, 200, "", "")
+	})
+}

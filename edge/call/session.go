@@ -13,7 +13,7 @@ import (
 // Session timers (RFC 4028) tell a far side that broke down from one that has
 // nothing to say. Each leg has its own: its interval and who refreshes it are
 // settled by every INVITE of the leg, and a refresh never reaches the other
-// one. We refresh by INVITE alone; UPDATE is among the methods of few.
+// one. We refresh by UPDATE where the far side takes it, else by INVITE.
 
 // session is the session timer of a leg.
 type session struct {
