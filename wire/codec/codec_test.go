@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -422,7 +422,7 @@ func TestEvents(t *testing.T) {
 // opened and closed, leave nothing behind.
 func TestCloseFreesMemory(t *testing.T) {
 	resident := func() int {
-		runtime.GC()
+		debug.FreeOSMemory()
 		b, err := os.ReadFile("/proc/self/statm")
 		if err != nil {
 			t.Skip(err)
