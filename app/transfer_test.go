@@ -1,7 +1,11 @@
 package app
 
 import (
+	"bytes"
+	"encoding/binary"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -14,13 +18,19 @@ import (
 const (
 	colleague = "+14255550102"
 	third     = "+442079460777"
+	slow      = "+14255550103" // a user who does not answer at once
 )
 
 // TestTransfers: whoever Teams, or the core, transfers a call to, the party that
 // stays and the new one hear each other, by TLS and SRTP; and Teams finds nothing
 // to complain about in how it came about.
 func TestTransfers(t *testing.T) {
-	w := build(t)
+	w := build(t, func(w *world) {
+		wav := filepath.Join(w.dir, "hold.wav")
+		w.must(os.WriteFile(wav, wave(audio.Tones(7, 4*time.Second)), 0o600))
+		w.write("threads: 1", "threads: 1\n  music: "+wav)
+	})
+	w.teams.Answer(slow, phone.Behaviour{Ring: 5 * time.Second})
 	w.teams.Answer(colleague, phone.Behaviour{Ring: 300 * time.Millisecond})
 	w.core.Answer(third, phone.Behaviour{})
 	t.Run("to a user", func(t *testing.T) {
@@ -50,6 +60,24 @@ func TestTransfers(t *testing.T) {
 		w.must(user.Hold(t.Context()))
 		moved, err := w.teams.TransferToUser(t.Context(), user, colleague)
 		w.must(err)
+		w.must(moved.Wait(t.Context()))
+		w.hear(staying, moved.Call())
+		w.part(staying, moved.Call())
+	})
+	t.Run("who is held hears music, and that the target rings", func(t *testing.T) {
+		w.t = t
+		staying, user := w.meet(false)
+		w.must(user.Hold(t.Context()))
+		w.notSilent(staying, "on hold")
+		moved, err := w.teams.TransferToUser(t.Context(), user, slow)
+		w.must(err)
+		w.until(func() string {
+			if n := moved.Notified(); len(n) < 2 {
+				return "it does not ring"
+			}
+			return ""
+		})
+		w.notSilent(staying, "while the target rings")
 		w.must(moved.Wait(t.Context()))
 		w.hear(staying, moved.Call())
 		w.part(staying, moved.Call())
@@ -172,6 +200,37 @@ func (w *world) hears(ear, mouth *phone.Call) {
 		}
 		return ""
 	})
+}
+
+// notSilent waits until a telephone hears something for a while.
+func (w *world) notSilent(ear *phone.Call, when string) {
+	w.t.Helper()
+	from := time.Now()
+	w.until(func() string {
+		heard := since(ear.Facts().Heard, from)
+		if heard.Duration() < time.Second || audio.Listen(heard.PCM, heard.PCM).Level < -45 {
+			return "it hears nothing " + when
+		}
+		return ""
+	})
+}
+
+// wave is a WAV file of 8 kHz.
+func wave(pcm []int16) []byte {
+	var b bytes.Buffer
+	put := func(v any) { _ = binary.Write(&b, binary.LittleEndian, v) } // into memory
+	size := uint32(2 * len(pcm))
+	b.WriteString("RIFF")
+	put(36 + size)
+	b.WriteString("WAVEfmt ")
+	put(uint32(16))
+	put([]uint16{1, 1})
+	put([]uint32{audio.Rate, 2 * audio.Rate})
+	put([]uint16{2, 16})
+	b.WriteString("data")
+	put(size)
+	put(pcm)
+	return b.Bytes()
 }
 
 // since is what of a track is younger than a moment, for two seconds.

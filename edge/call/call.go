@@ -90,7 +90,7 @@ func (l Limits) withDefaults() Limits {
 	l.Progress = orDefault(l.Progress, 8*time.Second)
 	l.Ringing = orDefault(l.Ringing, 3*time.Minute+10*time.Second)
 	l.Silence = orDefault(l.Silence, time.Minute)
-	// A machine answers sooner, and the tone begins with a pause anyway.
+	// A machine answers sooner.
 	l.Ringback = orDefault(l.Ringback, time.Second)
 	return l
 }
