@@ -15,6 +15,7 @@ type Interworking struct {
 	RTCP     string `yaml:"rtcp"`     // "relayed", "own", "none"
 
 	Update   *bool `yaml:"update"`
+	Bypass   bool  `yaml:"bypass"`
 	Forks    *bool `yaml:"forks"`
 	Refer    *bool `yaml:"refer"`
 	Replaces *bool `yaml:"replaces"`
@@ -78,7 +79,7 @@ func (c *compiler) interworking() {
 func (c *compiler) suit(g *snapshot.Group, i Interworking) {
 	g.Interworking = snapshot.Interworking{
 		Profile: i.Profile, Early: i.Early, Ringback: i.Ringback, History: i.History, Reliable: i.Reliable, DTMF: i.DTMF, Hold: i.Hold, RTCP: i.RTCP,
-		Update: i.Update, Forks: i.Forks, Refer: i.Refer, Replaces: i.Replaces, Redirect: i.Redirect, Fill: i.Fill,
+		Update: i.Update, Bypass: i.Bypass, Forks: i.Forks, Refer: i.Refer, Replaces: i.Replaces, Redirect: i.Redirect, Fill: i.Fill,
 		Caller: i.Caller, Trusted: i.Trusted, TenantGroup: i.TenantGroup, TrunkContext: i.TrunkContext, Charging: i.Charging, Operator: i.Operator,
 		Access: i.Access, UserToUser: i.UserToUser, ELIN: i.ELIN, Addresses: i.Addresses,
 		Plan: snapshot.NumberPlan{

@@ -90,7 +90,9 @@ func (s *state) within(l *leg, side sdp.Side) sdp.Side {
 	}
 	for _, at := range []*netip.AddrPort{&side.RTP, &side.RTCP} {
 		if at.IsValid() && !l.peer.MediaFrom(at.Addr()) {
-			s.notef("%s wants media at %s, outside its media ranges: nothing is sent there", l.peer.Name, at.Addr())
+			if side.Checks == nil { // else whoever has checked the way is sent to
+				s.notef("%s wants media at %s, outside its media ranges: nothing is sent there", l.peer.Name, at.Addr())
+			}
 			*at = netip.AddrPort{}
 		}
 	}

@@ -134,6 +134,9 @@ type Profile struct {
 	Reliable      Reliability
 	Update        bool
 	Preconditions bool
+	// Bypass: its clients send media themselves and check the way by ICE
+	// (Microsoft Teams docs, "Plan for media bypass"); SRTP only.
+	Bypass bool
 	// Forks: a caller there may be shown several early dialogs; else all forks
 	// are one to it.
 	Forks bool
@@ -374,6 +377,7 @@ func (p *Profile) override(i *snapshot.Interworking) {
 	if i.Ringback != "" {
 		p.Ringback = i.Ringback
 	}
+	p.Bypass = i.Bypass
 	p.TenantGroup, p.TrunkContext = i.TenantGroup, i.TrunkContext
 	p.Operator, p.Access, p.ELIN, p.Addresses = i.Operator, i.Access, i.ELIN, i.Addresses
 	p.overrideRules(i)

@@ -95,6 +95,7 @@ func (s Side) String() string { return [...]string{"caller", "callee"}[s&1] }
 // Negotiated is what one side and we agreed on.
 type Negotiated struct {
 	RTP, RTCP netip.AddrPort // where the side wants packets; RTCP zero = the port after RTP
+	ICE       *rtp.Lite      // the side checks the way; nil = it does not
 	Mux       bool           // RTCP on the RTP port, both ways
 	In, Out   *rtp.Keys      // the side's key for what it sends, ours for what it gets; nil = clear
 	PT        [128]uint8     // numbers in what the side sends to those the other side expects; rtp.Drop drops
@@ -136,10 +137,18 @@ const (
 // other side.
 func Of(side sdp.Side, pt [128]uint8) Negotiated {
 	return Negotiated{
+		ICE: liteOf(side.Checks),
 		RTP: side.RTP, RTCP: side.RTCP, Mux: side.Mux,
 		In: keysOf(side.In), Out: keysOf(side.Out),
 		PT: pt, Direction: side.Direction, Codecs: side.Codecs, Ptime: side.Ptime,
 	}
+}
+
+func liteOf(c *sdp.Checks) *rtp.Lite {
+	if c == nil {
+		return nil
+	}
+	return &rtp.Lite{Ufrag: c.Own.Ufrag, Pwd: c.Own.Pwd, Remote: c.Remote.Ufrag}
 }
 
 func keysOf(k *sdp.Keys) *rtp.Keys {
@@ -194,6 +203,7 @@ func (m *Media) Set(s Side, n Negotiated) error {
 		rtcp = n.RTP
 	}
 	m.ports[s].Remote(n.RTP, rtcp)
+	m.ports[s].Check(n.ICE)
 	m.arrange(Caller)
 	m.arrange(Callee)
 	return err

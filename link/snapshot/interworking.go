@@ -14,6 +14,7 @@ type Interworking struct {
 	RTCP     string `json:"rtcp,omitempty"`     // RTCP it gets: "relayed", "own", "none"
 
 	Update   *bool `json:"update,omitempty"`   // UPDATE is spoken (RFC 3311)
+	Bypass   bool  `json:"bypass,omitempty"`   // media come straight from its clients, who check the way by ICE (media bypass)
 	Forks    *bool `json:"forks,omitempty"`    // a caller there may see several early dialogs
 	Refer    *bool `json:"refer,omitempty"`    // REFER from there is carried out
 	Replaces *bool `json:"replaces,omitempty"` // INVITE with Replaces from there is carried out

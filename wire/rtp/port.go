@@ -46,6 +46,7 @@ type Port struct {
 	last     [2]time.Time // rx
 	second   int64        // rx, the second that rate counts
 	rate     int          // rx
+	ice      *lite        // rx, nil = connectivity checks are not answered
 	closed   bool         // rx
 
 	tx sender
@@ -186,6 +187,12 @@ func (p *Port) receive(l *lane, s *socket, n int, src netip.AddrPort) {
 		p.drops[TooLong].Add(1)
 		return
 	}
+	if looksSTUN(l.buf[:n]) {
+		if cause := p.checkFrom(s, l.buf[:n], src, l.now); cause != passed {
+			p.drops[cause].Add(1)
+		}
+		return
+	}
 	p.rx.Lock()
 	r, pkt, h, cause := p.accept(l, s.kind, l.buf[:n], src)
 	p.rx.Unlock()
@@ -264,6 +271,9 @@ func (p *Port) mayHear(src netip.AddrPort, kind int) bool {
 	if src == l.current || src == l.signalled {
 		return true
 	}
+	if p.ice.checked(src, kind) {
+		return true
+	}
 	for _, prefix := range *p.pool.allow.Load() {
 		if prefix.Contains(src.Addr()) {
 			return true
@@ -326,6 +336,11 @@ func (p *Port) admit(src netip.AddrPort, kind int, h header, proof proof, now ti
 
 func (p *Port) claim(src netip.AddrPort, kind int, h header, proof proof, now time.Time) bool {
 	l := &p.latches[kind]
+	if p.ice != nil {
+		// Where to send is for the checks to say. Whoever has checked may be heard
+		// before he is nominated, and anybody whose packets are authentic.
+		return p.ice.checked(src, kind) || proof != unproven
+	}
 	if h.rtcp {
 		return l.claimRTCP(src, proof, &p.latches[media], now)
 	}

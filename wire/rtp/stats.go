@@ -23,6 +23,7 @@ const (
 	NoRemote                   // the other far side's address is not known yet
 	SendFailed                 // the kernel or the SRTP library refused to send
 	Late                       // arrived after Close
+	BadCheck                   // a connectivity check that is malformed, or does not know our password
 	Causes                     // number of causes
 
 	passed = Causes // not dropped
@@ -30,7 +31,7 @@ const (
 
 var causeNames = [Causes]string{
 	"stranger", "too short", "too long", "bad version", "unknown type", "auth failed", "replayed",
-	"many sources", "flood", "no destination", "no remote", "send failed", "late",
+	"many sources", "flood", "no destination", "no remote", "send failed", "late", "bad check",
 }
 
 // String is the cause as a metric label.

@@ -50,9 +50,12 @@ type End struct {
 	// InactiveOnly turns every direction but sendrecv into inactive, for a side
 	// that understands no other form of hold.
 	InactiveOnly bool
-	Lines        []Line   // attributes of the section that is carried, beside the negotiated ones: preconditions
-	Sent         *Session // what we sent on this leg last; nil at first
-	Received     *Session // what the side sent last; nil at first
+	// Lite: we answer connectivity checks there (ICE, RFC 8445), for a side whose
+	// media come from anywhere; SRTP only. A side that does no ICE gets none.
+	Lite     bool
+	Lines    []Line   // attributes of the section that is carried, beside the negotiated ones: preconditions
+	Sent     *Session // what we sent on this leg last; nil at first
+	Received *Session // what the side sent last; nil at first
 }
 
 // Offer builds our offer to one side out of the other side's description
@@ -76,14 +79,20 @@ func Offer(from *Session, to End) (*Session, error) {
 	m := to.media(src, to.proto())
 	m.Codecs = to.number(to.keypad(to.beside(codecs)))
 	m.Direction = to.direction(src.Wants())
-	m.Mux = to.Mux || to.muxed()
+	m.Mux = to.Mux || to.muxed() || to.Lite
 	if to.Secret != nil {
 		m.Crypto = to.offers()
+	}
+	if to.lite(nil) {
+		to.checks(&m, to.credentials(nil))
 	}
 	if to.Bandwidth {
 		m.Lines = append(bandwidth(&m), m.Lines...)
 	}
 	s := to.session(from.Media, i, m)
+	if to.lite(nil) {
+		light(s)
+	}
 	if to.Sent != nil {
 		for j := len(s.Media); j < len(to.Sent.Media); j++ { // never fewer than before
 			s.Media = append(s.Media, refused(&to.Sent.Media[j]))
@@ -135,7 +144,14 @@ func Answer(offer, accepted *Session, to End) (*Session, error) {
 	if to.Bandwidth {
 		m.Lines = append(bandwidth(&m), m.Lines...)
 	}
-	return to.version(to.session(offer.Media, i, m)), nil
+	if to.lite(offer) {
+		to.checks(&m, to.credentials(offer))
+	}
+	s := to.session(offer.Media, i, m)
+	if to.lite(offer) {
+		light(s)
+	}
+	return to.version(s), nil
 }
 
 // Side is one leg after a completed round.
@@ -147,7 +163,8 @@ type Side struct {
 	Mux       bool           // RTCP on the RTP port, agreed by both
 	Ptime     time.Duration  // what it wants to receive; 0 = not said
 	Codecs    []Agreed
-	First     *Codec // of Codecs, the voice that it names first, and so will send most likely
+	First     *Codec  // of Codecs, the voice that it names first, and so will send most likely
+	Checks    *Checks // of how it reaches us; nil: there are none
 }
 
 // Agreed is a codec both ends of a leg accepted. The numbers differ when an
@@ -180,6 +197,7 @@ func Agree(sent, received *Session) (Side, error) {
 		Direction: meet(theirs.Wants(), ours.Wants().Reverse()),
 		Mux:       ours.Mux && theirs.Mux,
 		Ptime:     theirs.Ptime,
+		Checks:    agreedChecks(sent, received),
 	}
 	if err := s.keys(ours, theirs); err != nil {
 		return Side{}, err

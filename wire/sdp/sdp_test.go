@@ -270,6 +270,7 @@ func FuzzSDP(f *testing.F) {
 		checkNegotiation(t, s, end)
 		secure := end
 		secure.Secret, secure.Suites = make([]byte, SecretSize), Suites()
+		secure.Lite = len(b)%2 == 0
 		checkNegotiation(t, s, secure)
 	})
 }
