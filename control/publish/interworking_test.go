@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/tandemgw/tandem/link/snapshot"
@@ -59,6 +60,47 @@ func TestWhatASideWantsOtherwise(t *testing.T) {
 		}
 		if g.Interworking != want {
 			t.Errorf("%s: %+v", g.Name, g.Interworking)
+		}
+	}
+}
+
+// Whatever can be written reaches the snapshot.
+func TestEveryWishIsPublished(t *testing.T) {
+	var i Interworking
+	fill(t, reflect.ValueOf(&i).Elem())
+	var g snapshot.Group
+	new(compiler).suit(&g, i)
+	empty(t, "interworking", reflect.ValueOf(g.Interworking))
+}
+
+func fill(t *testing.T, v reflect.Value) {
+	t.Helper()
+	for i := range v.NumField() {
+		switch f := v.Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString("x")
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.Pointer:
+			f.Set(reflect.New(f.Type().Elem()))
+		case reflect.Struct:
+			fill(t, f)
+		default:
+			t.Fatalf("%s is %s", v.Type().Field(i).Name, f.Kind())
+		}
+	}
+}
+
+// empty tells what was left out.
+func empty(t *testing.T, path string, v reflect.Value) {
+	t.Helper()
+	for i := range v.NumField() {
+		here := path + "." + v.Type().Field(i).Name
+		switch f := v.Field(i); {
+		case f.Kind() == reflect.Struct:
+			empty(t, here, f)
+		case f.IsZero():
+			t.Errorf("%s cannot be said", here)
 		}
 	}
 }
