@@ -129,6 +129,10 @@ func (l look) call(w io.Writer, c record.LiveCall) {
 		fmt.Fprintln(w)
 		l.attempts(w, c.Call)
 	}
+	if len(c.Transfers) > 0 {
+		fmt.Fprintln(w)
+		l.transfers(w, c.Call)
+	}
 }
 
 // outcome is the answer to "what became of it?".
@@ -267,6 +271,28 @@ func share(m record.Media) string {
 		return ""
 	}
 	return fmt.Sprintf("%d (%.1f %%)", m.Lost, 100*float64(m.Lost)/float64(m.Lost+m.Packets))
+}
+
+// transfers tells who has come to the place of whom.
+func (l look) transfers(w io.Writer, c record.Call) {
+	var rows [][]cell
+	for _, t := range c.Transfers {
+		text, color := "none yet", quiet
+		switch {
+		case t.Status >= 300:
+			text, color = fmt.Sprint(t.Status), bad
+		case t.Status != 0:
+			text, color = fmt.Sprint(t.Status), good
+		}
+		rows = append(rows, []cell{
+			{"+" + lasting(t.At.Sub(c.Began)), ""},
+			{plain(t.How) + " of the " + plain(t.By), ""},
+			{cmp.Or(plain(t.Left.Peer), "-"), ""},
+			{clip(plain(t.To), 30), ""},
+			{text, color},
+		})
+	}
+	l.table(w, []string{"AT", "TRANSFER", "LEFT", "TO", "RESULT"}, rows)
 }
 
 func (l look) attempts(w io.Writer, c record.Call) {

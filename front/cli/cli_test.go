@@ -155,6 +155,14 @@ func TestRenderings(t *testing.T) {
 		"list_past":    func(w io.Writer) { view.pastCalls(w, past()) },
 		"show_live":    func(w io.Writer) { view.call(w, talking()) },
 		"show_quality": func(w io.Writer) { view.call(w, rated()) },
+		"show_transferred": func(w io.Writer) {
+			c := talking()
+			c.Transfers = []record.Transfer{
+				{At: day.Add(9 * time.Second), By: "caller", How: "REFER", To: "sip:sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:orgid:11111111-1111-4111-8111-111111111111", Status: 486},
+				{At: day.Add(30 * time.Second), By: "callee", How: "Replaces", To: "core-b", Status: 200, Left: record.Leg{Peer: "core-a"}},
+			}
+			view.call(w, c)
+		},
 		"show_refused": func(w io.Writer) { view.call(w, refused) },
 		"show_microsoft": func(w io.Writer) {
 			c := refused
