@@ -259,6 +259,22 @@ func TestKeysInEachWay(t *testing.T) {
 	b.noViolations()
 }
 
+func TestKeysInEarlyMedia(t *testing.T) {
+	b := imsBench(t, nil)
+	b.peers[0].Answer(user, phone.Behaviour{EarlyMedia: true, NoAnswer: true})
+	caller := b.out(phone.CallSpec{})
+	b.wait("early media", func() bool { return caller.Brief().Packets.Received > 0 })
+	callee := b.peers[0].Calls()[0]
+	if callee.Brief().Packets.Received > 0 {
+		t.Error("the caller speaks before he is answered")
+	}
+	caller.Press("90", "")
+	b.wait("keys", func() bool { return callee.Brief().Digits == "90" })
+	caller.HangUp()
+	b.ended(callee)
+	b.noViolations()
+}
+
 // RFC 3515, RFC 3891, RFC 5589.
 func TestTransfersByTheCore(t *testing.T) {
 	b := imsBench(t, nil)

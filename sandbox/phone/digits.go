@@ -9,12 +9,18 @@ import (
 	"github.com/tandemgw/tandem/wire/sip"
 )
 
-// Press presses keys: as telephone events (RFC 4733), by "info" or "inband".
+// Press presses keys: as telephone events (RFC 4733), by "info" or "inband". A
+// caller who hears early media can press too, as voice menus want it, and is
+// heard from then on.
 func (c *Call) Press(keys, how string) { c.post(func() { c.press(keys, how) }) }
 
 func (c *Call) press(keys, how string) {
+	if c.phase == setup && c.out != nil && c.session != nil && c.session.now.settled {
+		c.talk = true
+		c.media()
+	}
 	switch {
-	case keys == "" || c.phase != talking:
+	case keys == "" || !c.talk:
 	case how == "info":
 		c.sendInfo(keys)
 	case how == "inband":

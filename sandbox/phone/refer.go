@@ -166,7 +166,7 @@ func (c *Call) referred(t *Transfer, ev sip.Event) {
 	case ev.Msg.Status >= 300:
 		t.end(fmt.Errorf("REFER refused: %d %s", ev.Msg.Status, ev.Msg.Reason))
 		return
-	case ev.Msg.Status != 202:
+	case ev.Msg.Status != 202 && t.Strict: // RFC 6665 section 8.3.1 lets others answer 200
 		t.Fail("refer-answer", "REFER answered with %d instead of 202 (RFC 3515 section 2.4.2)", ev.Msg.Status)
 		return
 	}
