@@ -214,12 +214,22 @@ func TestSIPpHolds(t *testing.T) {
 // heldAndBack waits until Teams' user is put on hold and taken back.
 func (w *world) heldAndBack(c *phone.Call) {
 	w.t.Helper()
+	w.held(c)
+	w.takenBack(c)
+}
+
+func (w *world) held(c *phone.Call) {
+	w.t.Helper()
 	w.until(10*time.Second, func() string {
 		if !c.Facts().Held {
 			return "Teams' user was not put on hold"
 		}
 		return ""
 	})
+}
+
+func (w *world) takenBack(c *phone.Call) {
+	w.t.Helper()
 	w.until(10*time.Second, func() string {
 		if f := c.Facts(); f.Held || f.Reinvites != 2 {
 			return "Teams' user was not taken back"

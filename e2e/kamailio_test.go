@@ -293,8 +293,9 @@ func TestHoldBehindKamailio(t *testing.T) {
 	p.do("/hold")
 	r.state(record.Held)
 	p.saidTimes("stream: update 'audio'", 2, 10*time.Second) // it has the answer to its INVITE
+	r.held(call)
 	p.do("/resume")
-	r.heldAndBack(call)
+	r.takenBack(call)
 	r.state(record.Talking)
 	r.passed("INVITE", 4)
 	r.talk(3 * time.Second)
