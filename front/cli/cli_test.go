@@ -243,7 +243,7 @@ func TestRenderings(t *testing.T) {
 func TestNothingFromTheNetworkWritesOnTheTerminal(t *testing.T) {
 	evil := "x\x1b[2J\a\u202e\x80"
 	c := talking()
-	c.From, c.To, c.Service, c.Cause.Text = evil, evil, evil, evil
+	c.From, c.To, c.Service, c.Cause.Text, c.Transcoding = evil, evil, evil, evil, evil
 	c.Ended = after(time.Hour)
 	c.Attempts = []record.Attempt{{Peer: evil, Target: evil, Why: evil, Error: evil}}
 	for _, g := range []*record.Leg{&c.Caller, &c.Callee} {
