@@ -259,6 +259,20 @@ func TestKeysInEachWay(t *testing.T) {
 	b.noViolations()
 }
 
+// RFC 5621 section 3.1.
+func TestADescriptionAmongOtherParts(t *testing.T) {
+	b := imsBench(t, nil)
+	b.core.Answer(subscriber, phone.Behaviour{Send: audio.Speech(3)})
+	call := b.dial(phone.CallSpec{From: user, To: subscriber, Duration: time.Second, Parts: []phone.Part{{Type: "application/pidf+xml", ID: "x", Text: "<presence/>"}}})
+	caller := b.ended(call)
+	callee := b.ended(b.core.Calls()[0])
+	heard(t, "the caller", callee, caller)
+	if !strings.Contains(callee.Invite, "<presence/>") {
+		t.Errorf("%s", callee.Invite)
+	}
+	b.noViolations()
+}
+
 func TestKeysInEarlyMedia(t *testing.T) {
 	b := imsBench(t, nil)
 	b.peers[0].Answer(user, phone.Behaviour{EarlyMedia: true, NoAnswer: true})

@@ -42,8 +42,8 @@ func (c *Call) incoming(tx *sip.ServerTx, b Behaviour) {
 		return
 	}
 	c.does = b
-	c.in = &incoming{tx: tx, invite: req}
-	c.describeCaller(tx.Source())
+	c.in = &incoming{tx: tx, invite: described(req)}
+	c.describeCaller(tx.Source(), req)
 	tx.OnCancel(func(cancel *sip.Message) { c.post(func() { c.cancelled(cancel) }) })
 	if b.Came != nil {
 		b.Came(c)
@@ -111,8 +111,7 @@ func (c *Call) unwilling() *Refusal {
 	return nil
 }
 
-func (c *Call) describeCaller(src sip.Source) {
-	req := c.in.invite
+func (c *Call) describeCaller(src sip.Source, req *sip.Message) {
 	from, _ := req.From()
 	to, _ := sip.ParseURI(req.RequestURI)
 	id, _ := req.CallID()

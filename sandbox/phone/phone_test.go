@@ -13,6 +13,7 @@ import (
 	"github.com/tandemgw/tandem/sandbox/audio"
 	"github.com/tandemgw/tandem/wire/rtp"
 	"github.com/tandemgw/tandem/wire/sdp"
+	"github.com/tandemgw/tandem/wire/sip"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -304,6 +305,20 @@ func FuzzKeyInInfo(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind string, body []byte) {
 		if key := keyIn(kind, body); len(key) > 1 || key != "" && !strings.Contains(audio.Keys, key) {
 			t.Errorf("key %q of %q %q", key, kind, body)
+		}
+	})
+}
+
+func FuzzDescribed(f *testing.F) {
+	f.Add("multipart/mixed;boundary=b", []byte("--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n"))
+	f.Add("multipart/mixed", []byte("--\r\n"))
+	f.Add("multipart/mixed;boundary=\"", []byte("--b"))
+	f.Add("application/sdp", []byte("v=0"))
+	f.Fuzz(func(t *testing.T, kind string, body []byte) {
+		m := sip.NewRequest("INVITE", "sip:x@y")
+		m.SetBody(kind, body)
+		if d := described(m); d != m && d.Get("Content-Type") != "application/sdp" {
+			t.Errorf("%s", d)
 		}
 	})
 }
