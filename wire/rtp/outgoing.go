@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -190,7 +191,7 @@ func (p *Port) Insert(pkt []byte, keys *Keys, hush time.Duration) error {
 	case !p.tx.to[media].IsValid():
 		return ErrNoRemote
 	default:
-		p.tx.scratch = append(p.tx.scratch[:0], pkt...)
+		p.tx.keep(pkt)
 		o.put(p.tx.scratch, &h, now)
 		if until := now.Add(hush); hush > 0 && until.After(o.hush) {
 			o.hush = until
@@ -202,14 +203,15 @@ func (p *Port) Insert(pkt []byte, keys *Keys, hush time.Duration) error {
 	return nil
 }
 
-// ready finds the context of keys and makes the scratch buffer. The caller
-// holds tx.
+// ready finds the context of keys. The caller holds tx.
 func (p *Port) ready(keys *Keys) (*context, error) {
 	if p.tx.closed {
 		return nil, ErrClosed
 	}
-	if p.tx.scratch == nil {
-		p.tx.scratch = make([]byte, 0, maxPacket+overhead)
-	}
 	return p.tx.contexts.get(keys)
+}
+
+// keep copies a packet to where it can be protected.
+func (t *sender) keep(pkt []byte) {
+	t.scratch = append(slices.Grow(t.scratch[:0], len(pkt)+overhead), pkt...)
 }

@@ -458,7 +458,7 @@ func (p *Port) Send(pkt []byte, keys *Keys) error {
 	if err != nil {
 		return err
 	}
-	p.tx.scratch = append(p.tx.scratch[:0], pkt...)
+	p.tx.keep(pkt)
 	switch p.transmit(p.tx.scratch, h, c) {
 	case passed:
 		return nil
@@ -478,7 +478,7 @@ func (p *Port) Stats() Stats {
 	s.Last, s.LastRTCP = p.last[media], p.last[control]
 	s.Latched = p.latches[media].moved()
 	s.Gaps, s.GapLost, s.Clock = p.source.gaps, p.source.gapLost, p.source.clock
-	s.Heard, s.VoIP, s.RoundTrip, s.Bye = p.reports.heard, p.reports.voip, p.reports.roundTrip, p.reports.bye
+	s.Heard, s.VoIP, s.RoundTrip, s.Bye = p.reports.heard, p.reports.judgement(), p.reports.roundTrip, p.reports.bye
 	p.rx.Unlock()
 	p.tx.Lock()
 	s.Sent, s.SentRTCP = p.tx.sent[media], p.tx.sent[control]

@@ -9,7 +9,7 @@ import (
 // The port's rx lock guards it.
 type reports struct {
 	heard     Heard
-	voip      VoIP
+	voip      *VoIP         // nil: it has told none
 	roundTrip time.Duration // 0 = not known
 	bye       time.Time
 
@@ -21,14 +21,20 @@ type reports struct {
 	// What the last report of ours has told.
 	ssrc               uint32
 	expected, received uint32
+}
 
-	scratch compound
+// judgement is the far side's own, if it has told one.
+func (r *reports) judgement() VoIP {
+	if r.voip == nil {
+		return VoIP{}
+	}
+	return *r.voip
 }
 
 // note reads RTCP of the far side. The caller holds rx.
 func (p *Port) note(pkt []byte, now time.Time) {
 	r := &p.reports
-	c := &r.scratch
+	var c compound
 	c.read(pkt)
 	if c.stamped {
 		r.from, r.middle, r.at = c.sender, middle(c.ntp), now
@@ -48,8 +54,9 @@ func (p *Port) note(pkt []byte, now time.Time) {
 		}
 	}
 	if c.metrics && (c.about == o.ssrc || !o.started) {
-		r.voip = c.voip
-		r.voip.At = now
+		told := c.voip
+		told.At = now
+		r.voip = &told
 	}
 }
 
@@ -86,9 +93,10 @@ func (p *Port) Report(keys *Keys, name string) error {
 		info = &senderInfo{ntpOf(now), o.nowStamp(now), o.packets, o.octets}
 		o.reported = o.packets
 	}
-	pkt := appendSource(appendReport(p.tx.scratch[:0], o.ssrc, info, block), o.ssrc, name)
+	var buf [160]byte
+	p.tx.keep(appendSource(appendReport(buf[:0], o.ssrc, info, block), o.ssrc, name))
 	h := header{rtcp: true, ssrc: o.ssrc}
-	if p.transmit(pkt, h, c) != passed {
+	if p.transmit(p.tx.scratch, h, c) != passed {
 		return ErrSend
 	}
 	return nil
