@@ -480,10 +480,10 @@ func (s *soak) judge() {
 }
 
 // crossed are rules that a far side finds broken when the end of a call crosses
-// its wish; when a BYE comes again by another proxy because the connection of
-// the first one was dropped before its answer; and when the stack is too busy to
-// make a transaction of an INVITE: what refuses it knows nothing of Teams.
-var crossed = map[string]string{"hold": "487 481", "resume": "487 481", "refresh": "487 481", "cseq": "BYE:", "x-ms-sbc": "503"}
+// its wish; when a request comes again by another proxy because the connection
+// of the first one was dropped before its answer; and when the stack is too busy
+// to make a transaction of an INVITE: what refuses it knows nothing of Teams.
+var crossed = map[string]string{"hold": "487 481 500", "resume": "487 481 500", "refresh": "487 481 500", "cseq": "BYE:", "x-ms-sbc": "503"}
 
 // rules looks for rules of Teams that the node broke.
 func (s *soak) rules() {
