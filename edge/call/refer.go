@@ -42,9 +42,10 @@ func (s *state) mayRefer(ev requested) *refusal {
 	switch {
 	case s.phase > talking || l.gone:
 		return &refusal{status: 481}
-	case s.phase < talking || s.transfer != nil || l.accepted != nil || s.legs[ev.leg.Other()].accepted != nil:
+	case s.phase < talking || s.transfer != nil || !s.settled():
 		// Before the answer there is no party to be transferred; in another
-		// transfer, two who want it.
+		// transfer, two who want it. An ACK that a REFER overtakes, by another
+		// connection, is not waited for.
 		return &refusal{status: 491}
 	case !s.transfers.take(s.now):
 		return &refusal{status: 403, text: "transfers in a loop"}

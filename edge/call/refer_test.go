@@ -524,3 +524,32 @@ func TestATransferOfTheCoreThatIsRefused(t *testing.T) {
 		})
 	})
 }
+
+// Teams may send its REFER by another connection than the ACK before it, and so
+// before it.
+func TestAReferThatOvertakesAnAck(t *testing.T) {
+	inWorld(t, func(w *world) {
+		core, teams := w.talk()
+		teams.request("INVITE", turn(teamsSDP, "inactive", 1))
+		w.teams.expect("100")
+		w.core.reply(w.core.expect("INVITE"), 200, "", turn(coreSDP, "recvonly", 2))
+		w.core.expect("ACK")
+		w.teams.expect("200")
+		hold := *teams
+		teams.refer(toUser)
+		w.teams.expect("202")
+		teams.notified("SIP/2.0 100 Trying", "active")
+		out := w.teams.expect("INVITE")
+		hold.ack("")
+		w.teams.reply(out, 200, "n1", teamsNew)
+		w.teams.expect("ACK")
+		teams.notified("SIP/2.0 200 OK", "terminated")
+		w.core.reply(w.core.expect("INVITE"), 200, "", turn(coreSDP, "sendrecv", 3))
+		w.core.expect("ACK")
+		teams.request("BYE", "")
+		w.teams.expect("200")
+		core.request("BYE", "")
+		w.core.expect("200")
+		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
+	})
+}

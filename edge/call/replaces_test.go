@@ -254,3 +254,35 @@ func (f *far) answersIn(what map[string]int) map[string][]*sip.Message {
 	}
 	return got
 }
+
+// A core may replace its own leg too, and with an INVITE that has no offer.
+func TestTheCoreReplacesALeg(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		t.Run(map[bool]string{true: "without an offer", false: "with one"}[late], func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				core, teams := w.talk()
+				id, desc := core.ID(), coreSDP
+				if late {
+					desc = ""
+				}
+				in := w.core2.replacing(id.CallID, id.RemoteTag, id.LocalTag, desc)
+				ok := w.core2.expect("200")
+				if len(ok.Body) == 0 {
+					t.Errorf("%s", ok)
+				}
+				joined := w.core2.took(in, ok)
+				if late {
+					joined.ack(coreAnswer)
+				} else {
+					joined.ack("")
+				}
+				w.core.reply(w.core.expect("BYE"), 200, "", "")
+				time.Sleep(time.Second)
+				w.teams.quiet()
+				teams.request("BYE", "")
+				w.teams.expect("200")
+				w.core2.reply(w.core2.expect("BYE"), 200, "", "")
+			})
+		})
+	}
+}

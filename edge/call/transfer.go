@@ -119,6 +119,18 @@ func (s *state) takeOver(side relay.Side, l leg, said record.Leg, tx txn) {
 	}
 }
 
+// settled tells whether what the legs say to each other is known: no offer of
+// ours waits for its answer, and the caller has its 200.
+func (s *state) settled() bool {
+	for i := range s.legs {
+		l := &s.legs[i]
+		if l.end.Received == nil || l.accepted != nil && (l.accepted.offer != nil || l.accepted.withheld) {
+			return false
+		}
+	}
+	return true
+}
+
 // callID is the Call-ID of the leg.
 func (l *leg) callID(said record.Leg) string {
 	if l.dialog != nil {
