@@ -24,7 +24,8 @@ type Number struct {
 // So ten million scattered numbers are 12.1 bytes each in a thousand accounts,
 // and 21.1 and the length of the value each when no two have the same value
 // (BenchmarkNumbersFind): beyond 18 characters such a value costs more than
-// the 40 bytes that a number is allowed.
+// the 40 bytes that a number is allowed. A look-up among them takes 0.6 µs, and
+// 0.8 µs where no two values are the same: it waits for memory four to six times.
 type Numbers struct {
 	shelves  []shelf
 	fence    []block // the first of each shelf, so that most of a search stays in the cache
