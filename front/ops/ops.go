@@ -110,7 +110,7 @@ type Config struct {
 	Records Records
 	Traces  Traces
 	Peers   Peers
-	Explain Explainer // nil: no /explain
+	Explain Explainer                                            // nil: no /explain
 	Reload  func(context.Context, ReloadRequest) (Reload, error) // the error may be *Rejected; nil: no /reload
 	Health  func() Health
 	Metrics http.Handler // nil: no /metrics
