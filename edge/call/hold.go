@@ -37,7 +37,8 @@ func (s *state) says(to relay.Side) *sdp.Session {
 }
 
 // entertain plays music to a side that the other one holds in silence, where
-// there is music and the side can hear it.
+// the side can hear it. Who was promised music and there is none gets comfort
+// noise: there are networks that drop a call in which nothing is sent.
 func (s *state) entertain() {
 	for _, side := range []relay.Side{relay.Caller, relay.Callee} {
 		wanted := s.mayHearMusic(side)
@@ -52,9 +53,10 @@ func (s *state) entertain() {
 }
 
 func (s *state) mayHearMusic(side relay.Side) bool {
-	other := &s.legs[side.Other()]
-	return s.limits.Music != "" && s.phase == talking && s.transferHeard() != side &&
-		!other.media.Direction.Sends() && s.legs[side].media.Direction.Receives()
+	l, other := &s.legs[side], &s.legs[side.Other()]
+	return (s.limits.Music != "" || l.dress.Profile.Hold == interop.HoldMusic) &&
+		s.phase == talking && s.transferHeard() != side &&
+		!other.media.Direction.Sends() && l.media.Direction.Receives()
 }
 
 // transferHeard is the side that hears the target of a transfer, if any.

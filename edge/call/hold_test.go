@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tandemgw/tandem/edge/interop"
 	"github.com/tandemgw/tandem/edge/relay"
 )
 
@@ -109,6 +110,13 @@ func TestMusicOnHold(t *testing.T) {
 		{"held and taken back", "m.wav", func(m *machine) { hold(m); resume(m) }, []string{"music to caller", "nothing to caller"}},
 		{"held for good", "m.wav", hold, []string{"music to caller"}},
 		{"without music", "", func(m *machine) { hold(m); resume(m) }, nil},
+		{"promised music, and there is none", "", func(m *machine) {
+			p := interop.Core
+			p.Hold = interop.HoldMusic
+			m.s.caller().dress.Profile = &p
+			hold(m)
+			resume(m)
+		}, []string{"music to caller", "nothing to caller"}}, // music without a file is comfort noise
 		{"held by who plays its own", "m.wav", func(m *machine) {
 			change(m, relay.Caller, turn(coreSDP, "sendonly", 2), turn(teamsSDP, "inactive", 2))
 		}, nil},
