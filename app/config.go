@@ -93,6 +93,7 @@ type MediaConfig struct {
 	Silence    time.Duration     `yaml:"silence"`    // without media until a side is asked whether it is still there
 	Timeout    time.Duration     `yaml:"timeout"`    // without media nor RTCP until the call ends; 0: never
 	Music      string            `yaml:"music"`      // file that a side on hold hears; empty: none
+	Ringback   time.Duration     `yaml:"ringback"`   // from the target's ringing until a party that is transferred to it hears that
 	DSCP       int               `yaml:"dscp"`       // mark of its packets; 0: none
 }
 
@@ -146,7 +147,7 @@ func defaultConfig() *Config {
 	return &Config{
 		Node:  NodeConfig{Data: "data", Drain: 30 * time.Second, Log: LogConfig{Level: "info", Format: "text"}},
 		SIP:   SIPConfig{Options: time.Minute, Rate: 1000},
-		Media: MediaConfig{Quarantine: 5 * time.Second, Silence: time.Minute, DSCP: expedited},
+		Media: MediaConfig{Quarantine: 5 * time.Second, Silence: time.Minute, Ringback: time.Second, DSCP: expedited},
 	}
 }
 

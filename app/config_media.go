@@ -14,6 +14,7 @@ func (k *configCheck) sound() {
 	if k.Media.Timeout != 0 {
 		k.within("media.timeout", k.Media.Timeout, 10*time.Second, 24*time.Hour)
 	}
+	k.within("media.ringback", k.Media.Ringback, time.Millisecond, 10*time.Second)
 	k.dscp("media.dscp", k.Media.DSCP)
 	k.dscp("sip.dscp", k.SIP.DSCP)
 	if k.Media.Music == "" {

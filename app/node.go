@@ -253,7 +253,7 @@ func (n *Node) openSignalling() error {
 		Snapshot:   func() *snapshot.Snapshot { return n.running.Load().snapshot },
 		Records:    n.spool, Traces: n.traces, Product: n.product(), Log: n.log,
 		Vouching: vouching,
-		Limits:   call.Limits{Silence: n.cfg.Media.Silence, Mute: n.cfg.Media.Timeout, Music: n.cfg.Media.Music},
+		Limits:   call.Limits{Silence: n.cfg.Media.Silence, Mute: n.cfg.Media.Timeout, Music: n.cfg.Media.Music, Ringback: n.cfg.Media.Ringback},
 	})
 	stack, err := sip.NewStack(sip.StackConfig{
 		Listeners: listeners,
