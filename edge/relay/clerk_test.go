@@ -247,3 +247,34 @@ func TestVoicesEnd(t *testing.T) {
 		m.Stop(Caller)
 	})
 }
+
+// RFC 3389 4: noise that a side describes is made for the other one, if that
+// cannot read it, until the first word.
+func TestNoiseThatIsDescribedIsMadeForWhoCannotReadIt(t *testing.T) {
+	described := sdp.Agreed{Codec: sdp.Codec{PT: 13, Name: "CN", Rate: 8000}, In: 13, Out: 13}
+	conversation(t, []sdp.Agreed{pcma, described}, []sdp.Agreed{pcma}, func(m *Media, caller, callee *talker) {
+		set(t, m, Caller, caller.agreed(func(n *Negotiated) { n.PT = rtp.MapPT(map[uint8]uint8{8: 8}) }))
+		set(t, m, Callee, callee.agreed())
+		caller.talk(audio.Speech(1)[:8000])
+		caller.send(13, false, []byte{50}, 160)
+		said := len(callee.got)
+		pass(3 * time.Second)
+		noise := len(callee.got) - said
+		if noise < 140 || noise > 155 {
+			t.Errorf("%d packets of noise in three seconds", noise)
+		}
+		if l := codec.DBov(callee.pcm(codec.ALaw)[8000:]); l < -55 || l > -45 {
+			t.Errorf("noise of %.1f dBov", l)
+		}
+		caller.stamp += 3 * 8000
+		caller.talk(audio.Speech(2)[:8000])
+		if got := len(callee.got) - said - noise; got < 50 || got > 51 {
+			t.Errorf("%d packets while 50 were said", got)
+		}
+		pass(time.Second)
+		if got := len(callee.got) - said - noise; got > 51 {
+			t.Errorf("noise after the speech: %d packets", got)
+		}
+		callee.continuous()
+	})
+}

@@ -18,9 +18,10 @@ func (m *Media) listen(plan *rtp.Plan, from Side) {
 	if n.Recode {
 		plan.PT = kept(n.Codecs)
 	}
-	events := m.eventNumbers(plan, n)
+	events, _ := ours(plan, n, isEvents)
+	_, noise := ours(plan, n, isNoise)
 	pad := m.keypads[from]
-	if pad == nil && !whole {
+	if pad == nil && !whole && noise == [128]bool{} {
 		return
 	}
 	plan.Sink = func(pkt []byte, rtcp bool) {
@@ -29,6 +30,10 @@ func (m *Media) listen(plan *rtp.Plan, from Side) {
 		case pad != nil && events[pt]:
 			if p, ok := rtp.Read(pkt); ok {
 				pad.hear(p, time.Now())
+			}
+		case noise[pt] && !n.Recode:
+			if p, ok := rtp.Read(pkt); ok {
+				hears.background(p.Payload)
 			}
 		case whole:
 			hears.inbox.put(pkt)
@@ -47,22 +52,23 @@ func kept(codecs []sdp.Agreed) (pt [128]uint8) {
 	return pt
 }
 
-// eventNumbers tells by which numbers the Sink of a plan sees events. Those
-// the other side has not agreed to end here.
-func (m *Media) eventNumbers(plan *rtp.Plan, n *Negotiated) (numbers [128]bool) {
+// ours tells by which numbers the Sink of a plan sees packets of a kind: seen
+// those of all, kept those that the other side has not agreed to, which end
+// here.
+func ours(plan *rtp.Plan, n *Negotiated, kind func(sdp.Agreed) bool) (seen, kept [128]bool) {
 	for _, c := range n.Codecs {
-		if !isEvents(c) {
+		if !kind(c) {
 			continue
 		}
 		in := c.In & 0x7f
 		switch image := plan.PT[in]; {
 		case image < 128:
-			numbers[image] = true
+			seen[image] = true
 		case image == rtp.Keep, !slices.Contains(plan.PT[:], in): // else it would be taken for another
-			plan.PT[in], numbers[in] = rtp.Keep, true
+			plan.PT[in], seen[in], kept[in] = rtp.Keep, true, true
 		}
 	}
-	return numbers
+	return seen, kept
 }
 
 // tapped: digits come as tones and the other side wants another form.

@@ -45,6 +45,7 @@ type voice struct {
 	player  player   // mu
 	ear     *ear     // mu; nil = the other side's speech does not come here
 	filling bool     // mu; comfort noise, since the other side sends nothing
+	told    bool     // mu; or since it has told how its silence sounds (RFC 3389)
 	noise   hush     // mu
 
 	// The stream that we send.
@@ -119,8 +120,8 @@ func (v *voice) say(now time.Time) {
 	heard := v.ear != nil && v.ear.next(v.frame, now)
 	digit := v.pressing()
 	switch {
-	case v.deaf:
-		v.digits = nil // later they would mean something else
+	case v.deaf: // later these would mean something else
+		v.digits, v.filling, v.told = nil, false, false
 		v.skip(n)
 	case digit != nil && v.events != nil:
 		v.sayEvent(digit)
@@ -208,7 +209,9 @@ func (v *voice) sayNoise() {
 	}
 	v.mark = false
 	v.failed = v.port.Insert(v.packet, v.keys, hush)
-	v.filling = !errors.Is(v.failed, rtp.ErrStream)
+	if errors.Is(v.failed, rtp.ErrStream) {
+		v.filling, v.told = false, false
+	}
 }
 
 const headerSize = 12
@@ -375,7 +378,7 @@ func (v *voice) stop() {
 func (v *voice) fill(on bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if on == v.filling || on && v.prepare() != nil {
+	if on == v.filling || !on && v.told || on && v.prepare() != nil {
 		return
 	}
 	v.filling = on
@@ -383,6 +386,26 @@ func (v *voice) fill(on bool) {
 		v.noise = newHush()
 		v.wake()
 	}
+}
+
+// background has the side hear the noise that the other one has described, for
+// a side that does not read such descriptions (RFC 3389), until that speaks.
+func (v *voice) background(payload []byte) {
+	n, err := codec.ParseNoise(payload)
+	if err != nil {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.prepare() != nil {
+		return
+	}
+	if !v.filling {
+		v.filling, v.noise = true, newHush()
+	}
+	v.noise.Set(n)
+	v.told = true
+	v.wake()
 }
 
 // close ends it.

@@ -79,6 +79,22 @@ func (o *outgoing) admit(pkt []byte, h *header, now time.Time) bool {
 	return true
 }
 
+// withhold takes note of a packet of the other far side that ends here: to the
+// receiver its number is not missing.
+func (p *Port) withhold(h header) {
+	p.tx.Lock()
+	defer p.tx.Unlock()
+	o := &p.tx.out
+	if !o.started || o.ssrc != h.ssrc || int16(h.seq-o.incoming) <= 0 {
+		return
+	}
+	if !o.mixed { // else admit finds the shift when the next one comes
+		o.shift--
+		o.border, o.moved = h.seq, true
+	}
+	o.incoming = h.seq
+}
+
 // forwarded takes a packet of the other far side that has left into the books.
 func (o *outgoing) forwarded(h header, clock uint32, now time.Time) {
 	if !o.started || o.ssrc != h.ssrc {

@@ -103,7 +103,7 @@ func TestNoNumberLeavesTwice(t *testing.T) {
 		}
 		for range rapid.IntRange(1, 300).Draw(rt, "steps") {
 			now = now.Add(20 * time.Millisecond)
-			switch rapid.IntRange(0, 5).Draw(rt, "step") {
+			switch rapid.IntRange(0, 7).Draw(rt, "step") {
 			case 0: // lost
 				seq++
 			case 1: // overtaken by the next ones
@@ -115,6 +115,13 @@ func TestNoNumberLeavesTwice(t *testing.T) {
 					o.put(packet(7, 0), &h, now)
 					leaves(h.seq)
 				}
+			case 4: // ends here
+				h, _ := parseRTP(packet(7, seq))
+				p := &Port{}
+				p.tx.out = o
+				p.withhold(h)
+				o = p.tx.out
+				seq++
 			case 3: // and theirs kept back
 				o.hush = now.Add(time.Duration(rapid.IntRange(0, 100).Draw(rt, "hush")) * time.Millisecond)
 			default:
@@ -194,10 +201,14 @@ func TestKeptPacketsGoToTheSinkAlone(t *testing.T) {
 		w.plan(w.a, &Plan{PT: pt, To: w.b, Ends: true, Sink: func(p []byte, _ bool) { seen = append(seen, p[1]&0x7f) }})
 		b := packet(7, 1)
 		b[1] = 101
+		w.send(w.alice, packet(7, 0))
 		w.send(w.alice, b)
 		w.send(w.alice, packet(7, 2))
 		w.send(w.alice, appendReport(nil, 7, nil, nil))
-		if len(seen) != 3 || seen[0] != 101 || len(w.toBob) != 1 || len(w.rtcpToBob) != 0 {
+		if n := w.numbers(); len(n) != 2 || n[1] != n[0]+1 {
+			t.Errorf("numbers %v: what ends here is not lost", n)
+		}
+		if len(seen) != 4 || seen[1] != 101 || len(w.toBob) != 2 || len(w.rtcpToBob) != 0 {
 			t.Errorf("seen %v, %d and %d passed", seen, len(w.toBob), len(w.rtcpToBob))
 		}
 		if s := w.a.Stats(); s.Dropped() != 0 || s.ReceivedRTCP.Packets != 1 {

@@ -373,6 +373,9 @@ func (p *Port) dispatch(r *route, pkt []byte, h header, now time.Time) Cause {
 		r.Sink(pkt, h.rtcp)
 	}
 	switch {
+	case h.kept && r.To != nil:
+		r.To.withhold(h)
+		return passed
 	case h.kept, h.rtcp && r.Ends:
 		return passed
 	case r.To != nil:
