@@ -137,6 +137,7 @@ func (k *configCheck) signalling() {
 		k.bad("sip.domain", "%d characters: Teams takes names of at most 63", len(s.Domain))
 	}
 	k.within("sip.options", s.Options, time.Second, 10*time.Minute)
+	k.within("sip.progress", s.Progress, time.Second, time.Minute)
 	if s.Rate < 1 || s.Rate > maxRate {
 		k.bad("sip.rate", "%d: write a number of requests a second from 1 to %d", s.Rate, maxRate)
 	}

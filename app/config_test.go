@@ -267,6 +267,7 @@ var mistakes = []struct {
 	{"  roots: root.pem", "  roots: gone.pem", "sip.roots", "gone.pem", "no such file"},
 	{"  roots: root.pem", "  roots: empty.pem", "sip.roots", "empty.pem", "no certificate in PEM form"},
 	{"  roots: root.pem", "  options: 10ms", "sip.options", "10ms", "from 1s to 10m0s"},
+	{"  roots: root.pem", "  progress: 2m", "sip.progress", "2m", "from 1s to 1m0s"},
 	{"  roots: root.pem", "  rate: 0", "sip.rate", "0", "from 1 to 1000000"},
 
 	// certificates
