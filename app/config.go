@@ -68,12 +68,12 @@ type LogConfig struct {
 type SIPConfig struct {
 	Domain    string           `yaml:"domain"` // FQDN in Contact towards the cloud
 	Listeners []ListenerConfig `yaml:"listeners"`
-	Roots     string           `yaml:"roots"`   // PEM of trusted authorities; empty: the system's
-	DNS       []netip.AddrPort `yaml:"dns"`     // resolvers; none: the system's
-	Options   time.Duration    `yaml:"options"` // interval of OPTIONS towards each peer
+	Roots     string           `yaml:"roots"`    // PEM of trusted authorities; empty: the system's
+	DNS       []netip.AddrPort `yaml:"dns"`      // resolvers; none: the system's
+	Options   time.Duration    `yaml:"options"`  // interval of OPTIONS towards each peer
 	Progress  time.Duration    `yaml:"progress"` // until a caller who has heard nothing is told that we go on
-	Rate      int              `yaml:"rate"`    // requests a second that each peer may begin
-	DSCP      int              `yaml:"dscp"`    // mark of its packets; 0: none
+	Rate      int              `yaml:"rate"`     // requests a second that each peer may begin
+	DSCP      int              `yaml:"dscp"`     // mark of its packets; 0: none
 }
 
 // ListenerConfig is one address the gateway listens on.
@@ -147,13 +147,8 @@ func check(path, dir string) (*Config, Problems) {
 func defaultConfig() *Config {
 	return &Config{
 		Node:  NodeConfig{Data: "data", Drain: 30 * time.Second, Log: LogConfig{Level: "info", Format: "text"}},
-<<<<<<< Updated upstream
-		SIP:   SIPConfig{Options: time.Minute, Rate: 1000},
-		Media: MediaConfig{Quarantine: 5 * time.Second, Silence: time.Minute, Ringback: time.Second, DSCP: expedited},
-=======
 		SIP:   SIPConfig{Options: time.Minute, Progress: 8 * time.Second, Rate: 1000},
-		Media: MediaConfig{Quarantine: 5 * time.Second, Silence: time.Minute, DSCP: expedited},
->>>>>>> Stashed changes
+		Media: MediaConfig{Quarantine: 5 * time.Second, Silence: time.Minute, Ringback: time.Second, DSCP: expedited},
 	}
 }
 

@@ -253,11 +253,10 @@ func (n *Node) openSignalling() error {
 		Snapshot:   func() *snapshot.Snapshot { return n.running.Load().snapshot },
 		Records:    n.spool, Traces: n.traces, Product: n.product(), Log: n.log,
 		Vouching: vouching,
-<<<<<<< Updated upstream
-		Limits:   call.Limits{Silence: n.cfg.Media.Silence, Mute: n.cfg.Media.Timeout, Music: n.cfg.Media.Music, Ringback: n.cfg.Media.Ringback},
-=======
-		Limits:   call.Limits{Progress: n.cfg.SIP.Progress, Silence: n.cfg.Media.Silence, Mute: n.cfg.Media.Timeout, Music: n.cfg.Media.Music},
->>>>>>> Stashed changes
+		Limits: call.Limits{
+			Progress: n.cfg.SIP.Progress, Silence: n.cfg.Media.Silence, Mute: n.cfg.Media.Timeout,
+			Music: n.cfg.Media.Music, Ringback: n.cfg.Media.Ringback,
+		},
 	})
 	stack, err := sip.NewStack(sip.StackConfig{
 		Listeners: listeners,
