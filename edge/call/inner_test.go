@@ -129,3 +129,21 @@ func TestJoinedCallsEndByCommand(t *testing.T) {
 		w.core.quiet()
 	})
 }
+
+// Two calls that are joined at one side already cannot be joined at the other:
+// nobody would be left to hang up, and each packet would run in circles.
+func TestCallsAreNotJoinedToARing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, _, b, c := w.joinCalls()
+		id := c.ID()
+		b.requestWith("REFER", "Referred-By: <sip:x@example.com>", "Refer-To: <sip:+442079460123@10.0.1.1?Replaces="+
+			url.QueryEscape(id.CallID+";to-tag="+id.RemoteTag+";from-tag="+id.LocalTag)+">")
+		w.teams.expect("202")
+		b.notified("SIP/2.0 100 Trying", "active")
+		b.notified("SIP/2.0 403 Forbidden", "terminated;reason=noresource")
+		w.teams.quiet() // b and c talk on
+		b.request("BYE", "")
+		w.teams.expect("200")
+		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
+	})
+}

@@ -127,6 +127,9 @@ func (s *state) mayReplace(ev replacing) *refusal {
 		return &refusal{status: 481, text: "the call has ended"}
 	case gone != nil && gone.dialog.ID() == id, l.gone:
 		return &refusal{status: 603, text: "that leg has given its place away already"}
+	case ev.inner && s.legs[ev.leg.Other()].inner:
+		// Nobody would be left to hang up, and each packet would run in circles.
+		return &refusal{status: 403, text: "calls of ours would be joined to a ring"}
 	case s.strangeTenant(ev):
 		return &refusal{status: 481, text: "it is of another enterprise"}
 	case s.phase == hunting && ev.leg == relay.Callee && s.rings(id):
