@@ -463,8 +463,16 @@ func (m *machine) act() {
 	case 12:
 		m.feed(unreachable{txn(m.next(int(m.last) + 1)), errors.New("reset")})
 	case 13:
-		if m.next(8) == 1 {
+		side := relay.Side(m.next(2))
+		switch m.next(8) {
+		case 1:
 			m.feed(hangup{commandCause})
+		case 2:
+			m.feed(digit{side, "0123456789*#ABCD"[m.next(16)], time.Duration(m.next(256)) * 10 * time.Millisecond})
+		case 3:
+			m.feed(muted{side, time.Minute})
+		case 4:
+			m.feed(unplayed{side, errors.New("no codec")})
 		}
 	}
 }
