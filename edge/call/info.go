@@ -26,6 +26,11 @@ const (
 	lastingDigit = 6 * time.Second
 )
 
+// maxDigits is how many digits a second a leg is sent by INFO: twice as many as
+// can be told apart (ITU-T Q.24 table A-1). Events of a far side, which cost it
+// nothing, shall not become a flood of requests to another.
+const maxDigits = 24
+
 // info is an INFO inside a leg's dialog.
 func (s *state) info(ev requested) {
 	profile := s.legs[ev.leg].dress.Profile
@@ -64,7 +69,9 @@ func (s *state) giveDigit(to relay.Side, d byte, lasts time.Duration) {
 		s.notef("a digit is lost: the %s has no media yet", to)
 	case l.dress.Profile.DTMF != interop.DTMFInfo:
 		s.do(sendDigit{to, d, lasts})
-	case l.confirmed && !l.gone && l.accepted == nil:
+	case !l.confirmed || l.gone || l.accepted != nil:
+	case !s.digits[to].take(s.now, time.Second, maxDigits): // nobody presses them so fast
+	default:
 		req := l.dialog.NewRequest("INFO")
 		s.finishRequest(req, nil, l)
 		req.SetBody(relayed, fmt.Appendf(nil, "Signal=%c\r\nDuration=%d\r\n", d, lasts.Milliseconds()))

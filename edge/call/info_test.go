@@ -145,3 +145,24 @@ func FuzzDigit(f *testing.F) {
 		}
 	})
 }
+
+// A side whose events come by the thousand does not make us send the other one
+// a thousand requests.
+func TestAFloodOfDigitsIsNoFloodOfRequests(t *testing.T) {
+	m := newMachine(t, nil)
+	m.talk()
+	profile := interop.Core
+	profile.DTMF, profile.Info = interop.DTMFInfo, true
+	m.s.caller().dress.Profile = &profile
+	sent := 0
+	for range 3000 { // in three seconds
+		m.now = m.now.Add(time.Millisecond)
+		if m.told(digit{relay.Callee, '7', time.Millisecond}) != "" {
+			sent++
+		}
+	}
+	if sent < maxDigits || sent > 4*maxDigits {
+		t.Errorf("%d INFOs in three seconds", sent)
+	}
+	m.windUp()
+}

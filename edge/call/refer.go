@@ -47,7 +47,7 @@ func (s *state) mayRefer(ev requested) *refusal {
 		// transfer, two who want it. An ACK that a REFER overtakes, by another
 		// connection, is not waited for.
 		return &refusal{status: 491}
-	case !s.transfers.take(s.now):
+	case !s.mayTransfer():
 		return &refusal{status: 403, text: "transfers in a loop"}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/wire/sip"
 )
 
@@ -552,4 +553,22 @@ func TestAReferThatOvertakesAnAck(t *testing.T) {
 		w.core.expect("200")
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	})
+}
+
+// Each transfer stays in the record: a call has so many and no more.
+func TestTransfersOfACallAreCounted(t *testing.T) {
+	m := newMachine(t, nil)
+	m.talk()
+	n := 0
+	for range 2 * mostTransfers {
+		m.now = m.now.Add(7 * time.Second)
+		if m.s.now = m.now; m.s.mayTransfer() {
+			m.s.record.Transfers = append(m.s.record.Transfers, record.Transfer{})
+			n++
+		}
+	}
+	if n != mostTransfers {
+		t.Errorf("%d transfers", n)
+	}
+	m.windUp()
 }

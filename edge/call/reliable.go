@@ -237,8 +237,8 @@ func (s *state) inOrder(r *request, msg *sip.Message) bool {
 		return true
 	}
 	f := s.fork(r, msg)
-	if f == nil {
-		return false
+	if f == nil || s.unanswered(acknowledging) >= maxPRACK {
+		return false // and it comes again
 	}
 	rack, ok := f.order.Take(msg)
 	if !ok || !s.opens(r, f, msg) {
@@ -248,6 +248,20 @@ func (s *state) inOrder(r *request, msg *sip.Message) bool {
 	prack.Set("RAck", rack.String())
 	s.sendEarly(r, f, acknowledging, prack)
 	return true
+}
+
+// maxPRACK is how many PRACKs may wait for their answers. One of each fork is
+// what there should be.
+const maxPRACK = 2 * maxForks
+
+// unanswered counts the requests of a kind that wait.
+func (s *state) unanswered(kind requestKind) (n int) {
+	for _, r := range s.requests {
+		if r.kind == kind {
+			n++
+		}
+	}
+	return n
 }
 
 // opens makes the early dialog of a fork.

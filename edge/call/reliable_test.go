@@ -555,3 +555,31 @@ func TestTheTargetOfATransferRingsReliably(t *testing.T) {
 		w.core.reply(bye, 200, "", "")
 	})
 }
+
+// A callee may send as many reliable responses as it likes, and take no PRACK:
+// those that wait are bounded.
+func TestPRACKsThatWaitAreBounded(t *testing.T) {
+	inWorldOf(t, wantsReliable, func(w *world) {
+		in := w.teams.invite("+442079460123", teamsOffer)
+		w.teams.expect("100")
+		out := w.core.expect("INVITE")
+		for i := range 5 * maxPRACK {
+			w.core.reply(out, 183, "c1", coreAnswer, "Require: 100rel", "RSeq: "+strconv.Itoa(41+i))
+			synctest.Wait()
+		}
+		pracks := map[string]bool{}
+		for len(w.core.in) > 0 {
+			if m := <-w.core.in; m.Method == "PRACK" {
+				pracks[m.Get("CSeq")] = true
+			}
+		}
+		if len(pracks) != maxPRACK {
+			t.Errorf("%d PRACKs", len(pracks))
+		}
+		w.teams.drop()
+		w.teams.cancel(in)
+		time.Sleep(time.Minute)
+		w.teams.drop()
+		w.core.drop()
+	})
+}

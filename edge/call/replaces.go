@@ -140,7 +140,7 @@ func (s *state) mayReplace(ev replacing) *refusal {
 		return &refusal{status: 486, text: "the call is answered, and only one that rings is wanted"}
 	case s.transfer != nil || !s.settled():
 		return &refusal{status: 491, text: "another change is under way"}
-	case !s.transfers.take(s.now):
+	case !s.mayTransfer():
 		return &refusal{status: 403, text: "transfers in a loop"}
 	}
 	return nil

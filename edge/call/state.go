@@ -82,6 +82,7 @@ type state struct {
 	party     [2]interop.Identity // who is at each side, once the call is answered
 	transfers pace                // of those that have begun
 	music     [2]bool             // that we play
+	digits    [2]pace             // of INFOs with digits to a leg
 
 	round    *round     // re-INVITE under way between the legs
 	asked    time.Time  // when a side was last asked whether it is there

@@ -52,23 +52,32 @@ const (
 	howReplaces = "Replaces"
 )
 
-// maxTransfers is how many transfers of one call may begin in a minute. People
-// make a few, a loop of two machines makes as many as it is let.
-const maxTransfers = 10
+// maxTransfers is how many transfers of one call may begin in a minute, and
+// mostTransfers how many in all: each stays in the record. People make a few, a
+// loop of two machines makes as many as it is let.
+const (
+	maxTransfers  = 10
+	mostTransfers = 300
+)
 
-// pace counts transfers.
+// mayTransfer tells whether there may be one more transfer.
+func (s *state) mayTransfer() bool {
+	return len(s.record.Transfers) < mostTransfers && s.transfers.take(s.now, time.Minute, maxTransfers)
+}
+
+// pace counts what shall not happen too often.
 type pace struct {
 	since time.Time
 	n     int
 }
 
-// take tells whether there may be one more.
-func (p *pace) take(now time.Time) bool {
-	if now.Sub(p.since) >= time.Minute {
+// take tells whether there may be one more, where most may be in each time.
+func (p *pace) take(now time.Time, each time.Duration, most int) bool {
+	if now.Sub(p.since) >= each {
 		p.since, p.n = now, 0
 	}
 	p.n++
-	return p.n <= maxTransfers
+	return p.n <= most
 }
 
 // partedAfter is how long a leg that was replaced may take to hang up. That is
