@@ -39,6 +39,7 @@ const (
 	maxChain   = 64 << 10 // bytes of a certificate file
 	maxKept    = 4096     // chains
 	maxFetches = 16       // at once
+	maxQueue   = 128      // under way, or waiting for that
 	keepLeast  = time.Minute
 	keepMost   = 24 * time.Hour // ATIS-1000080 wants an update a day
 	keepNone   = time.Minute    // that there was nothing
@@ -69,8 +70,10 @@ type Set struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	mu   sync.Mutex
-	kept map[string]*chain // mu: by URL
+	mu     sync.Mutex
+	kept   map[string]*chain // mu: by URL
+	queue  int               // mu: fetches under way or waiting
+	warned time.Time         // mu: that one has failed
 
 	counters counters
 }
@@ -294,6 +297,10 @@ func (c *chain) known() bool {
 	}
 }
 
+// errBusy: whoever writes new URLs by the thousand would have as many fetches
+// wait, and all that come later with them.
+var errBusy = errors.New("too many others are being fetched")
+
 // find waits for the chain at a URL. All who ask for it wait for one fetch.
 func (s *Set) find(ctx context.Context, at string, now time.Time) *chain {
 	c := s.entry(at, now)
@@ -311,6 +318,12 @@ func (s *Set) entry(at string, now time.Time) *chain {
 	if c := s.kept[at]; c != nil && (!c.known() || now.Before(c.until)) {
 		return c
 	}
+	if s.queue == maxQueue {
+		c := &chain{ready: make(chan struct{}), err: errBusy}
+		close(c.ready)
+		return c
+	}
+	s.queue++
 	s.makeRoom(now)
 	c := &chain{ready: make(chan struct{})}
 	s.kept[at] = c

@@ -8,11 +8,14 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -225,6 +228,51 @@ func TestTheTableOfCertificatesIsBounded(t *testing.T) {
 	defer s.mu.Unlock()
 	if len(s.kept) > maxKept || s.kept[r.info()] == nil {
 		t.Errorf("%d are kept", len(s.kept))
+	}
+}
+
+// Callers who write a new URL each time, at servers that say nothing, neither
+// pile up fetches nor write as many lines of log.
+func TestFetchesThatWaitAreBounded(t *testing.T) {
+	r := newRepository(t)
+	r.respond = func(_ http.ResponseWriter, q *http.Request) bool { <-q.Context().Done(); return true }
+	var lines strings.Builder
+	s := r.set(t, func(c *Config) {
+		c.Patience = 100 * time.Millisecond
+		c.Log = slog.New(slog.NewTextHandler(&lines, nil))
+	})
+	before := runtime.NumGoroutine()
+	var asked sync.WaitGroup
+	for i := range 10 * maxQueue {
+		v, err := stir.Sign(stir.Claims{
+			Kind: stir.Shaken, Orig: "+441632960123", Dest: []string{"+442079460123"}, Issued: time.Now(), Attest: stir.Full, OrigID: s.cfg.OrigID,
+		}, fmt.Sprint(r.URL, "/", i), r.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked.Go(func() {
+			if v := ask(s, v); v.Err == nil || v.Err.Status != 436 {
+				t.Errorf("%v", v)
+			}
+		})
+	}
+	asked.Wait()
+	// A fetch has its goroutine, and two of the connection, here with two more of
+	// the server's.
+	if n := runtime.NumGoroutine() - before; n > maxQueue+8*maxFetches {
+		t.Errorf("%d goroutines wait", n)
+	}
+	s.mu.Lock()
+	if len(s.kept) > maxQueue || s.queue > maxQueue {
+		t.Errorf("%d are kept, %d wait", len(s.kept), s.queue)
+	}
+	s.mu.Unlock()
+	s.Close()
+	if s.queue != 0 {
+		t.Errorf("%d wait for ever", s.queue)
+	}
+	if n := strings.Count(lines.String(), "\n"); n > 2 {
+		t.Errorf("%d lines of log", n)
 	}
 }
 

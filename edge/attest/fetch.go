@@ -21,7 +21,7 @@ import (
 
 // fetch fills c, and closes its ready.
 func (s *Set) fetch(at string, c *chain) {
-	defer close(c.ready)
+	defer s.fetched(c)
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -41,12 +41,35 @@ func (s *Set) fetch(at string, c *chain) {
 	if err != nil {
 		c.until = began.Add(keepNone)
 		s.counters.fetchFailed.Add(1)
-		s.cfg.Log.Warn("a certificate for callers cannot be had", "url", at, "err", err)
+		s.warn(at, err)
 		return
 	}
 	s.counters.fetched.Add(1)
 	if c.certs[0].NotAfter.Before(c.until) {
 		c.until = c.certs[0].NotAfter
+	}
+}
+
+// fetched tells those who wait for c.
+func (s *Set) fetched(c *chain) {
+	s.mu.Lock()
+	s.queue--
+	s.mu.Unlock()
+	close(c.ready)
+}
+
+// warn says what a stranger's header led to, once a second at most: the others
+// are counted, and told in the traces of their calls.
+func (s *Set) warn(at string, err error) {
+	now := time.Now()
+	s.mu.Lock()
+	quiet := now.Sub(s.warned) < time.Second
+	if !quiet {
+		s.warned = now
+	}
+	s.mu.Unlock()
+	if !quiet {
+		s.cfg.Log.Warn("a certificate for callers cannot be had", "url", at, "err", err)
 	}
 }
 
