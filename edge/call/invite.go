@@ -247,6 +247,7 @@ func (s *state) equip(l *leg) {
 	l.end.Codecs = l.peer.Group.Codecs
 	l.end.Suites = l.peer.Group.Suites
 	l.end.InactiveOnly, l.end.Mux = l.dress.Profile.InactiveOnly, l.dress.Profile.Mux
+	l.end.Ptime = l.dress.Profile.Ptime
 	l.end.Lite = l.dress.Profile.Bypass
 	l.end.Bandwidth = l.dress.Profile.Bandwidth
 	// Whatever its list has may be transcoded. The services speak all of theirs,

@@ -28,3 +28,24 @@ func TestVoiceIsTranscodedWhenTheAnswersForceIt(t *testing.T) {
 		w.over()
 	})
 }
+
+// Azure Communications Gateway docs, Zoom Phone Cloud Peering: Zoom takes
+// packets of 20 ms and no others; a core with longer ones is transrated.
+func TestZoomIsToldOfItsOwnPacketTime(t *testing.T) {
+	inWorldOf(t, func(w *world) { w.snap.Groups[1].Interworking.Profile = "zoom" }, func(w *world) {
+		in := w.core.invite("+442079460123", coreSDP+"a=ptime:30\r\na=maxptime:60\r\n")
+		w.core.expect("100")
+		out := w.teams.expect("INVITE")
+		if body := string(out.Body); !strings.Contains(body, "a=ptime:20\r\n") || strings.Contains(body, "maxptime") {
+			t.Errorf("Zoom is told\n%s", body)
+		}
+		w.teams.reply(out, 200, "t1", teamsSDP+"a=ptime:20\r\n")
+		w.teams.expect("ACK")
+		ok := w.core.expect("200")
+		w.core.took(in, ok).ack("")
+		if live := w.set.Live(); live[0].Transcoding != "caller wants packets of 30 ms, callee of 20 ms" {
+			t.Errorf("%q\n%s", live[0].Transcoding, ok.Body)
+		}
+		w.over()
+	})
+}

@@ -122,6 +122,8 @@ type Profile struct {
 	// Bandwidth: descriptions there say what they take, by b= lines (3GPP TS
 	// 26.114 6.2.5).
 	Bandwidth bool
+	// Ptime is the only packet time that it takes; 0: any.
+	Ptime time.Duration
 	// Session is the session interval we ask for (RFC 4028); 0: none, though a
 	// far side that wants one gets it.
 	Session time.Duration
@@ -251,6 +253,7 @@ var Zoom = compile(Profile{
 	EarlyOffer:  true,
 	AssertFrom:  true,
 	BareRinging: true,
+	Ptime:       20 * time.Millisecond,
 	RTCP:        RTCPOwn,
 	Fill:        true,
 })

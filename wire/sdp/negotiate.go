@@ -44,6 +44,9 @@ type End struct {
 	// Bandwidth: the section says what it takes, b=AS and b=TIAS (RFC 8866 5.8,
 	// RFC 3890), which IMS networks want (3GPP TS 26.114 6.2.5).
 	Bandwidth bool
+	// Ptime is the packet time that is described there whatever the other side
+	// has; 0: the other side's.
+	Ptime time.Duration
 	// NoEvents: digits come and go otherwise there, so telephone-event is neither
 	// offered nor accepted: what is pressed would come twice.
 	NoEvents bool
@@ -396,10 +399,14 @@ func (e End) proto() string {
 
 // media is our section with what crosses from src.
 func (e End) media(src *Media, proto string) Media {
-	return Media{
+	m := Media{
 		Kind: "audio", Port: e.RTP.Port(), Proto: proto, Conn: ConnOf(e.RTP.Addr()),
 		RTCP: RTCP{Port: e.RTCP.Port()}, Ptime: src.Ptime, MaxPtime: src.MaxPtime, Lines: e.Lines,
 	}
+	if e.Ptime > 0 {
+		m.Ptime, m.MaxPtime = e.Ptime, 0
+	}
+	return m
 }
 
 // muxed reports whether RTCP is on the RTP port of the leg now, where it stays
