@@ -480,10 +480,11 @@ func (s *soak) judge() {
 }
 
 // crossed are rules that a far side finds broken when the end of a call crosses
-// its wish; when a request comes again by another proxy because the connection
-// of the first one was dropped before its answer; and when the stack is too busy
-// to make a transaction of an INVITE: what refuses it knows nothing of Teams.
-var crossed = map[string]string{"hold": "487 481 500", "resume": "487 481 500", "refresh": "487 481 500", "cseq": "BYE:", "x-ms-sbc": "503"}
+// its wish; when a dropped connection takes a BYE with it, or a request comes
+// again by another proxy since it has had no answer by the first; and when the
+// stack is too busy to make a transaction of an INVITE: what refuses it knows
+// nothing of Teams. They count as calls that went otherwise, which may be few.
+var crossed = map[string]string{"hold": "487 481 500", "resume": "487 481 500", "refresh": "487 481 500", "cseq": "BYE:", "late-2xx": "on:", "x-ms-sbc": "503"}
 
 // rules looks for rules of Teams that the node broke.
 func (s *soak) rules() {
