@@ -377,6 +377,9 @@ func (m *machine) answer(which, status int, tag, body string) {
 	if m.next(8) != 1 {
 		resp.Set("Contact", "<sip:api.example:443;x=1>")
 	}
+	if status/100 == 3 {
+		resp.Set("Contact", []string{"<sip:+442079460999@api.example>", "<sip:+442079460998@10.1.0.1>", "<tel:112>", "<sip:x>"}[m.next(4)])
+	}
 	m.time(resp)
 	if body != "" {
 		resp.SetBody("application/sdp", []byte(body))

@@ -26,7 +26,7 @@ func (s *state) redirected(msg *sip.Message) bool {
 	default:
 		return false
 	}
-	if !s.attempt.dress.Profile.Redirect {
+	if !s.attempt.dress.Profile.Redirect || s.transfer != nil && s.transfer.back { // what the cloud resolves is no number of ours
 		return false
 	}
 	for _, c := range contacts(msg) {
@@ -71,9 +71,12 @@ func (s *state) follow(to sip.Address, msg *sip.Message) bool {
 	if number == "" || slices.Contains(s.places, place) {
 		return false
 	}
-	f, id := s.facts(), &s.identity
+	id := &s.identity
+	var f route.Facts
 	if t := s.transfer; t != nil {
 		f, id = s.transferFacts(t), &t.caller
+	} else {
+		f = s.facts()
 	}
 	f.Dialled, f.Called = number, number
 	d := route.Route(f, s.snapshot, s.health)

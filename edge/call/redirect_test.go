@@ -120,3 +120,27 @@ func TestTheCloudDoesNotRedirect(t *testing.T) {
 		w.core.ackFailure(in, w.core.expect("480"))
 	})
 }
+
+// The target of a transfer may forward it: the one that stays has no INVITE any
+// more by then.
+func TestTheTargetOfATransferIsRedirected(t *testing.T) {
+	inWorld(t, func(w *world) {
+		core, teams := w.talk()
+		core.requestWith("REFER", "Refer-To: <sip:+442079460999@10.0.1.1>", "Refer-Sub: false")
+		w.core.expect("202")
+		out := w.core.expect("INVITE")
+		w.core.reply(out, 302, "c2", "", "Contact: <sip:+442079460777@10.1.0.2>")
+		w.core.expect("ACK")
+		out = w.core2.expect("INVITE")
+		if from, _ := out.From(); from.URI.User != "+442079460123" || !strings.Contains(out.RequestURI, "+442079460777@") {
+			t.Errorf("%s", out)
+		}
+		w.core2.reply(out, 200, "c3", coreAnswer)
+		w.core2.expect("ACK")
+		core.request("BYE", "")
+		w.core.expect("200")
+		teams.request("BYE", "")
+		w.teams.expect("200")
+		w.core2.reply(w.core2.expect("BYE"), 200, "", "")
+	})
+}
