@@ -84,7 +84,7 @@ func (p Plan) complete(digits string) (string, bool) {
 	switch {
 	case p.Trunk != "" && strings.HasPrefix(digits, p.Trunk):
 		return p.CountryCode + digits[len(p.Trunk):], p.CountryCode != ""
-	case p.Format == Digits && len(digits) > shortest && digits[0] != '0':
+	case p.Format == Digits && digits[0] != '0' && (len(digits) > shortest || len(digits) == shortest && p.Trunk != ""):
 		return digits, true // it is written to like that, so it writes so
 	case p.Trunk == "" && p.CountryCode != "" && len(digits) >= shortest:
 		return p.CountryCode + digits, true

@@ -104,6 +104,7 @@ func FuzzPlan(f *testing.F) {
 	f.Add("02079460123", "44", "0", "00", uint8(3))
 	f.Add("+14255550123", "1", "1", "011", uint8(1))
 	f.Add("22123456", "47", "", "00", uint8(3))
+	f.Add("010000", "44", "0", "00", uint8(1)) // the shortest number there is: +683 has such
 	f.Fuzz(func(t *testing.T, number, country, trunk, international string, format uint8) {
 		if strings.Trim(country+trunk+international, "0123456789") != "" {
 			return // control refuses such a plan
