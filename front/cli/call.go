@@ -159,7 +159,7 @@ func newCallShow(client func() *ops.Client) *cobra.Command {
 
 func newCallTrace(client func() *ops.Client) *cobra.Command {
 	var pcap string
-	var raw bool
+	var raw, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "trace ID",
 		Short: "Show the SIP messages of a call as a ladder",
@@ -180,9 +180,12 @@ its end. Keys of SRTP are blanked everywhere.` + exitHelp,
 				return err
 			}
 			out := cmd.OutOrStdout()
-			if raw {
+			switch {
+			case asJSON:
+				return writeJSON(out, t)
+			case raw:
 				lookOf(out).messages(out, t)
-			} else {
+			default:
 				lookOf(out).ladder(out, t)
 			}
 			return nil
@@ -190,7 +193,8 @@ its end. Keys of SRTP are blanked everywhere.` + exitHelp,
 	}
 	cmd.Flags().StringVar(&pcap, "pcap", "", "write a capture for Wireshark to this file (- for standard output)")
 	cmd.Flags().BoolVar(&raw, "raw", false, "the whole messages instead of the ladder")
-	cmd.MarkFlagsMutuallyExclusive("pcap", "raw")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "JSON instead of the ladder")
+	cmd.MarkFlagsMutuallyExclusive("pcap", "raw", "json")
 	return cmd
 }
 

@@ -473,6 +473,7 @@ func TestCommands(t *testing.T) {
 		{"call show a b", 2, "", "accepts 1 arg"},
 		{"call trace 01kac3w2", 0, "───>│", ""},
 		{"call trace 01kac3w2 --raw", 0, "  BYE sip:x SIP/2.0", ""},
+		{"call trace 01kac3w2 --json", 0, `"packets": [`, ""},
 		{"call trace 01ka0000b", 3, "", "no longer in memory"},
 		{"call trace 01kac3w2 --pcap " + pcap, 0, "", "Written: " + pcap},
 		{"call trace 01kac3w2 --pcap -", 0, "capture", ""},
