@@ -129,7 +129,7 @@ func (s *state) bye(ev requested) {
 	l := &s.legs[ev.leg]
 	s.do(respond{ev.tx, respondOn(l, ev.msg, 200)})
 	l.gone = true
-	if l.accepted != nil { // the far side has our 2xx, or does not want it any more
+	if l.accepted != nil && !l.accepted.withheld { // the far side has our 2xx; one that has not left becomes a refusal (withdraw)
 		s.settleAccepted(ev.leg)
 	}
 	if t := s.transfer; t != nil && t.by == ev.leg && s.phase == talking {

@@ -185,6 +185,10 @@ func (m *machine) do(e effect) {
 		m.coming = m.coming && e.tx != 0
 	case forgo:
 		m.coming = false
+	case settled:
+		if sv := m.servers[e.tx]; sv != nil && sv.final == 0 {
+			m.t.Fatalf("%s is forgotten without an answer", sv.msg.Method)
+		}
 	case resend:
 		m.resend(e)
 	case plug:

@@ -583,3 +583,21 @@ func TestPRACKsThatWaitAreBounded(t *testing.T) {
 		w.core.drop()
 	})
 }
+
+// A caller that has not acknowledged a reliable response gets no 200, and hangs
+// up: its INVITE has its answer all the same, or would be kept for ever.
+func TestByeWhileThe200WaitsForAPRACK(t *testing.T) {
+	inWorldOf(t, wantsReliable, func(w *world) {
+		in := w.core.invite("+442079460123", coreSDP, can100rel)
+		w.core.expect("100")
+		out := w.teams.expect("INVITE")
+		w.teams.reply(out, 183, "t1", teamsSDP)
+		core := w.core.took(in, w.core.expect("183"))
+		w.teams.reply(out, 200, "t1", teamsSDP)
+		w.teams.expect("ACK")
+		w.core.quiet()
+		core.request("BYE", "")
+		w.core.answers("200", "487")
+		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
+	})
+}

@@ -58,7 +58,10 @@ func (s *storm) act() {
 		if o := s.dialog(); o != nil && s.r.IntN(2) == 0 {
 			f, headers = o.f, []string{"Require: replaces", fmt.Sprintf("Replaces: %s;to-tag=%s;from-tag=%s", o.ID().CallID, o.ID().RemoteTag, o.ID().LocalTag)}
 		}
-		s.asked = append(s.asked, unsettled{f, f.invite("+442079460123", s.offer(f), headers...), nil})
+		if s.r.IntN(2) == 0 {
+			headers = append(headers, can100rel)
+		}
+		s.asked = append(s.asked, unsettled{f, f.invite("+442079460123", s.one(s.offer(f), s.offer(f), ""), headers...), nil})
 	case n < 8:
 		s.refer(d)
 	case n < 10:
@@ -115,6 +118,9 @@ func (s *storm) reply(r unsettled, status int) {
 		body = s.offer(r.f)
 	}
 	var headers []string
+	if status/100 == 1 && s.r.IntN(3) == 0 {
+		headers = []string{"Require: 100rel", "RSeq: " + fmt.Sprint(1+s.r.IntN(3))}
+	}
 	if status == 302 {
 		headers = []string{"Contact: " + s.one("<sip:+442079460777@6.6.6.6>", "<sip:+442079460888@10.1.0.2>")}
 	}
@@ -187,13 +193,17 @@ func (s *storm) named(f *far, id ua.ID) *dialog {
 // answered takes a response to what a far side has asked.
 func (s *storm) answered(f *far, m *sip.Message) {
 	cseq, _ := m.CSeq()
-	if m.Status < 200 || cseq.Method != "INVITE" {
+	if cseq.Method != "INVITE" || m.Status == 100 {
 		return
 	}
 	for i, a := range s.asked {
 		c, _ := a.msg.CSeq()
 		if a.f != f || a.msg.Get("Call-ID") != m.Get("Call-ID") || c.Seq != cseq.Seq {
 			continue
+		}
+		if m.Status < 200 {
+			s.ringing(a, m)
+			return
 		}
 		if m.Status >= 300 {
 			f.ackFailure(a.msg, m)
@@ -214,16 +224,34 @@ func (s *storm) answered(f *far, m *sip.Message) {
 	}
 }
 
+// ringing: in an early dialog a caller may do what it likes, too.
+func (s *storm) ringing(a unsettled, m *sip.Message) {
+	if a.of != nil {
+		return
+	}
+	d := a.f.took(a.msg, m)
+	if m.Has("RSeq") && s.r.IntN(4) > 0 {
+		d.prack(m, s.one("", "", "", s.offer(a.f)))
+	}
+	if s.r.IntN(3) == 0 {
+		s.dialogs = append(s.dialogs, d)
+	}
+}
+
 // Whatever calls do to each other, in whatever order: nothing is left of them,
 // and nothing is sent to strangers.
 func TestTransfersInAStorm(t *testing.T) {
-	seeds := 20
+	seeds := 24
 	if testing.Short() {
 		seeds = 4
 	}
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			change := func(*world) {}
+			if seed%2 == 1 {
+				change = wantsReliable
+			}
+			inWorldOf(t, change, func(w *world) {
 				s := &storm{w: w, r: rand.New(rand.NewPCG(seed, 1)), answers: map[string]bool{}}
 				for range 150 {
 					s.act()
