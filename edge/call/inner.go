@@ -72,7 +72,10 @@ func (c *call) tell(id int, msg *sip.Message) {
 	switch {
 	case ok && msg.Method == "ACK":
 		at.call.post(acked{at.leg, ev.msg}, false)
-	case id != 0 && (!ok || !at.call.post(ev, msg.Method == "BYE")):
+	case id == 0 || ok && at.call.post(ev, msg.Method == "BYE"):
+	case ok && !at.call.over(): // it is only behind with its work: 481 would end this call
+		c.todo = append(c.todo, responded{id, sip.NewResponse(msg, 500, "")})
+	default:
 		c.todo = append(c.todo, responded{id, sip.NewResponse(msg, 481, "")})
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tandemgw/tandem/link/record"
+	"github.com/tandemgw/tandem/wire/ua"
 )
 
 // joinCalls is an attended transfer of the core whose two calls both go
@@ -142,6 +145,35 @@ func TestCallsAreNotJoinedToARing(t *testing.T) {
 		b.notified("SIP/2.0 100 Trying", "active")
 		b.notified("SIP/2.0 403 Forbidden", "terminated;reason=noresource")
 		w.teams.quiet() // b and c talk on
+		b.request("BYE", "")
+		w.teams.expect("200")
+		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
+	})
+}
+
+// A call that is behind with its work refuses what the call it is joined to
+// asks, and is not taken for one that has ended.
+func TestAJoinedCallThatIsBehind(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, _, b, c := w.joinCalls()
+		id := c.ID()
+		at, ok := w.set.leg(ua.ID{CallID: id.CallID, LocalTag: id.RemoteTag})
+		if !ok {
+			t.Fatal("the other call is not there")
+		}
+		busy := make(chan record.LiveCall)
+		at.call.post(question{busy}, true) // it waits to tell, as it would for the disk
+		synctest.Wait()
+		for at.call.post(digit{}, false) {
+		}
+		b.request("INVITE", turn(teamsSDP, "inactive", 2))
+		w.teams.expect("100")
+		b.f.ackFailure(b.invite, w.teams.expect("500"))
+		<-busy
+		synctest.Wait()
+		if n := w.set.Counters().Live; n != 2 {
+			t.Errorf("%d calls", n)
+		}
 		b.request("BYE", "")
 		w.teams.expect("200")
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
