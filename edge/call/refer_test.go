@@ -572,3 +572,22 @@ func TestTransfersOfACallAreCounted(t *testing.T) {
 	}
 	m.windUp()
 }
+
+// A target may hang up so soon that its BYE overtakes its 200: it has left, and
+// who asked has the other party back.
+func TestATargetThatHasLeftBeforeItsAnswerCame(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, teams := w.talk()
+		teams.refer(toUser)
+		w.teams.expect("202")
+		teams.notified("SIP/2.0 100 Trying", "active")
+		out := w.teams.expect("INVITE")
+		target := w.teams.gave(out, "n1")
+		target.request("BYE", "")
+		w.teams.expect("200")
+		w.teams.reply(out, 200, "n1", teamsNew)
+		w.teams.expect("ACK")
+		teams.notified("SIP/2.0 480 Temporarily Unavailable", "terminated")
+		w.over()
+	})
+}

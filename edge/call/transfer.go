@@ -307,6 +307,10 @@ func (s *state) transferAnswered(r *request, msg *sip.Message) {
 	}
 	r.accepted, a.won = true, d
 	s.do(sendDirect{0, r.id, ackOf(d, r.stub, a.dress)})
+	if c, ok := a.overtaken[d.ID()]; ok {
+		s.transferFailed(c)
+		return
+	}
 	s.stopSeeking()
 	s.quiet()
 	s.notify(200)
