@@ -100,7 +100,7 @@ func TestTheLabFindsWhatIsBroken(t *testing.T) {
 		{
 			"one region does not start", "app/node.go",
 			"n.ready.Store(true)", "if cfg.Node.Region == \"r2\" { select {} }\n\tn.ready.Store(true)",
-			"r2 is starting",
+			"node r2 is not ready",
 		},
 		{
 			"orphans stay open", "edge/record/schema.go",
