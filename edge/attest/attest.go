@@ -190,6 +190,11 @@ func (v Verdict) Verstat() string {
 	return "TN-Validation-Passed"
 }
 
+// Absent is the verdict on a request without Identity headers.
+func Absent() Verdict {
+	return Verdict{None: true, Err: &stir.Error{Status: 428, Text: "the call has no Identity header"}}
+}
+
 // maxIdentities is how many Identity headers of one request are looked at; a
 // call that was diverted a few times has a few.
 const maxIdentities = 8
@@ -200,7 +205,7 @@ const maxIdentities = 8
 func (s *Set) Verify(values []string, r stir.Request, tell func(Verdict)) {
 	if len(values) == 0 {
 		s.counters.absent.Add(1)
-		tell(Verdict{None: true, Err: &stir.Error{Status: 428, Text: "the call has no Identity header"}})
+		tell(Absent())
 		return
 	}
 	r.Roots = s.cfg.Roots

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/edge/attest"
 	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/wire/sip"
 )
@@ -33,10 +34,13 @@ func (s *Set) Explain(from string, text []byte) (record.Explanation, error) {
 	dress := s.cfg.Peers.Leg(known)
 	r := rehearsal{
 		set: s, out: record.Explanation{Peer: known.Name, Group: known.Group.Name, Profile: dress.Profile.Name, Notes: []string{}},
-		st: state{limits: s.cfg.Limits, region: s.cfg.Region, random: rand.NewChaCha8([32]byte{}), record: record.Call{Node: s.cfg.Node, Region: s.cfg.Region}},
+		st: state{
+			limits: s.cfg.Limits, vouching: s.cfg.Vouching, region: s.cfg.Region, random: rand.NewChaCha8([32]byte{}),
+			record: record.Call{Node: s.cfg.Node, Region: s.cfg.Region},
+		},
 	}
 	r.play(invited{
-		tx: 1, msg: msg, addr: placeholder, remote: &sip.Remote{Name: known.Name}, transport: dress.Transport,
+		tx: 1, msg: msg, addr: exampleAddr, remote: &sip.Remote{Name: known.Name}, transport: dress.Transport,
 		peer: known, dress: dress, snapshot: s.cfg.Snapshot(), suspended: s.cfg.Peers.Suspended,
 	})
 	c := r.st.record
@@ -44,8 +48,8 @@ func (s *Set) Explain(from string, text []byte) (record.Explanation, error) {
 	return r.out, nil
 }
 
-// placeholder stands for every address that only a call would have (RFC 5737).
-var placeholder = netip.MustParseAddrPort("192.0.2.1:40000")
+// exampleAddr stands for every address that only a call would have (RFC 5737).
+var exampleAddr = netip.MustParseAddrPort("192.0.2.1:40000")
 
 // rehearsal plays a call until its first INVITE, or its end.
 type rehearsal struct {
@@ -74,9 +78,11 @@ func (r *rehearsal) answer(e effect) event {
 		r.out.Notes = append(r.out.Notes, e.text)
 	case open:
 		r.targets()
-		return opened{rtp: [2]netip.AddrPort{placeholder, placeholder}, rtcp: [2]netip.AddrPort{placeholder, placeholder}}
+		return opened{rtp: [2]netip.AddrPort{exampleAddr, exampleAddr}, rtcp: [2]netip.AddrPort{exampleAddr, exampleAddr}}
 	case begin:
 		return begun{}
+	case examine:
+		return r.examined(e)
 	case resolve:
 		return r.resolved(e.peer)
 	case invite:
@@ -87,6 +93,16 @@ func (r *rehearsal) answer(e effect) event {
 		}
 	}
 	return nil
+}
+
+// examined is as if who vouches for the caller were believed: certificates are
+// fetched for calls alone, and the message may be an old one.
+func (r *rehearsal) examined(e examine) event {
+	if len(e.values) == 0 {
+		return examined{attest.Absent()}
+	}
+	r.out.Notes = append(r.out.Notes, "its Identity headers would be verified; the rest is as if they were believed")
+	return examined{}
 }
 
 // targets are told before the first of them is taken.
@@ -104,7 +120,7 @@ func (r *rehearsal) targets() {
 func (r *rehearsal) resolved(name string) event {
 	known, _ := r.set.cfg.Peers.Find(name)
 	dress := r.set.cfg.Peers.Leg(known)
-	to := sip.Target{Transport: dress.Transport, Addr: placeholder, Host: known.Host, Remote: &sip.Remote{Name: name}}
+	to := sip.Target{Transport: dress.Transport, Addr: exampleAddr, Host: known.Host, Remote: &sip.Remote{Name: name}}
 	return resolved{peer: known, dress: dress, hops: []sip.Target{to}}
 }
 
@@ -137,7 +153,7 @@ func pasted(text []byte) (*sip.Message, error) {
 		return nil, fmt.Errorf("it is no INVITE")
 	}
 	if m.Get("Via") == "" {
-		m.Prepend("Via", "SIP/2.0/UDP "+placeholder.String()+";branch="+sip.NewBranch())
+		m.Prepend("Via", "SIP/2.0/UDP "+exampleAddr.String()+";branch="+sip.NewBranch())
 	}
 	return m, m.Check()
 }

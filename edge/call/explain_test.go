@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/edge/attest"
 	"github.com/tandemgw/tandem/link/snapshot"
 )
 
@@ -71,6 +72,50 @@ func TestARefusalIsExplained(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	})
+}
+
+// What is done about Identity headers (RFC 8224) is explained too, and no
+// certificate is fetched for it.
+func TestVerifyingAndSigningAreExplained(t *testing.T) {
+	shelf := newShelf(t)
+	shelf.silence = true
+	head, _, _ := strings.Cut(pastedInvite, "\n\n")
+	toCore := strings.NewReplacer("+441632960123@10.1.0.1", "+14255550123@10.2.0.1", "9442079460123", "+442079460123").Replace(head) + "\n\n" + teamsOffer
+	signed := strings.Replace(toCore, "Call-ID", shelf.identity(t, "+14255550123", "+442079460123")+"\nCall-ID", 1)
+	for name, c := range map[string]struct {
+		text   string
+		change func(*Vouching)
+		status int
+		notes  []string
+		leaves string // in the INVITE
+	}{
+		"no Identity":                  {toCore, nil, 0, []string{"no Identity header", "the caller is vouched for, attestation B"}, "verstat=No-TN-Validation"},
+		"no Identity, one is required": {toCore, func(v *Vouching) { v.Require = true }, 428, []string{"no Identity header"}, ""},
+		"an Identity":                  {signed, func(v *Vouching) { v.Refuse = true }, 0, []string{"its Identity headers would be verified", "Identity is believed"}, "\r\nIdentity: "},
+		"an Identity nobody looks at":  {signed, func(v *Vouching) { v.Verify = nil }, 0, []string{"the caller is vouched for"}, ""},
+		"nobody looks, nobody vouches": {signed, func(v *Vouching) { *v = Vouching{} }, 0, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldOf(t, func(w *world) { shelf.vouching(w, c.change) }, func(w *world) {
+				e, err := w.set.Explain("teams-1", []byte(c.text))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e.Status != c.status || (e.Message == "") != (c.status != 0) || !strings.Contains(e.Message, c.leaves) {
+					t.Errorf("%+v", e)
+				}
+				notes := strings.Join(e.Notes, "\n")
+				for _, want := range c.notes {
+					if !strings.Contains(notes, want) {
+						t.Errorf("no note says %q:\n%s", want, notes)
+					}
+				}
+				if n := w.cfg.Vouching.Set; n != nil && n.Counters() != (attest.Counters{}) {
+					t.Errorf("it was counted: %+v", n.Counters())
+				}
+			})
+		})
+	}
 }
 
 func TestWhatCannotBeExplained(t *testing.T) {
