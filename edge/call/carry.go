@@ -240,11 +240,16 @@ func (c *call) invite(e invite) {
 	c.request(e.id, e.msg, e.to)
 }
 
-// request starts a client transaction; what it brings comes as events.
+// request sends a request of step's.
 func (c *call) request(id int, msg *sip.Message, to sip.Target) {
+	c.transact(id, c.set.ruledOut(to.Remote.Name, msg), to)
+}
+
+// transact starts a client transaction for a request that the rules have seen;
+// what it brings comes as events.
+func (c *call) transact(id int, msg *sip.Message, to sip.Target) {
 	stack := c.set.stack.Load()
 	invite := msg.Method == "INVITE"
-	msg = c.set.ruledOut(to.Remote.Name, msg)
 	c.sign(id, msg, to)
 	tx, err := stack.Request(msg, to, func(ev sip.Event) {
 		switch {

@@ -64,7 +64,7 @@ func (s *state) wants(r *request) bool {
 
 // shown is a request to a far side that we can prove to who we are.
 type shown struct {
-	plain *sip.Message // without proofs; nil once it has its final response
+	plain *sip.Message // as the rules left it, without proofs; nil once it has its final response
 	proof *sip.Message // what names it, and its proofs
 	to    sip.Target
 	tries int // after the first
@@ -129,7 +129,7 @@ func (c *call) resend(e resend) {
 	}
 	s.tries++
 	s.plain.Set("CSeq", sip.CSeq{Seq: e.seq, Method: s.plain.Method}.String())
-	c.request(e.id, s.plain.Clone(), s.to)
+	c.transact(e.id, s.plain.Clone(), s.to)
 }
 
 // signAck puts the proofs of its INVITE on an ACK.

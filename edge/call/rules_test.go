@@ -1,10 +1,16 @@
 package call
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/tandemgw/tandem/edge/relay"
 	"github.com/tandemgw/tandem/link/snapshot"
+	"github.com/tandemgw/tandem/wire/sip"
 )
 
 // withRules gives the core's group and the cloud's some rules.
@@ -80,5 +86,70 @@ func TestARuleRefusesACall(t *testing.T) {
 		w.teams.expect("100")
 		w.teams.ackFailure(in, w.teams.expect("403"))
 		w.core.quiet()
+	})
+}
+
+// A rule that adds a header adds it once, however often the request goes.
+func TestRulesRunOnceOverARequestThatGoesAgain(t *testing.T) {
+	change := carrier(t, proofCanary)
+	once := func(m *sip.Message) {
+		t.Helper()
+		if n := len(slices.Collect(m.Values("X-Way"))); n != 1 {
+			t.Errorf("X-Way is there %d times:\n%s", n, m)
+		}
+	}
+	inWorldOf(t, func(w *world) {
+		change(w)
+		way := []snapshot.Rule{{Name: "way", Direction: "out", On: []string{"INVITE", "BYE"}, Do: []snapshot.Action{{Do: "add", Target: "header.X-Way", Value: "tandem"}}}}
+		withRules(way, way)(w)
+	}, func(w *world) {
+		for _, status := range []int{401, 407} { // which are proven first, then asked for another nonce
+			in := w.teams.invite("+442079460123", teamsOffer)
+			w.teams.expect("100")
+			out := w.core.expect("INVITE")
+			once(out)
+			w.core.challenge(out, status, fmt.Sprint("n", status))
+			out = w.core.expect("INVITE")
+			once(out)
+			w.core.reply(out, 200, "c1", coreAnswer)
+			w.core.expect("ACK")
+			teams := w.teams.took(in, w.teams.expect("200"))
+			teams.ack("")
+			teams.request("BYE", "")
+			w.teams.expect("200")
+			bye := w.core.expect("BYE")
+			once(bye)
+			w.core.challenge(bye, status, fmt.Sprint("m", status))
+			bye = w.core.expect("BYE")
+			once(bye)
+			w.core.reply(bye, 200, "", "")
+			synctest.Wait()
+		}
+	})
+}
+
+// Nor does it matter whether the next hop of a dialog has one address or more.
+func TestRulesRunWhereAPeerHasSeveralAddresses(t *testing.T) {
+	out := []snapshot.Rule{{Name: "way", Direction: "out", On: []string{"BYE", "OPTIONS"}, Do: []snapshot.Action{{Do: "add", Target: "header.X-Way", Value: "tandem"}}}}
+	inWorldOf(t, withRules(nil, out), func(w *world) {
+		core, _ := w.talk()
+		way := w.set.all()[0].ways[relay.Callee]
+		other := way.fallback
+		other.Addr, other.Via = w.teams2.at, sip.Source{}
+		// As if a name in the route set had been looked up.
+		way.target, way.others, way.known = way.fallback, []sip.Target{other}, true
+		core.request("BYE", "")
+		w.core.expect("200")
+		for _, f := range []*far{w.teams, w.teams2} { // the first says nothing
+			bye := f.expect("BYE")
+			if n := len(slices.Collect(bye.Values("X-Way"))); n != 1 {
+				t.Errorf("X-Way is there %d times:\n%s", n, bye)
+			}
+			time.Sleep(w.cfg.Limits.withDefaults().FirstResponse)
+			if f == w.teams2 {
+				f.reply(bye, 200, "", "")
+			}
+		}
+		w.teams.drop()
 	})
 }

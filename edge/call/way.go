@@ -137,7 +137,7 @@ func (c *call) sendBy(w *way, e effect) {
 	}
 	switch e := e.(type) {
 	case send:
-		c.reach(e.id, e.msg, w.target, w.others)
+		c.reach(e.id, c.set.ruledOut(w.target.Remote.Name, e.msg), w.target, w.others)
 	case ack:
 		c.sendAck(e.msg, w.target)
 	case sendAside:
@@ -145,7 +145,7 @@ func (c *call) sendBy(w *way, e effect) {
 			c.sendAck(e.msg, w.target)
 			return
 		}
-		c.reach(e.id, e.msg, w.target, w.others)
+		c.reach(e.id, c.set.ruledOut(w.target.Remote.Name, e.msg), w.target, w.others)
 	}
 }
 
@@ -156,7 +156,7 @@ func (c *call) sendBy(w *way, e effect) {
 // answer would be nobody's.
 func (c *call) reach(id int, msg *sip.Message, to sip.Target, others []sip.Target) {
 	if len(others) == 0 {
-		c.request(id, msg, to)
+		c.transact(id, msg, to)
 		return
 	}
 	req := msg.Clone()
@@ -174,7 +174,7 @@ func (c *call) reach(id int, msg *sip.Message, to sip.Target, others []sip.Targe
 		case ev.Err != nil:
 			c.post(failed{id, ev.Err}, true)
 		default:
-			c.post(responded{id, ev.Msg}, ev.Msg.Status >= 200)
+			c.post(responded{id, c.set.ruledIn(to.Remote.Name, ev.Msg)}, ev.Msg.Status >= 200)
 		}
 	})
 	switch {
