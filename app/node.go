@@ -220,7 +220,7 @@ func (n *Node) openMedia() error {
 	// The loops hold threads of their own: without a processor more for each,
 	// packets wait behind signalling (see rtp.Engine.Threads).
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + engine.Threads())
-	n.relay = relay.New(relay.Config{Engine: engine})
+	n.relay = relay.New(relay.Config{Engine: engine, Log: n.log})
 	for _, err := range codec.Missing() {
 		n.log.Info("a codec can be passed but not transcoded", obs.KeyCause, err)
 	}

@@ -3,14 +3,20 @@ package relay
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
+	"log/slog"
 	randv2 "math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/tandemgw/tandem/base/obs"
 )
 
 // clerk goes round all media: it sends RTCP, and looks where comfort noise is
 // wanted. One goroutine, which runs while there are any.
 type clerk struct {
+	log     *slog.Logger // RO
 	running sync.WaitGroup
 
 	mu     sync.Mutex
@@ -86,7 +92,7 @@ func (c *clerk) run(empty chan struct{}) {
 	for i := 0; ; i++ {
 		visits = c.gather(i%rounds, visits[:0])
 		for _, m := range visits {
-			m.look(time.Now())
+			c.visit(m)
 		}
 		select {
 		case <-ticker.C:
@@ -94,6 +100,18 @@ func (c *clerk) run(empty chan struct{}) {
 			return
 		}
 	}
+}
+
+// visit looks after one media. One in which that panics is not looked after any
+// more: its packets still pass.
+func (c *clerk) visit(m *Media) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("panic in the media of a call, which gets no more RTCP of ours", obs.KeyError, fmt.Sprint(p), "stack", string(debug.Stack()))
+			c.leave(m)
+		}
+	}()
+	m.look(time.Now())
 }
 
 // gather takes a shelf's media.

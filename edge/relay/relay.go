@@ -19,6 +19,7 @@ package relay
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
@@ -31,7 +32,8 @@ import (
 
 // Config is what New needs.
 type Config struct {
-	Engine *rtp.Engine // stays the caller's to close
+	Engine *rtp.Engine  // stays the caller's to close
+	Log    *slog.Logger // of defects; nil: discarded
 }
 
 // Relay opens the media of calls on one engine.
@@ -44,7 +46,10 @@ type Relay struct {
 
 // New makes a relay.
 func New(cfg Config) *Relay {
-	return &Relay{engine: cfg.Engine, crew: newCrew()}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Relay{engine: cfg.Engine, crew: newCrew(cfg.Log), clerk: clerk{log: cfg.Log}}
 }
 
 // Close ends all work on media. What is open still passes packets on.

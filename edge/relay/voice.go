@@ -408,6 +408,17 @@ func (v *voice) background(payload []byte) {
 	v.wake()
 }
 
+// abandon ends a voice that has panicked. Nobody knows what state its codecs
+// are in, so they are let go of as they are.
+func (v *voice) abandon() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.closed = true
+	v.ear, v.encoder, v.format = nil, nil, codec.Format{}
+	v.player, v.source, v.digits, v.filling = nil, nil, nil, false
+	v.rest()
+}
+
 // close ends it.
 func (v *voice) close() {
 	v.mu.Lock()

@@ -1,10 +1,15 @@
 package relay
 
 import (
+	"fmt"
+	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tandemgw/tandem/base/obs"
 )
 
 // beat is how often the voices are looked after: a packet of ours leaves so
@@ -15,7 +20,8 @@ const beat = 5 * time.Millisecond
 // share of the voices. A worker runs while it has any, so that a node that only
 // passes packets on pays nothing.
 type crew struct {
-	workers []*worker // RO
+	log     *slog.Logger // RO
+	workers []*worker    // RO
 	running sync.WaitGroup
 
 	mu   sync.Mutex
@@ -31,8 +37,8 @@ type worker struct {
 	closed bool          // mu
 }
 
-func newCrew() *crew {
-	c := &crew{}
+func newCrew(log *slog.Logger) *crew {
+	c := &crew{log: log}
 	for range runtime.GOMAXPROCS(0) {
 		c.workers = append(c.workers, &worker{crew: c})
 	}
@@ -97,12 +103,24 @@ func (w *worker) run(empty chan struct{}) {
 		case now := <-ticker.C:
 			round = w.gather(round[:0])
 			for _, v := range round {
-				v.work(now)
+				w.serve(v, now)
 			}
 		case <-empty:
 			return
 		}
 	}
+}
+
+// serve has a voice do its work. What a far side sends is decoded in it: should
+// that panic, this voice falls silent and the others go on.
+func (w *worker) serve(v *voice, now time.Time) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.crew.log.Error("panic in a voice, which falls silent", obs.KeyError, fmt.Sprint(p), "stack", string(debug.Stack()))
+			v.abandon()
+		}
+	}()
+	v.work(now)
 }
 
 func (w *worker) gather(round []*voice) []*voice {
