@@ -27,6 +27,7 @@ type End struct {
 	ID     uint64         // o= session id, constant for the leg
 	RTP    netip.AddrPort // where the side shall send RTP
 	RTCP   netip.AddrPort // and RTCP
+	Fax    netip.AddrPort // and UDPTL; not valid: T.38 is refused
 	Secret []byte         // SecretSize random bytes, constant for the leg; nil = plain RTP
 	Suites []string       // SRTP suites that may be used, the best liked first; none: Suite alone
 	Mux    bool           // offer to take RTCP on the RTP port (RFC 5761)
@@ -66,18 +67,42 @@ type End struct {
 //
 // The m-lines keep their number and order (RFC 3264 section 8). The first live
 // audio section is carried, in its order of codecs less those that are not
-// allowed, and behind them what to.Transcode adds; every other section is
+// allowed, and behind them what to.Transcode adds, and the first one of T.38,
+// where it may be; every other section is
 // refused with port 0. When the result has the
 // Version of to.Sent, the side has nothing new to hear.
 func Offer(from *Session, to End) (*Session, error) {
-	i := from.audio()
-	if i < 0 {
+	i, fax := from.audio(), to.fax(from)
+	if i < 0 && fax < 0 {
 		return nil, ErrNoAudio
 	}
-	src := &from.Media[i]
+	s := to.session(from.Media)
+	if fax >= 0 {
+		s.Media[fax] = to.image(&from.Media[fax])
+	}
+	if i >= 0 {
+		m, err := to.offer(&from.Media[i])
+		if err != nil {
+			return nil, err
+		}
+		s.Media[i] = m
+		if to.lite(nil) {
+			light(s)
+		}
+	}
+	if to.Sent != nil {
+		for j := len(s.Media); j < len(to.Sent.Media); j++ { // never fewer than before
+			s.Media = append(s.Media, refused(&to.Sent.Media[j]))
+		}
+	}
+	return to.version(s), nil
+}
+
+// offer is our section of audio out of the other side's.
+func (to End) offer(src *Media) (Media, error) {
 	codecs := to.widen(to.allow(src.Codecs), src.Codecs)
 	if !hasVoice(codecs) {
-		return nil, ErrNoCodec
+		return Media{}, ErrNoCodec
 	}
 	m := to.media(src, to.proto())
 	m.Codecs = to.number(to.keypad(to.beside(codecs)))
@@ -92,16 +117,7 @@ func Offer(from *Session, to End) (*Session, error) {
 	if to.Bandwidth {
 		m.Lines = append(bandwidth(&m), m.Lines...)
 	}
-	s := to.session(from.Media, i, m)
-	if to.lite(nil) {
-		light(s)
-	}
-	if to.Sent != nil {
-		for j := len(s.Media); j < len(to.Sent.Media); j++ { // never fewer than before
-			s.Media = append(s.Media, refused(&to.Sent.Media[j]))
-		}
-	}
-	return to.version(s), nil
+	return m, nil
 }
 
 // Propose builds an offer of our own, for a side that demands one when the
@@ -121,26 +137,47 @@ func Propose(to End) (*Session, error) {
 // other side's answer.
 func Answer(offer, accepted *Session, to End) (*Session, error) {
 	i, j := offer.audio(), accepted.audio()
-	if i < 0 || j < 0 {
+	fax, taken := to.fax(offer), accepted.fax()
+	voice, image := i >= 0 && j >= 0, fax >= 0 && taken >= 0
+	if !voice && !image {
 		return nil, ErrNoAudio
 	}
-	o, a := &offer.Media[i], &accepted.Media[j]
+	s := to.session(offer.Media)
+	if image {
+		s.Media[fax] = to.image(&accepted.Media[taken])
+	}
+	if voice {
+		m, err := to.answer(&offer.Media[i], &accepted.Media[j], offer)
+		if err != nil {
+			return nil, err
+		}
+		s.Media[i] = m
+		if to.lite(offer) {
+			light(s)
+		}
+	}
+	return to.version(s), nil
+}
+
+// answer is our section of audio to o, the offer's, out of what the other side
+// has accepted.
+func (to End) answer(o, a *Media, offer *Session) (Media, error) {
 	m := to.media(a, o.Proto)
 	m.Codecs = to.keypad(to.settle(o.Codecs, a.Codecs))
 	if !hasVoice(m.Codecs) {
-		return nil, ErrNoCodec
+		return Media{}, ErrNoCodec
 	}
 	m.Direction = to.direction(meet(a.Wants(), o.Wants().Reverse()))
 	m.Mux = o.Mux && !slices.ContainsFunc(m.Codecs, func(c Codec) bool { return rtcpClash(c.PT) })
 	switch {
 	case to.Secret == nil && o.Secure():
-		return nil, ErrCleartext
+		return Media{}, ErrCleartext
 	case to.Secret != nil:
 		// A core may offer RTP/AVP with a=crypto, meaning "SRTP if you can": it is
 		// answered with the token it used.
 		c, ok := to.answers(o.Crypto)
 		if !ok {
-			return nil, ErrNoKeys
+			return Media{}, ErrNoKeys
 		}
 		m.Crypto = []Crypto{c}
 	}
@@ -150,17 +187,14 @@ func Answer(offer, accepted *Session, to End) (*Session, error) {
 	if to.lite(offer) {
 		to.checks(&m, to.credentials(offer))
 	}
-	s := to.session(offer.Media, i, m)
-	if to.lite(offer) {
-		light(s)
-	}
-	return to.version(s), nil
+	return m, nil
 }
 
 // Side is one leg after a completed round.
 type Side struct {
 	RTP       netip.AddrPort // where it wants RTP; invalid while it has no address
 	RTCP      netip.AddrPort // invalid when it cannot be told
+	Fax       netip.AddrPort // where it wants UDPTL; invalid when T.38 is not agreed
 	In, Out   *Keys          // its key for what it sends, ours for what we send; nil = clear
 	Direction Direction      // agreed by both, as that side sees it
 	Mux       bool           // RTCP on the RTP port, agreed by both
@@ -186,6 +220,14 @@ type Agreed struct {
 // in the field), any SRTP profile answers any other, a=rtcp may be missing.
 func Agree(sent, received *Session) (Side, error) {
 	i := sent.audio()
+	fax, err := agreeFax(sent, received)
+	if err != nil {
+		return Side{}, err
+	}
+	image := Side{Direction: Inactive, Fax: fax}
+	if i < 0 && fax.IsValid() {
+		return image, nil
+	}
 	if i < 0 {
 		return Side{}, ErrNoAudio
 	}
@@ -193,13 +235,17 @@ func Agree(sent, received *Session) (Side, error) {
 		return Side{}, ErrMismatch
 	}
 	ours, theirs := &sent.Media[i], &received.Media[i]
-	if theirs.Port == 0 {
+	switch {
+	case theirs.Port == 0 && fax.IsValid():
+		return image, nil
+	case theirs.Port == 0:
 		return Side{}, ErrNoAudio
 	}
 	s := Side{
 		Direction: meet(theirs.Wants(), ours.Wants().Reverse()),
 		Mux:       ours.Mux && theirs.Mux,
 		Ptime:     theirs.Ptime,
+		Fax:       fax,
 		Checks:    agreedChecks(sent, received),
 	}
 	if err := s.keys(ours, theirs); err != nil {
@@ -292,7 +338,7 @@ func Bridge(near, far Side) (Negotiation, error) {
 	})
 	mine, theirs := near.recodable(), far.recodable()
 	if mine == nil || theirs == nil {
-		if !common {
+		if !common && !onlyFax(near, far) {
 			return Negotiation{}, ErrNoCodec
 		}
 		return n, nil
@@ -320,6 +366,11 @@ func Bridge(near, far Side) (Negotiation, error) {
 	}
 	n.Transcode = t
 	return n, nil
+}
+
+// onlyFax: both have agreed to T.38, and to nothing else.
+func onlyFax(near, far Side) bool {
+	return near.Fax.IsValid() && far.Fax.IsValid() && len(near.Codecs)+len(far.Codecs) == 0
 }
 
 // strange: the other side does not know what s will send most likely.
@@ -419,8 +470,8 @@ func (e End) muxed() bool {
 	return ours != nil && theirs != nil && ours.Mux && theirs.Mux
 }
 
-// session puts our section among the refused ones of the same shape.
-func (e End) session(shape []Media, carried int, m Media) *Session {
+// session is a description of that shape, with all sections refused.
+func (e End) session(shape []Media) *Session {
 	conn := ConnOf(e.RTP.Addr())
 	s := &Session{
 		Origin: Origin{User: "-", ID: strconv.FormatUint(e.ID, 10), Conn: conn},
@@ -428,11 +479,7 @@ func (e End) session(shape []Media, carried int, m Media) *Session {
 		Media: make([]Media, len(shape)),
 	}
 	for i := range shape {
-		if i == carried {
-			s.Media[i] = m
-		} else {
-			s.Media[i] = refused(&shape[i])
-		}
+		s.Media[i] = refused(&shape[i])
 	}
 	return s
 }
