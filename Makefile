@@ -20,7 +20,7 @@ build: ## the program, in bin/tandem, without a C compiler
 static: ## the program without the system's C library: no AMR, Opus, G.729
 	CGO_ENABLED=0 $(GO) build -tags static -trimpath -o bin/tandem ./cmd/tandem
 
-peers: ## install the real peers that the tests call (Debian, as root); says what it cannot
+peers: ## install the real peers and codecs of the tests (Debian, as root); says what it cannot
 	@./e2e/install-peers
 
 test: peers ## every ring: pure, bubble, world, real peers

@@ -3,6 +3,9 @@
 package codec
 
 import (
+	"errors"
+	"fmt"
+	"os"
 	"runtime"
 	"testing"
 	"unsafe"
@@ -11,6 +14,24 @@ import (
 )
 
 // Other people's codecs, where the machine has them.
+
+// The tests of codecs, here and in the rooms above, skip what the machine has
+// no library for. Where all are required, this one does not.
+func TestTheLibrariesAreHere(t *testing.T) {
+	absent := Missing()
+	for _, file := range []string{"libspandsp.so.2", "libavcodec.so.59", "libavutil.so.57"} {
+		if _, err := load(file, nil); err != nil {
+			absent = append(absent, fmt.Errorf("%s, which judges ours: %w", file, err))
+		}
+	}
+	if absent == nil {
+		return
+	}
+	if os.Getenv("TANDEM_PEERS") == "required" {
+		t.Fatalf("run make peers: %v", errors.Join(absent...))
+	}
+	t.Skip(errors.Join(absent...))
+}
 
 // others loads a library or skips.
 func others(t *testing.T, file string, names ...string) func(i int, args ...uintptr) uintptr {
