@@ -29,6 +29,7 @@ type Port struct {
 	engine  *Engine    // RO
 	pool    *pool      // RO
 	sockets [2]*socket // RO
+	udptl   bool       // RO; it carries datagrams of a fax instead of RTP
 
 	drops [Causes]atomic.Uint64
 
@@ -185,6 +186,12 @@ func (p *Port) publish() {
 func (p *Port) receive(l *lane, s *socket, n int, src netip.AddrPort) {
 	if n > maxPacket {
 		p.drops[TooLong].Add(1)
+		return
+	}
+	if p.udptl {
+		if cause := p.pass(s.kind, l.buf[:n], src, l.now); cause != passed {
+			p.drops[cause].Add(1)
+		}
 		return
 	}
 	if looksSTUN(l.buf[:n]) {
@@ -446,8 +453,11 @@ var (
 
 // Send protects a packet of our own making with keys (nil = clear) and sends
 // it to the far side: RTCP when its second octet says so (RFC 5761 §4), else
-// RTP. The packet is not kept or changed.
+// RTP. A port of a fax sends it as it is. The packet is not kept or changed.
 func (p *Port) Send(pkt []byte, keys *Keys) error {
+	if p.udptl {
+		return p.sendUDPTL(pkt)
+	}
 	h, cause := parseRTP(pkt)
 	if looksRTCP(pkt) {
 		h, cause = parseRTCP(pkt)

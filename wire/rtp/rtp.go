@@ -184,13 +184,16 @@ const bindTries = 32
 // Open takes a random free pair of ports of the named interface: RTP on the
 // even one, RTCP on the next. The error is a fault.Exhausted when there is
 // none, a fault.NotFound for an unknown interface.
-func (e *Engine) Open(iface string) (*Port, error) {
+func (e *Engine) Open(iface string) (*Port, error) { return e.open(iface, false) }
+
+func (e *Engine) open(iface string, udptl bool) (*Port, error) {
 	var err error
 	for range bindTries {
 		var p *Port
 		if p, err = e.reserve(iface); err != nil {
 			return nil, err
 		}
+		p.udptl = udptl
 		err = e.tier.bind(p)
 		if err == nil {
 			return p, nil
