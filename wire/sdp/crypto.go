@@ -154,15 +154,8 @@ func (e End) crypto(tag, suite string) (Crypto, bool) {
 	return Crypto{}, false
 }
 
-// offers are the lines of our offer: what we have said on this leg before,
-// else one line for each suite. The same lines mean the same keys, which go on
-// where they are (RFC 4568 7.1.4), and a refresh that is none but a refresh.
+// offers are the lines of our first offer, one for each suite.
 func (e End) offers() []Crypto {
-	if e.Sent != nil {
-		if m := e.Sent.Carried(); m != nil && len(m.Crypto) > 0 {
-			return m.Crypto
-		}
-	}
 	var lines []Crypto
 	for _, suite := range e.suites() {
 		if c, ok := e.crypto(strconv.Itoa(len(lines)+1), suite); ok {

@@ -30,6 +30,8 @@ type End struct {
 	Fax    netip.AddrPort // and UDPTL; not valid: T.38 is refused
 	Secret []byte         // SecretSize random bytes, constant for the leg; nil = plain RTP
 	Suites []string       // SRTP suites that may be used, the best liked first; none: Suite alone
+	Keying Keying         // where the keys of SRTP may come from
+	Print  Fingerprint    // of our certificate, for handshakes
 	Mux    bool           // offer to take RTCP on the RTP port (RFC 5761)
 	Codecs []string       // allow-list by gateway names: PCMA, PCMU, G722, G722_2, SILK_8, SILK_16, AMR, G729, OPUS
 	// Transcode is the names of what the side may have although the other side
@@ -107,10 +109,8 @@ func (to End) offer(src *Media) (Media, error) {
 	m := to.media(src, to.proto())
 	m.Codecs = to.number(to.keypad(to.beside(codecs)))
 	m.Direction = to.direction(src.Wants())
-	m.Mux = to.Mux || to.muxed() || to.Lite
-	if to.Secret != nil {
-		m.Crypto = to.offers()
-	}
+	m.Mux = to.Mux || to.muxed() || to.Lite || to.Secret != nil && to.Keying == ByDTLS // one handshake, not two
+	to.offerKeys(&m)
 	if to.lite(nil) {
 		to.checks(&m, to.credentials(nil))
 	}
@@ -169,17 +169,8 @@ func (to End) answer(o, a *Media, offer *Session) (Media, error) {
 	}
 	m.Direction = to.direction(meet(a.Wants(), o.Wants().Reverse()))
 	m.Mux = o.Mux && !slices.ContainsFunc(m.Codecs, func(c Codec) bool { return rtcpClash(c.PT) })
-	switch {
-	case to.Secret == nil && o.Secure():
-		return Media{}, ErrCleartext
-	case to.Secret != nil:
-		// A core may offer RTP/AVP with a=crypto, meaning "SRTP if you can": it is
-		// answered with the token it used.
-		c, ok := to.answers(o.Crypto)
-		if !ok {
-			return Media{}, ErrNoKeys
-		}
-		m.Crypto = []Crypto{c}
+	if err := to.answerKeys(&m, o, offer); err != nil {
+		return Media{}, err
 	}
 	if to.Bandwidth {
 		m.Lines = append(bandwidth(&m), m.Lines...)
@@ -195,7 +186,8 @@ type Side struct {
 	RTP       netip.AddrPort // where it wants RTP; invalid while it has no address
 	RTCP      netip.AddrPort // invalid when it cannot be told
 	Fax       netip.AddrPort // where it wants UDPTL; invalid when T.38 is not agreed
-	In, Out   *Keys          // its key for what it sends, ours for what we send; nil = clear
+	In, Out   *Keys          // its key for what it sends, ours for what we send; nil = clear, or DTLS
+	DTLS      *DTLS          // the handshake that the keys come from; nil = none
 	Direction Direction      // agreed by both, as that side sees it
 	Mux       bool           // RTCP on the RTP port, agreed by both
 	Ptime     time.Duration  // what it wants to receive; 0 = not said
@@ -248,7 +240,7 @@ func Agree(sent, received *Session) (Side, error) {
 		Fax:       fax,
 		Checks:    agreedChecks(sent, received),
 	}
-	if err := s.keys(ours, theirs); err != nil {
+	if err := s.agreedKeys(sent, received); err != nil {
 		return Side{}, err
 	}
 	if err := s.addresses(theirs); err != nil {
@@ -266,21 +258,6 @@ func Agree(sent, received *Session) (Side, error) {
 		}
 	}
 	return Side{}, ErrNoCodec
-}
-
-func (s *Side) keys(ours, theirs *Media) error {
-	if len(ours.Crypto) == 0 {
-		if theirs.Secure() {
-			return ErrCleartext
-		}
-		return nil
-	}
-	out, in, ok := match(ours.Crypto, theirs.Crypto)
-	if !ok {
-		return ErrNoKeys
-	}
-	s.Out, s.In = &out, &in
-	return nil
 }
 
 func (s *Side) addresses(theirs *Media) error {
@@ -442,10 +419,13 @@ func (e End) direction(d Direction) Direction {
 }
 
 func (e End) proto() string {
-	if e.Secret != nil {
-		return "RTP/SAVP"
+	switch {
+	case e.Secret == nil:
+		return "RTP/AVP"
+	case e.Keying == ByDTLS:
+		return "UDP/TLS/RTP/SAVP"
 	}
-	return "RTP/AVP"
+	return "RTP/SAVP"
 }
 
 // media is our section with what crosses from src.

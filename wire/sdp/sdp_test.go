@@ -253,6 +253,8 @@ func FuzzSDP(f *testing.F) {
 		f.Add(crlf(s))
 	}
 	f.Add([]byte("v=0\r\no=0 0 0 IN 0 0\r\ns=-\r\nt=0 0\r\nm=0 0 RTP/AVP 3 3\r\na=rtpmap:3 0/1\r\na=rtpmap:3 GSM/8000\r\n"))
+	f.Add([]byte(keyed("UDP/TLS/RTP/SAVPF", farDTLS+"a=setup:actpass\r\na=tls-id:x\r\na=fingerprint:sha-512 1:2\r\n")))
+	f.Add([]byte(keyed("RTP/SAVP", farCrypto+farDTLS+"a=setup:passive\r\n")))
 	end := End{ID: 7, RTP: netip.MustParseAddrPort("203.0.113.10:30000"), RTCP: netip.MustParseAddrPort("203.0.113.10:30001"), Codecs: allCodecs}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := Parse(b)
@@ -271,6 +273,7 @@ func FuzzSDP(f *testing.F) {
 		secure := end
 		secure.Secret, secure.Suites = make([]byte, SecretSize), Suites()
 		secure.Lite = len(b)%2 == 0
+		secure.Keying, secure.Print = Keying(len(b)%3), Fingerprint{"sha-256", ownPrint}
 		checkNegotiation(t, s, secure)
 	})
 }
