@@ -254,7 +254,7 @@ func hideAnswers(t *testing.T, in *sip.Message, from, to Leg) {
 	}
 	for _, status := range []string{"302 canary", "404 canary", "407 canary", "486 canary", "500 canary", "503 canary", "603 canary"} {
 		far := paint(t, "SIP/2.0 "+status, "1 INVITE")
-		mustNotSing(t, status, Fail(far, to).Response(caller, from).Append(nil))
+		mustNotSing(t, status, failed(Fail(far, to), caller, from).Append(nil))
 	}
 }
 

@@ -15,14 +15,6 @@ type Failure struct {
 	Reasons []sip.Reason
 }
 
-// Response writes the failure as response to req of leg to. The caller adds
-// the To tag.
-func (f Failure) Response(req *sip.Message, to Leg) *sip.Message {
-	m := Response(req, f.Status, to)
-	setReasons(m, f.Reasons)
-	return m
-}
-
 // Fail translates the final response far, which leg from gave, for the other
 // side.
 //

@@ -185,7 +185,7 @@ func (g *golden) call(title string, caller farSide, to Leg) {
 	for _, status := range []int{302, 486, 503} {
 		far := g.response(out, status)
 		far.Set("Reason", `Q.850;cause=34;text="0d7c1a52-0000-4000-8000-000000000009;Call was declined"`)
-		resp := Fail(far, to).Response(in, from)
+		resp := failed(Fail(far, to), in, from)
 		resp.TagTo("near-tag")
 		g.show(fmt.Sprint(status, " of the callee, as it leaves"), resp)
 	}

@@ -348,12 +348,19 @@ func TestFail(t *testing.T) {
 			if f.Status != tc.pass || len(f.Reasons) != 1 || f.Reasons[0].Cause != tc.because {
 				t.Errorf("%+v, want %d because %d", f, tc.pass, tc.because)
 			}
-			m := f.Response(message(t, fromCloud), cloudLeg())
+			m := failed(f, message(t, fromCloud), cloudLeg())
 			if m.Status != tc.pass || m.Has("Retry-After") || m.Get("Reason") != fmt.Sprintf("Q.850;cause=%d", tc.because) {
 				t.Errorf("\n%s", wire(m))
 			}
 		})
 	}
+}
+
+// failed is the response to req of leg to that tells of a failure.
+func failed(f Failure, req *sip.Message, to Leg) *sip.Message {
+	m := Response(req, f.Status, to)
+	setReasons(m, f.Reasons)
+	return m
 }
 
 func TestNoRedirectionAndNoRetryCodeSlipsThrough(t *testing.T) {

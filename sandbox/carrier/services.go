@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -110,12 +109,6 @@ func (c *Core) self(call *phone.Call) string {
 // "unconditional", "user-busy", "no-answer".
 func (c *Core) Diversion(number, reason string) phone.Header {
 	return phone.Header{Name: "Diversion", Value: "<sip:" + number + "@" + c.cfg.Domain + ";user=phone>;reason=" + reason + ";counter=1;privacy=off"}
-}
-
-// History is the same as History-Info with a cause of RFC 4458.
-func (c *Core) History(number, target string, cause int) phone.Header {
-	self := func(n string) string { return "<sip:" + n + "@" + c.cfg.Domain + ";user=phone" }
-	return phone.Header{Name: "History-Info", Value: self(number) + ">;index=1," + self(target) + ";cause=" + strconv.Itoa(cause) + ">;index=1.1;mp=1"}
 }
 
 // RingOn is P-Early-Media of an 18x, for Behaviour.Headers: what the far side may

@@ -86,7 +86,7 @@ type TrunkState struct {
 // exchange can do (see package phone) a scenario has:
 //
 //	TransferToUser, TransferToNumber   blind transfer by REFER
-//	TransferTo, TransferInTalk         attended transfer
+//	TransferTo                         attended transfer
 //	Park, Unpark                       hold by REFER to a bot with music, and back by Replaces
 //	Replace                            call queue pickup: INVITE with Replaces, early or confirmed
 //	Behaviour.Forward, .AlsoRing       forwarding and simultaneous ring, with history

@@ -60,17 +60,6 @@ func (s *System) TransferTo(ctx context.Context, c, consultation *phone.Call) (*
 	return s.refer(ctx, c, s.toUser(c, consultation.Number()), replacement(consultation), does)
 }
 
-// TransferInTalk refers the far side of c to a user with whom the transferring
-// one is talking inside of Teams.
-func (s *System) TransferInTalk(ctx context.Context, c *phone.Call, user string) (*phone.Transfer, error) {
-	does, ok := s.Behaviour(user)
-	if !ok {
-		return nil, fmt.Errorf("no user %s", user)
-	}
-	does.NoRinging, does.Ring = true, 0
-	return s.refer(ctx, c, s.toUser(c, user), replacement(c), does)
-}
-
 // Park is hold with music: the far side of c is referred to a bot that plays it.
 // Unpark brings the user back.
 func (s *System) Park(ctx context.Context, c *phone.Call, music []int16) (*phone.Transfer, error) {
