@@ -152,8 +152,8 @@ func (s *state) writeTransfer(n interop.Names) (*sip.Message, error) {
 // the hop that we are.
 const maxForwards = 69
 
-// subscribed is how long who asked is told that it will be notified: longer
-// than the target may ring.
+// notify tells who asked how far the target is. The subscription that it says
+// lasts longer than the target may ring.
 func (s *state) notify(status int) {
 	t := s.transfer
 	l := &s.legs[t.by]
