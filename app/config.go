@@ -37,6 +37,8 @@ type Config struct {
 
 	NumbersFile string `yaml:"numbersFile"` // CSV with more of them
 
+	Control *ControlConfig `yaml:"control"` // nil: not a control node
+
 	File     string         `yaml:"-"` // where it was read, absolute
 	Warnings Problems       `yaml:"-"` // what is allowed but unwise
 	LogLevel *slog.LevelVar `yaml:"-"` // turned when node.log.level changes; nil: it is not
@@ -136,6 +138,9 @@ func check(path, dir string) (*Config, Problems) {
 		c.File = path
 	}
 	k.read(data, c)
+	if c.Control != nil && !k.has("control.api.retryAfter") {
+		c.Control.API.RetryAfter = time.Second
+	}
 	c.locate(dir)
 	c.advertise()
 	k.all()
@@ -170,6 +175,7 @@ func (c *Config) locate(dir string) {
 		}
 	}
 	files = append(files, c.stirFiles()...)
+	files = append(files, c.controlFiles()...)
 	for _, f := range files {
 		if *f != "" && !filepath.IsAbs(*f) {
 			*f = filepath.Join(dir, *f)

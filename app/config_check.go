@@ -28,6 +28,10 @@ type configCheck struct {
 
 func (k *configCheck) all() {
 	k.node()
+	k.control()
+	if !k.edge() {
+		return // the resources that the far sides are for come by the API
+	}
 	k.signalling()
 	k.media()
 	k.services()
@@ -101,7 +105,7 @@ func (k *configCheck) node() {
 	for _, l := range k.Gateway.Properties.ServiceLocations {
 		regions = append(regions, l.Name)
 	}
-	if len(regions) > 0 {
+	if len(regions) > 0 && k.edge() {
 		k.oneOf("node.region", n.Region, regions...)
 	}
 	k.within("node.drain", n.Drain, 0, time.Hour)

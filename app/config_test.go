@@ -541,7 +541,7 @@ func example(t *testing.T, change func(string) string) (path string) {
 	if err := os.Mkdir(filepath.Join(dir, "certificates"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for stem, name := range map[string]string{"cloud": "1r1.tandem.example", "core": "r1.tandem.example", "us": "us.tandem.example"} {
+	for stem, name := range map[string]string{"cloud": "1r1.tandem.example", "core": "r1.tandem.example", "us": "us.tandem.example", "api": "api.telecom.example"} {
 		cert, err := ca.Issue(authority.Terms{}, name)
 		if err != nil {
 			t.Fatal(err)
@@ -556,7 +556,7 @@ func example(t *testing.T, change func(string) string) (path string) {
 	if err := os.Mkdir(filepath.Join(dir, "secrets"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"carrier", "core"} {
+	for _, name := range []string{"carrier", "core", "onboarding"} {
 		if err := os.Chmod(write(t, dir, "secrets/"+name, "secret of "+name+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}

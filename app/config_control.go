@@ -1,0 +1,273 @@
+package app
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tandemgw/tandem/control/publish"
+)
+
+// ControlConfig makes a node a control node: one that holds the gateways of a
+// deployment, answers the resource API and publishes to the edges.
+type ControlConfig struct {
+	API           APIConfig            `yaml:"api"`
+	Store         string               `yaml:"store"`  // "postgres://…"; empty: control.db in node.data
+	Suffix        string               `yaml:"suffix"` // domain under which gateways get their names
+	DNS           *ZoneConfig          `yaml:"dns"`    // nil: somebody else serves the zone
+	Tenant        TenantConfig         `yaml:"tenant"`
+	Subscriptions []SubscriptionConfig `yaml:"subscriptions"`
+	Login         LoginConfig          `yaml:"login"`
+	Locations     []LocationConfig     `yaml:"locations"`
+}
+
+// APIConfig is where programs and people reach a control node.
+type APIConfig struct {
+	Listen      netip.AddrPort      `yaml:"listen"`
+	Name        string              `yaml:"name"` // host name in the URLs that it gives; the certificate bears it
+	Certificate publish.Certificate `yaml:"certificate"`
+	RetryAfter  time.Duration       `yaml:"retryAfter"` // how long clients wait before they ask after an operation again
+}
+
+// ZoneConfig is the gateway's own DNS zone.
+type ZoneConfig struct {
+	Listen      netip.AddrPort   `yaml:"listen"`
+	NameServers []string         `yaml:"nameServers"` // names under which secondaries and resolvers find it
+	Contact     string           `yaml:"contact"`     // mail address in the SOA record
+	Secondaries []netip.AddrPort `yaml:"secondaries"` // that may copy the zone, and are told of changes
+	DNSSEC      bool             `yaml:"dnssec"`
+}
+
+// TenantConfig is the directory that the operator's subscriptions belong to.
+type TenantConfig struct {
+	ID   string `yaml:"id"`
+	Name string `yaml:"name"`
+}
+
+// SubscriptionConfig is what resource groups are kept in.
+type SubscriptionConfig struct {
+	ID   string `yaml:"id"`
+	Name string `yaml:"name"`
+}
+
+// LoginConfig says whose tokens are believed.
+type LoginConfig struct {
+	Issuer  string         `yaml:"issuer"` // OpenID Connect issuer; empty: this node's own
+	Clients []ClientConfig `yaml:"clients"`
+}
+
+// ClientConfig is a program that may sign in.
+type ClientConfig struct {
+	ID         string       `yaml:"id"`
+	Name       string       `yaml:"name"`
+	SecretFile string       `yaml:"secretFile"` // with our own issuer
+	Roles      []RoleConfig `yaml:"roles"`
+}
+
+// RoleConfig is what a client may do, and where.
+type RoleConfig struct {
+	Role  string `yaml:"role"`  // "Owner", "Contributor", "Reader"
+	Scope string `yaml:"scope"` // "/subscriptions/<id>" or a resource group in it
+}
+
+// LocationConfig is a region in the words of the resource API, and the edges
+// that serve it.
+type LocationConfig struct {
+	Name        string   `yaml:"name"`        // "westeurope"
+	DisplayName string   `yaml:"displayName"` // "West Europe"
+	Uses        []string `yaml:"uses"`        // "management", "service"
+	Edges       []string `yaml:"edges"`       // names of nodes
+}
+
+// edge tells whether the node carries calls.
+func (c *Config) edge() bool { return c.Control == nil || len(c.SIP.Listeners) > 0 }
+
+// controlFiles are the names of the files of a control node.
+func (c *Config) controlFiles() (files []*string) {
+	if c.Control == nil {
+		return nil
+	}
+	files = append(files, &c.Control.API.Certificate.Chain, &c.Control.API.Certificate.Key)
+	for i := range c.Control.Login.Clients {
+		files = append(files, &c.Control.Login.Clients[i].SecretFile)
+	}
+	return files
+}
+
+var (
+	guid  = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
+	scope = regexp.MustCompile(`(?i)^/subscriptions/([0-9a-f-]{36})(/resourceGroups/[a-z0-9._()-]{1,90})?$`)
+	word  = regexp.MustCompile(`^[a-z0-9]{1,40}$`)
+)
+
+// maxSuffix leaves room in the 48 characters that a customer's name may have
+// (Microsoft Teams docs, "Configure a Session Border Controller for multiple
+// tenants"): a label of ten, ".1r1.", a label of sixteen and a dot.
+const maxSuffix = 48 - 10 - len(".1r1.") - 16 - len(".")
+
+// control checks what a control node says of itself.
+func (k *configCheck) control() {
+	if k.Control == nil {
+		return
+	}
+	c, path := k.Control, "control"
+	k.api(path+".api", c.API)
+	if c.Store != "" && !strings.HasPrefix(c.Store, "postgres://") && !strings.HasPrefix(c.Store, "postgresql://") {
+		k.bad(path+".store", "%q: write postgres://USER@HOST/DATABASE, or remove the key for a file in node.data", c.Store)
+	}
+	switch {
+	case c.Suffix == "":
+		k.bad(path+".suffix", "missing: write the domain under which gateways get their names, such as gateways.telecom.example")
+	case !hostName.MatchString(c.Suffix) || !strings.Contains(c.Suffix, "."):
+		k.bad(path+".suffix", "%q: write a domain name, such as gateways.telecom.example", c.Suffix)
+	case len(c.Suffix) > maxSuffix:
+		k.unwise(path+".suffix", "%d characters leave customers' names of Direct Routing longer than the 48 that Microsoft takes, unless their labels are short: choose one of at most %d", len(c.Suffix), maxSuffix)
+	}
+	k.zone(path+".dns", c.DNS)
+	k.guid(path+".tenant.id", c.Tenant.ID, "the tenant")
+	if len(c.Subscriptions) == 0 {
+		k.bad(path+".subscriptions", "missing: write one at least, {id: <uuid>, name: …}; resources are kept in it")
+	}
+	for i, s := range c.Subscriptions {
+		here := fmt.Sprintf("%s.subscriptions[%d]", path, i)
+		k.guid(here+".id", s.ID, "the subscription")
+		if slices.ContainsFunc(c.Subscriptions[:i], func(x SubscriptionConfig) bool { return strings.EqualFold(x.ID, s.ID) }) {
+			k.bad(here+".id", "%s stands in the list already: remove one", s.ID)
+		}
+	}
+	k.issuer(path + ".login")
+	k.locations(path + ".locations")
+}
+
+func (k *configCheck) guid(path, id, of string) {
+	if !guid.MatchString(id) {
+		k.bad(path, "%q: write the ID of %s, a UUID such as 7f8d5c6e-0000-4000-8000-000000000001", id, of)
+	}
+}
+
+func (k *configCheck) api(path string, a APIConfig) {
+	if !a.Listen.IsValid() {
+		k.bad(path+".listen", "missing: write an IP address and a port, such as 127.0.0.1:8443")
+	}
+	if !hostName.MatchString(a.Name) {
+		k.bad(path+".name", "%q: write the host name in the URLs that clients are given, such as api.telecom.example", a.Name)
+	}
+	k.within(path+".retryAfter", a.RetryAfter, time.Second, time.Minute)
+	leaf := k.pair(path+".certificate", a.Certificate)
+	if leaf == nil || !hostName.MatchString(a.Name) {
+		return
+	}
+	if err := leaf.VerifyHostname(a.Name); err != nil {
+		k.bad(path+".certificate.chain", "the certificate does not bear %s, by which clients know this node: order one for it (it bears %s)", a.Name, bearing(leaf))
+	}
+}
+
+func (k *configCheck) zone(path string, z *ZoneConfig) {
+	if z == nil {
+		return
+	}
+	if !z.Listen.IsValid() {
+		k.bad(path+".listen", "missing: write an IP address and a port, usually 53")
+	}
+	if len(z.NameServers) == 0 {
+		k.bad(path+".nameServers", "missing: write the names of the servers that the parent zone delegates to, such as ns1.telecom.example")
+	}
+	k.hosts(path+".nameServers", z.NameServers)
+	if user, host, ok := strings.Cut(z.Contact, "@"); !ok || user == "" || !hostName.MatchString(host) {
+		k.bad(path+".contact", "%q: write the mail address of who answers for the zone, such as hostmaster@telecom.example", z.Contact)
+	}
+	for i, s := range z.Secondaries {
+		if s.IsValid() && s.Port() == 0 {
+			k.bad(fmt.Sprintf("%s.secondaries[%d]", path, i), "%s: write the port, usually 53", s)
+		}
+	}
+}
+
+// issuer checks whose tokens are believed.
+func (k *configCheck) issuer(path string) {
+	l := k.Control.Login
+	if l.Issuer != "" && !strings.HasPrefix(l.Issuer, "https://") {
+		k.bad(path+".issuer", "%q: write the https URL of the issuer, or remove the key for this node's own", l.Issuer)
+	}
+	if len(l.Clients) == 0 {
+		k.bad(path+".clients", "missing: write one at least, {id: <uuid>, name: …, secretFile: …, roles: […]}; nobody could sign in")
+	}
+	for i, c := range l.Clients {
+		here := fmt.Sprintf("%s.clients[%d]", path, i)
+		k.guid(here+".id", c.ID, "the client")
+		if slices.ContainsFunc(l.Clients[:i], func(x ClientConfig) bool { return strings.EqualFold(x.ID, c.ID) }) {
+			k.bad(here+".id", "%s stands in the list already: remove one", c.ID)
+		}
+		switch {
+		case l.Issuer == "":
+			k.secret(here, c.Name, c.SecretFile, "")
+		case c.SecretFile != "":
+			k.bad(here+".secretFile", "means nothing with an issuer of its own: remove it")
+		}
+		for j, r := range c.Roles {
+			at := fmt.Sprintf("%s.roles[%d]", here, j)
+			k.oneOf(at+".role", r.Role, "Owner", "Contributor", "Reader")
+			k.scope(at+".scope", r.Scope)
+		}
+	}
+}
+
+func (k *configCheck) scope(path, s string) {
+	m := scope.FindStringSubmatch(s)
+	if m == nil {
+		k.bad(path, "%q: write /subscriptions/<id>, or a resource group in it", s)
+		return
+	}
+	if !slices.ContainsFunc(k.Control.Subscriptions, func(x SubscriptionConfig) bool { return strings.EqualFold(x.ID, m[1]) }) {
+		k.bad(path, "subscription %s is not among control.subscriptions: correct it, or add it there", m[1])
+	}
+}
+
+// locations checks the regions and who serves them.
+func (k *configCheck) locations(path string) {
+	managed, edges := false, map[string]int{}
+	for i, l := range k.Control.Locations {
+		here := fmt.Sprintf("%s[%d]", path, i)
+		if !word.MatchString(l.Name) {
+			k.bad(here+".name", "%q: write the name in lower case without spaces, such as westeurope", l.Name)
+		}
+		if slices.ContainsFunc(k.Control.Locations[:i], func(x LocationConfig) bool { return x.Name == l.Name }) {
+			k.bad(here+".name", "%s stands in the list already: remove one", l.Name)
+		}
+		if len(l.Uses) == 0 {
+			k.bad(here+".uses", "missing: write management, service or both")
+		}
+		for j, use := range l.Uses {
+			managed = managed || use == "management"
+			k.oneOf(fmt.Sprintf("%s.uses[%d]", here, j), use, "management", "service")
+		}
+		if len(l.Edges) > 0 && !slices.Contains(l.Uses, "service") {
+			k.bad(here+".edges", "calls are carried in regions with use service: add it, or remove the edges")
+		}
+		for j, e := range l.Edges {
+			at := fmt.Sprintf("%s.edges[%d]", here, j)
+			if !nodeName.MatchString(e) {
+				k.bad(at, "%q: write the node.name of the edge", e)
+			}
+			if line := edges[e]; line != 0 {
+				k.bad(at, "%s serves the region in line %d already: a node serves one", e, line)
+			}
+			edges[e] = k.at(at).line
+		}
+	}
+	if !managed {
+		k.bad(path, "no location has use management: a gateway needs one that keeps its records")
+	}
+}
+
+// host is where clients find the API.
+func (a APIConfig) host() string {
+	if a.Listen.Port() == 443 {
+		return a.Name
+	}
+	return net.JoinHostPort(a.Name, fmt.Sprint(a.Listen.Port()))
+}
