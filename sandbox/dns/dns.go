@@ -3,7 +3,8 @@
 // lab's nodes resolve through it.
 //
 // It answers over UDP and TCP, for the names it was given and NXDOMAIN for
-// all others; it never asks anybody else. Start reading at Server.
+// all others. It asks nobody else but the servers that it was told zones are
+// at. Start reading at Server.
 package dns
 
 import (
@@ -29,6 +30,7 @@ type Server struct {
 	mu    sync.Mutex
 	names map[string]map[uint16][]dns.RR // mu; by canonical name and type
 	asked map[question]int               // mu
+	zones map[string]netip.AddrPort      // mu; by canonical name: whom to ask instead
 }
 
 type question struct {
@@ -58,6 +60,7 @@ func Start(addr netip.AddrPort) (*Server, error) {
 		addr:  pc.LocalAddr().(*net.UDPAddr).AddrPort(),
 		names: map[string]map[uint16][]dns.RR{},
 		asked: map[question]int{},
+		zones: map[string]netip.AddrPort{},
 	}
 	ready := make(chan struct{}, 2)
 	started := func() { ready <- struct{}{} }
@@ -153,6 +156,40 @@ func (s *Server) Queries(name, kind string) int {
 	return s.asked[question{dns.CanonicalName(name), dns.StringToType[strings.ToUpper(kind)]}]
 }
 
+// Forward lets another server answer for a zone, as a resolver that follows the
+// parent's delegation would.
+func (s *Server) Forward(zone string, to netip.AddrPort) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.zones[dns.CanonicalName(zone)] = to
+}
+
+// at is the server of the closest zone around a name that is not ours.
+func (s *Server) at(name string) (to netip.AddrPort, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	labels := 0
+	for zone, server := range s.zones {
+		if n := dns.CountLabel(zone); dns.IsSubDomain(zone, name) && n > labels {
+			to, ok, labels = server, true, n
+		}
+	}
+	return to, ok
+}
+
+// relayTime is how long a forwarded question may take.
+const relayTime = 2 * time.Second
+
+// relay asks another server and hands its answer on.
+func relay(w dns.ResponseWriter, req *dns.Msg, to netip.AddrPort) {
+	client := &dns.Client{Net: w.RemoteAddr().Network(), Timeout: relayTime}
+	answer, _, err := client.Exchange(req, to.String())
+	if err != nil {
+		answer = new(dns.Msg).SetRcode(req, dns.RcodeServerFailure)
+	}
+	_ = w.WriteMsg(answer) // the asker is gone: its own affair
+}
+
 func head(name string, kind uint16, ttl time.Duration) dns.RR_Header {
 	return dns.RR_Header{Name: dns.Fqdn(name), Rrtype: kind, Class: dns.ClassINET, Ttl: uint32(ttl / time.Second)}
 }
@@ -174,6 +211,12 @@ func (s *Server) set(name string, kind uint16, rrs []dns.RR) {
 }
 
 func (s *Server) answer(w dns.ResponseWriter, req *dns.Msg) {
+	if req.Opcode == dns.OpcodeQuery && len(req.Question) == 1 {
+		if to, ok := s.at(req.Question[0].Name); ok {
+			relay(w, req, to)
+			return
+		}
+	}
 	m := new(dns.Msg)
 	switch {
 	case req.Opcode != dns.OpcodeQuery || len(req.Question) != 1:

@@ -105,3 +105,36 @@ func TestALongAnswerIsTruncatedOverUDPOnly(t *testing.T) {
 		t.Errorf("over TCP %d records came", len(r.Answer))
 	}
 }
+
+func TestZoneOfAnotherServer(t *testing.T) {
+	here, there := start(t), start(t)
+	at := netip.MustParseAddr("127.9.9.9")
+	there.SetHost("r1.gw.example", time.Minute, at)
+	here.SetHost("r1.gw.example", time.Minute, netip.MustParseAddr("127.8.8.8"))
+	here.SetHost("other.example", time.Minute, netip.MustParseAddr("127.7.7.7"))
+	here.Forward("gw.example", there.Addr())
+	for _, network := range []string{"udp", "tcp"} {
+		for name, want := range map[string]string{"R1.gw.example.": at.String(), "other.example.": "127.7.7.7"} {
+			client := &dns.Client{Net: network, Timeout: 5 * time.Second}
+			answer, _, err := client.Exchange(new(dns.Msg).SetQuestion(name, dns.TypeA), here.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(answer.Answer) != 1 || answer.Answer[0].(*dns.A).A.String() != want {
+				t.Errorf("%s over %s: %v, want %s", name, network, answer.Answer, want)
+			}
+		}
+	}
+	gone, err := Start(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	here.Forward("gone.example", gone.Addr())
+	if err := gone.Close(); err != nil {
+		t.Fatal(err)
+	}
+	answer, _, err := new(dns.Client).Exchange(new(dns.Msg).SetQuestion("a.gone.example.", dns.TypeA), here.Addr().String())
+	if err != nil || answer.Rcode != dns.RcodeServerFailure {
+		t.Errorf("a zone whose server is gone: %v %v", answer, err)
+	}
+}
