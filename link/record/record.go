@@ -66,6 +66,7 @@ type Media struct {
 	Silent   time.Duration `json:"silent,omitempty"` // since the last packet
 	Remote   string        `json:"remote,omitempty"` // latched address
 	Received bool          `json:"received"`
+	Fax      uint64        `json:"fax,omitempty"` // datagrams of a fax by T.38 that the far side has sent
 
 	// Mute is the longest that the far side sent nothing to be heard though it
 	// was to, when that was long enough to be noticed.
