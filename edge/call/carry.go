@@ -63,6 +63,12 @@ func (c *call) do(e effect) {
 		c.direct(e)
 	case resend:
 		c.resend(e)
+	case openFax:
+		ev := faxOpened{asked: e, err: errors.New("the call has ended")}
+		if c.media != nil {
+			ev.at, ev.err = c.media.OpenFax()
+		}
+		c.todo = append(c.todo, ev)
 	case plug:
 		if err := c.media.Set(e.leg, e.what); err != nil {
 			c.todo = append(c.todo, unplugged{err})

@@ -28,6 +28,7 @@ type machine struct {
 	bytes []byte // of the fuzzer
 
 	script  []event             // results of effects, to be delivered in any order
+	first   event               // one to be delivered at once; nil = none
 	servers map[txn]*serverSide // every request it was given
 	last    txn
 	clients map[int]*sip.Message // requests that have no final response yet
@@ -114,6 +115,10 @@ func (m *machine) feed(ev event) {
 	for _, e := range m.s.step(m.now, ev) {
 		m.do(e)
 	}
+	if ev := m.first; ev != nil { // comes before all else
+		m.first = nil
+		m.feed(ev)
+	}
 }
 
 func (m *machine) do(e effect) {
@@ -131,6 +136,15 @@ func (m *machine) do(e effect) {
 			ev = opened{err: errors.New("no ports")}
 		}
 		m.script = append(m.script, ev)
+	case openFax:
+		ev := faxOpened{asked: e}
+		for i := range ev.at {
+			ev.at[i] = netip.AddrPortFrom(netip.MustParseAddr("10.0.1.1"), uint16(21000+10*i))
+		}
+		if m.next(8) == 1 {
+			ev.err = errors.New("no ports")
+		}
+		m.first = ev
 	case begin:
 		m.begun++
 		ev := begun{}
@@ -425,7 +439,9 @@ func (m *machine) takeNext(req *sip.Message) {
 	}
 }
 
-var bodies = []string{"", coreSDP, teamsSDP, teamsOffer, coreAnswer, "junk", turn(coreSDP, "sendonly", 9), turn(teamsSDP, "inactive", 3)}
+var bodies = []string{"", coreSDP, teamsSDP, teamsOffer, coreAnswer, "junk", turn(coreSDP, "sendonly", 9), turn(teamsSDP, "inactive", 3), faxSDP, coreSDP + "m=image 7000 udptl t38\r\n"}
+
+const faxSDP = "v=0\r\no=core 1 4 IN IP4 10.1.0.1\r\ns=-\r\nc=IN IP4 10.1.0.1\r\nt=0 0\r\nm=image 7000 udptl t38\r\na=T38FaxVersion:0\r\n"
 
 // act lets one thing happen.
 func (m *machine) act() {
@@ -649,6 +665,7 @@ func FuzzTalking(f *testing.F) {
 		}
 		m := newMachine(t, nil)
 		m.talk()
+		m.s.callee().inner = len(data)%2 == 1 // then T.38 may cross
 		m.bytes = data
 		for len(m.bytes) > 0 && m.s.phase != over {
 			m.act()

@@ -88,7 +88,7 @@ func (s *state) within(l *leg, side sdp.Side) sdp.Side {
 	if l.inner {
 		return side
 	}
-	for _, at := range []*netip.AddrPort{&side.RTP, &side.RTCP} {
+	for _, at := range []*netip.AddrPort{&side.RTP, &side.RTCP, &side.Fax} {
 		if at.IsValid() && !l.peer.MediaFrom(at.Addr()) {
 			if side.Checks == nil { // else whoever has checked the way is sent to
 				s.notef("%s wants media at %s, outside its media ranges: nothing is sent there", l.peer.Name, at.Addr())
@@ -106,8 +106,11 @@ func (s *state) describeMedia() {
 	for i := range s.legs {
 		m := s.legs[i].media
 		*r[i], *k[i] = "", ""
-		if len(m.Codecs) > 0 {
+		switch {
+		case len(m.Codecs) > 0:
 			*r[i] = m.Codecs[0].Name
+		case m.Fax.IsValid():
+			*r[i] = "T38"
 		}
 		if m.Out != nil {
 			*k[i] = m.Out.Suite
@@ -129,6 +132,9 @@ func learnHold(l *leg, ours, answer *sdp.Session) {
 func directionOf(d *sdp.Session) sdp.Direction {
 	if m := d.Carried(); m != nil {
 		return m.Wants()
+	}
+	if d.Fax() != nil { // which nobody holds
+		return sdp.SendRecv
 	}
 	return sdp.Inactive
 }

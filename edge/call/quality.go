@@ -31,6 +31,7 @@ func (c *call) measure(r *record.Call) {
 		if st.Remote.IsValid() {
 			leg.Media.Remote = st.Remote.String()
 		}
+		leg.Media.Fax, _ = c.media.Fax(relay.Side(side))
 		c.assess(relay.Side(side), &leg.Media)
 	}
 }

@@ -68,6 +68,9 @@ func (s *state) reinvite(side relay.Side, tx txn, msg *sip.Message) {
 // propose answers an offer here, or puts it to the other leg when that has to
 // hear of it.
 func (s *state) propose(side relay.Side, tx txn, msg *sip.Message, offer *sdp.Session) {
+	if s.wantsFax(side, tx, msg, offer) {
+		return
+	}
 	other := &s.legs[side.Other()]
 	far, err := sdp.Offer(heldFor(other, offer), other.end)
 	switch {
@@ -223,6 +226,9 @@ func (s *state) agreed(msg *sip.Message) {
 		return
 	}
 	media, err := sdp.Agree(r.offer, desc)
+	if s.noFax(r, desc, err) {
+		return
+	}
 	if err != nil {
 		s.finish(gatewayCause(0, 88, "the "+r.to.String()+" answered a re-INVITE with media that cannot be used: "+err.Error()))
 		return

@@ -84,11 +84,12 @@ type state struct {
 	music     [2]bool             // that we play
 	digits    [2]pace             // of INFOs with digits to a leg
 
-	round    *round     // re-INVITE under way between the legs
-	asked    time.Time  // when a side was last asked whether it is there
-	stale    [2]bool    // legs that must be told of a change when no round is under way
-	requests []*request // of ours that may still be answered
-	lastID   int        // of requests
+	round    *round            // re-INVITE under way between the legs
+	asked    time.Time         // when a side was last asked whether it is there
+	fax      [2]netip.AddrPort // our ports for T.38; not valid: there are none
+	stale    [2]bool           // legs that must be told of a change when no round is under way
+	requests []*request        // of ours that may still be answered
+	lastID   int               // of requests
 }
 
 // leg is one side of the call.
@@ -204,6 +205,12 @@ type (
 		rtp, rtcp [2]netip.AddrPort
 		err       error
 	}
+	// faxOpened answers openFax.
+	faxOpened struct {
+		asked openFax
+		at    [2]netip.AddrPort
+		err   error
+	}
 	// begun answers begin.
 	begun struct{ err error }
 	// resolved answers resolve.
@@ -279,6 +286,7 @@ type (
 
 func (invited) event()     {}
 func (opened) event()      {}
+func (faxOpened) event()   {}
 func (begun) event()       {}
 func (resolved) event()    {}
 func (responded) event()   {}
@@ -359,6 +367,12 @@ type (
 	// ack sends an ACK inside a leg's dialog.
 	ack struct {
 		leg relay.Side
+		msg *sip.Message
+	}
+	// openFax takes the ports for T.38, which a leg has asked for.
+	openFax struct {
+		leg relay.Side
+		tx  txn
 		msg *sip.Message
 	}
 	// plug sets what the relay does for a side.
@@ -444,6 +458,7 @@ func (locate) effect()     {}
 func (send) effect()       {}
 func (sendDirect) effect() {}
 func (ack) effect()        {}
+func (openFax) effect()    {}
 func (plug) effect()       {}
 func (play) effect()       {}
 func (stop) effect()       {}

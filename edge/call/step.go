@@ -16,6 +16,8 @@ func (s *state) step(at time.Time, ev event) []effect {
 		s.arrive(ev)
 	case opened:
 		s.opened(ev)
+	case faxOpened:
+		s.faxOpened(ev)
 	case begun:
 		s.begun(ev)
 	case examined:

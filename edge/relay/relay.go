@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,7 +71,7 @@ func (r *Relay) Open(callerIface, calleeIface string) (*Media, error) {
 		caller.Close()
 		return nil, err
 	}
-	m := &Media{relay: r, ports: [2]*rtp.Port{Caller: caller, Callee: callee}}
+	m := &Media{relay: r, ifaces: [2]string{callerIface, calleeIface}, ports: [2]*rtp.Port{Caller: caller, Callee: callee}}
 	for s, p := range m.ports {
 		m.voices[s] = &voice{worker: r.crew.pick(), library: &r.library, port: p, wish: new(codec.Wish)}
 		m.names[s] = canonicalName()
@@ -100,6 +101,7 @@ func (s Side) String() string { return [...]string{"caller", "callee"}[s&1] }
 // Negotiated is what one side and we agreed on.
 type Negotiated struct {
 	RTP, RTCP netip.AddrPort // where the side wants packets; RTCP zero = the port after RTP
+	Fax       netip.AddrPort // and the datagrams of a fax (T.38); not valid: none
 	ICE       *rtp.Lite      // the side checks the way; nil = it does not
 	Mux       bool           // RTCP on the RTP port, both ways
 	In, Out   *rtp.Keys      // the side's key for what it sends, ours for what it gets; nil = clear
@@ -143,7 +145,7 @@ const (
 func Of(side sdp.Side, pt [128]uint8) Negotiated {
 	return Negotiated{
 		ICE: liteOf(side.Checks),
-		RTP: side.RTP, RTCP: side.RTCP, Mux: side.Mux,
+		RTP: side.RTP, RTCP: side.RTCP, Fax: side.Fax, Mux: side.Mux,
 		In: keysOf(side.In), Out: keysOf(side.Out),
 		PT: pt, Direction: side.Direction, Codecs: side.Codecs, Ptime: side.Ptime,
 	}
@@ -167,6 +169,7 @@ func keysOf(k *sdp.Keys) *rtp.Keys {
 // clerk only looks, and reports.
 type Media struct {
 	relay  *Relay       // RO
+	ifaces [2]string    // RO
 	ports  [2]*rtp.Port // RO
 	voices [2]*voice    // RO; by the side that hears
 	names  [2]string    // RO; what RTCP calls us towards each side
@@ -178,6 +181,7 @@ type Media struct {
 	keypads [2]*keypad     // mu; of the side that presses; nil = no events were agreed
 	since   time.Time      // mu; of the last Set
 	quality [2]quality     // mu; of what comes from and goes to a side
+	faxes   *[2]*rtp.Port  // mu; nil = no side has asked for T.38
 }
 
 // Local is the RTP address to advertise to a side.
@@ -211,16 +215,22 @@ func (m *Media) Set(s Side, n Negotiated) error {
 	m.ports[s].Check(n.ICE)
 	m.arrange(Caller)
 	m.arrange(Callee)
-	return err
+	return errors.Join(err, m.arrangeFax())
 }
 
 func (m *Media) check(n Negotiated) error {
 	if err := errors.Join(n.In.Check(), n.Out.Check()); err != nil {
 		return err
 	}
-	for _, p := range m.ports {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ports := m.ports[:]
+	if m.faxes != nil {
+		ports = slices.Concat(ports, m.faxes[:])
+	}
+	for _, p := range ports {
 		for _, own := range [...]netip.AddrPort{p.Addr(), p.RTCPAddr()} {
-			if n.RTP == own || n.RTCP == own {
+			if n.RTP == own || n.RTCP == own || n.Fax == own {
 				return fmt.Errorf("address %v is this call's own", own)
 			}
 		}
@@ -314,5 +324,12 @@ func (m *Media) Close() {
 	}
 	for _, p := range m.ports {
 		p.Close()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.faxes != nil {
+		for _, p := range m.faxes {
+			p.Close()
+		}
 	}
 }

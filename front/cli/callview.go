@@ -233,6 +233,12 @@ func (l look) legs(w io.Writer, c record.Call) {
 		}),
 		row("from", func(g record.Leg) string { return g.Media.Remote }),
 		row("received", func(g record.Leg) string { return received(g.Media) }),
+		row("fax", func(g record.Leg) string {
+			if g.Media.Fax == 0 {
+				return ""
+			}
+			return fmt.Sprintf("%d datagrams of T.38", g.Media.Fax)
+		}),
 		row("lost", func(g record.Leg) string { return share(g.Media) }),
 		row("jitter", func(g record.Leg) string {
 			if !g.Media.Received {

@@ -306,7 +306,7 @@ func TestBandwidth(t *testing.T) {
 	}
 }
 
-// Fax is carried as audio. T.38 alone is refused (488), beside audio with port
+// Towards the cloud a fax goes as audio. T.38 alone is refused (488), beside audio with port
 // 0, so that the call goes on (RFC 3264 6).
 func TestT38IsRefused(t *testing.T) {
 	image := "m=image 7000 udptl t38\na=T38FaxVersion:0\n"
