@@ -1,0 +1,296 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/control/store"
+	"github.com/tandemgw/tandem/control/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// table makes the table the tests write to.
+func table(t testing.TB, s *store.Store) {
+	t.Helper()
+	write(t, s, "CREATE TABLE thing (id TEXT NOT NULL PRIMARY KEY, n BIGINT NOT NULL, flag BOOLEAN NOT NULL DEFAULT FALSE, body BYTEA)")
+}
+
+func write(t testing.TB, s *store.Store, q string, args ...any) {
+	t.Helper()
+	err := s.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), q, args...)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func count(t testing.TB, s *store.Store) (n int) {
+	t.Helper()
+	err := s.Read(t.Context(), func(tx *store.Tx) error {
+		return tx.Row(t.Context(), "SELECT COUNT(*) FROM thing").Scan(&n)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestWhatWasWrittenIsReadAndSurvivesClosing(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		s := storetest.Open(t, url)
+		table(t, s)
+		when := time.Date(2026, 11, 22, 3, 4, 5, 678901000, time.UTC)
+		write(t, s, "INSERT INTO thing (id, n, flag, body) VALUES (?, ?, ?, ?)", "a?b", store.Micros(when), true, []byte{0, 1, 255})
+		write(t, s, "INSERT INTO thing (id, n) VALUES ('it''s ?', ?) -- why?", store.Micros(time.Time{}))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = storetest.Open(t, url)
+		err := s.Read(t.Context(), func(tx *store.Tx) error {
+			var n int64
+			var flag bool
+			var body []byte
+			if err := tx.Row(t.Context(), "SELECT n, flag, body FROM thing WHERE id = ?", "a?b").Scan(&n, &flag, &body); err != nil {
+				return err
+			}
+			if !store.Time(n).Equal(when) || !flag || string(body) != "\x00\x01\xff" {
+				t.Errorf("read %v %v %v", store.Time(n), flag, body)
+			}
+			ids, err := store.All(t.Context(), tx, func(scan store.Scan) (id string, err error) {
+				return id, scan(&id)
+			}, "SELECT id FROM thing WHERE n = ? AND flag = ? ORDER BY id", 0, false)
+			if len(ids) != 1 || ids[0] != "it's ?" {
+				t.Errorf("ids = %q", ids)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestAnErrorUndoesAllAndComesOutUnchanged(t *testing.T) {
+	mine := errors.New("mine")
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		table(t, s)
+		err := s.Write(t.Context(), func(tx *store.Tx) error {
+			tx.After(func() { t.Error("After ran without a commit") })
+			if _, err := tx.Exec(t.Context(), "INSERT INTO thing (id, n) VALUES ('a', 1)"); err != nil {
+				return err
+			}
+			return mine
+		})
+		if err != mine {
+			t.Errorf("error = %v", err)
+		}
+		if n := count(t, s); n != 0 {
+			t.Errorf("%d rows stayed", n)
+		}
+	})
+}
+
+func TestAPanicUndoesAllAndTheStoreLives(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		table(t, s)
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			s.Write(t.Context(), func(tx *store.Tx) error {
+				tx.Exec(t.Context(), "INSERT INTO thing (id, n) VALUES ('a', 1)")
+				panic("defect")
+			})
+		}()
+		write(t, s, "INSERT INTO thing (id, n) VALUES ('b', 1)")
+		if n := count(t, s); n != 1 {
+			t.Errorf("%d rows, want b alone", n)
+		}
+	})
+}
+
+func TestAfterRunsOnceTheCommitStands(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		table(t, s)
+		calls := 0
+		err := s.Write(t.Context(), func(tx *store.Tx) error {
+			tx.After(func() {
+				calls++
+				if n := count(t, s); n != 1 {
+					t.Errorf("After sees %d rows", n)
+				}
+			})
+			_, err := tx.Exec(t.Context(), "INSERT INTO thing (id, n) VALUES ('a', 1)")
+			return err
+		})
+		if err != nil || calls != 1 {
+			t.Errorf("error %v, After called %d times", err, calls)
+		}
+	})
+}
+
+func TestADuplicateIsRecognised(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		table(t, s)
+		write(t, s, "INSERT INTO thing (id, n) VALUES ('a', 1)")
+		err := s.Write(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), "INSERT INTO thing (id, n) VALUES ('a', 2)")
+			return fmt.Errorf("insert: %w", err)
+		})
+		if !store.IsDuplicate(err) {
+			t.Errorf("error = %v", err)
+		}
+		err = s.Write(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), "INSERT INTO thing (id, n) VALUES ('b', NULL)")
+			return err
+		})
+		if err == nil || store.IsDuplicate(err) {
+			t.Errorf("a NULL is taken for a duplicate: %v", err)
+		}
+	})
+}
+
+func TestAFailedStatementEndsTheTransactionOnBoth(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		table(t, s)
+		err := s.Write(t.Context(), func(tx *store.Tx) error {
+			tx.Exec(t.Context(), "INSERT INTO thing (id, n) VALUES ('a', NULL)") // error ignored, as a careless room would
+			tx.Exec(t.Context(), "INSERT INTO thing (id, n) VALUES ('b', 1)")
+			return nil
+		})
+		if err == nil {
+			t.Error("the failed statement was forgotten")
+		}
+		if n := count(t, s); n != 0 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+func TestAReadSeesOneStateAndChangesNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		table(t, s)
+		err := s.Read(t.Context(), func(tx *store.Tx) error {
+			var before, after int
+			if err := tx.Row(t.Context(), "SELECT COUNT(*) FROM thing").Scan(&before); err != nil {
+				return err
+			}
+			write(t, s, "INSERT INTO thing (id, n) VALUES ('a', 1)")
+			if err := tx.Row(t.Context(), "SELECT COUNT(*) FROM thing").Scan(&after); err != nil {
+				return err
+			}
+			if before != after {
+				t.Errorf("a row appeared within a read")
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Read(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), "INSERT INTO thing (id, n) VALUES ('b', 1)")
+			return err
+		})
+		if err == nil {
+			t.Error("a read wrote")
+		}
+	})
+}
+
+// Two that read and then write what they read would lose one of the two changes
+// if they ran side by side.
+func TestWritersDoNotLoseEachOthersChanges(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		table(t, s)
+		write(t, s, "INSERT INTO thing (id, n) VALUES ('counter', 0)")
+		const writers, rounds = 8, 10
+		var wg sync.WaitGroup
+		for range writers {
+			wg.Go(func() {
+				for range rounds {
+					if err := increment(t.Context(), s, "counter"); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		s.Read(t.Context(), func(tx *store.Tx) error {
+			var n int
+			if err := tx.Row(t.Context(), "SELECT n FROM thing WHERE id = 'counter'").Scan(&n); err != nil || n != writers*rounds {
+				t.Errorf("counter = %d, want %d (%v)", n, writers*rounds, err)
+			}
+			return nil
+		})
+	})
+}
+
+func increment(ctx context.Context, s *store.Store, id string) error {
+	return s.Write(ctx, func(tx *store.Tx) error {
+		var n int
+		if err := tx.Row(ctx, "SELECT n FROM thing WHERE id = ?", id).Scan(&n); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "UPDATE thing SET n = ? WHERE id = ?", n+1, id)
+		return err
+	})
+}
+
+func TestNoRowIsNoFailure(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		table(t, s)
+		err := s.Write(t.Context(), func(tx *store.Tx) error {
+			var n int
+			err := tx.Row(t.Context(), "SELECT n FROM thing WHERE id = 'none'").Scan(&n)
+			if !errors.Is(err, sql.ErrNoRows) {
+				t.Errorf("error = %v", err)
+			}
+			_, err = tx.Exec(t.Context(), "INSERT INTO thing (id, n) VALUES ('none', 1)")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestACallerWhoGoesAwayLeavesNothingOpen(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		table(t, s)
+		ctx, cancel := context.WithCancel(t.Context())
+		err := s.Write(ctx, func(tx *store.Tx) error {
+			_, err := tx.Exec(ctx, "INSERT INTO thing (id, n) VALUES ('a', 1)")
+			cancel()
+			return err
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error = %v", err)
+		}
+		if n := count(t, s); n != 0 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+func TestAForeignAddressIsRefused(t *testing.T) {
+	for _, url := range []string{"", "mysql://localhost/x", "/var/lib/tandem/control.db"} {
+		_, err := store.Open(t.Context(), store.Config{URL: url})
+		if fault.Of(err) != fault.Invalid {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+}
