@@ -34,6 +34,7 @@ type rig struct {
 	teams  sip.PacketConn
 	heard  chan *sip.Message // what the core gets
 	ended  chan struct{}     // a BYE came to the teams side
+	limit  *time.Timer       // of a wait
 }
 
 type noRecords struct{}
@@ -43,7 +44,7 @@ func (noRecords) Answer(record.Call, func(error))       {}
 func (noRecords) End(record.Call, func(error))          {}
 
 func newRig(b testing.TB, traces *trace.Ring) *rig {
-	r := &rig{b: b, net: memnet.New(), heard: make(chan *sip.Message, 1<<16), ended: make(chan struct{}, 1<<16)}
+	r := &rig{b: b, net: memnet.New(), heard: make(chan *sip.Message, 1<<16), ended: make(chan struct{}, 1<<16), limit: time.NewTimer(0)}
 	snap := snapOf()
 	must := func(err error) {
 		if err != nil {
@@ -66,7 +67,7 @@ func newRig(b testing.TB, traces *trace.Ring) *rig {
 	r.peers.Apply(snap)
 	// What is measured is the work, not what one peer may ask for.
 	for _, remote := range r.peers.Admit(&listeners[0], netip.MustParseAddrPort(coreAt).Addr()) {
-		remote.Rate = sip.Rate{Requests: 1_000_000}
+		remote.SetRate(sip.Rate{Requests: 1_000_000})
 	}
 	r.set = NewSet(Config{
 		Node: "r1-a", Region: "r1", Relay: relay.New(relay.Config{Engine: r.engine}), Peers: r.peers,
@@ -153,6 +154,19 @@ func (r *rig) send(m *sip.Message) {
 	_, _ = r.core.WriteToUDPAddrPort(m.Append(nil), netip.MustParseAddrPort(gwOperator))
 }
 
+// await takes what comes. Nobody repeats anything here: what has not come in a
+// while is lost.
+func await[T any](r *rig, c <-chan T, what string) T {
+	r.limit.Reset(10 * time.Second)
+	select {
+	case v := <-c:
+		return v
+	case <-r.limit.C:
+		r.b.Fatalf("no %s came", what)
+		panic("unreachable")
+	}
+}
+
 // place begins a call and acknowledges its answer.
 func (r *rig) place(i int) *ua.Dialog {
 	m := sip.NewRequest("INVITE", "sip:+442079460123@"+gwOperator+";user=phone")
@@ -164,9 +178,9 @@ func (r *rig) place(i int) *ua.Dialog {
 	m.Add("Contact", "<sip:"+coreAt+">")
 	m.SetBody("application/sdp", []byte(coreSDP))
 	r.send(m)
-	ok := <-r.heard
+	ok := await(r, r.heard, "answer")
 	d, err := ua.ClientDialog(m, ok)
-	if err != nil {
+	if err != nil || ok.Status != 200 {
 		r.b.Fatalf("%v: %s", err, ok)
 	}
 	ack := d.NewAck(m)
@@ -179,8 +193,10 @@ func (r *rig) release(d *ua.Dialog) {
 	bye := d.NewRequest("BYE")
 	bye.Add("Via", "SIP/2.0/UDP "+coreAt+";branch="+sip.NewBranch())
 	r.send(bye)
-	<-r.heard
-	<-r.ended
+	if ok := await(r, r.heard, "answer to BYE"); ok.Status != 200 {
+		r.b.Fatal(ok)
+	}
+	await(r, r.ended, "BYE")
 }
 
 // BenchmarkCall is a whole call: INVITE, 180, 200, ACK, BYE, 200 on both legs.
