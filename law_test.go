@@ -118,7 +118,7 @@ func TestNarrowDoorsStayNarrow(t *testing.T) {
 		"github.com/pion/srtp":         {"wire/rtp"},
 		"golang.org/x/sys/unix":        {"wire/rtp", "wire/sip", "app", "edge/record"}, // sip: a socket option; the last two lock their files
 		"modernc.org/sqlite":           {"edge/record"},
-		"github.com/miekg/dns":         {"wire/sip", "sandbox/dns"},
+		"github.com/miekg/dns":         {"wire/sip", "sandbox/dns", "control/zone"},
 		"github.com/gopacket/gopacket": {"edge/trace"},
 		"github.com/ebitengine/purego": {"wire/codec"},
 		"cel.dev/cel-go":               {"edge/rule"},

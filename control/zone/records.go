@@ -1,0 +1,323 @@
+package zone
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// Times to live, in seconds.
+const (
+	apiTTL      = 60     // the Provisioning API moves when a region fails (Microsoft Learn, "Reliability in Azure Communications Gateway")
+	addressTTL  = 60     // of names that SIP is sent to: an edge that is gone must be forgotten soon
+	textTTL     = 60     // tokens are looked for by impatient people
+	serverTTL   = 172800 // of name servers: two days, as recommended for delegations
+	negativeTTL = 60     // of "there is no such name": RFC 2308 §5
+	soaTTL      = 3600
+	refresh     = 3600
+	retry       = 600
+	expire      = 1209600 // RFC 1912 §2.2: two to four weeks
+	nameServers = 4       // that a delegated domain has
+	mcpLocal    = 10      // SRV priority of the region that was asked for
+	mcpOther    = 20
+	sipPriority = 10
+	sipWeight   = 100 // all edges of a region are the same size
+)
+
+// Text is a TXT record that somebody asked for: a token that proves a domain,
+// or the answer to a challenge.
+type Text struct{ Name, Value string }
+
+// Input is what Records makes the zones of.
+type Input struct {
+	Suffix      string
+	Contact     string // mail address
+	NameServers []NameServer
+	Gateways    []Gateway // in a fixed order: of two that claim a domain the first has it
+	Texts       []Text    // those of no gateway are left out
+}
+
+// Zone is one zone: everything but the serial number of its SOA record.
+type Zone struct {
+	Apex    string // canonical
+	Records []dns.RR
+}
+
+// Records makes the zones: that of the suffix, then those of delegated domains.
+func Records(in Input) []Zone {
+	suffix := canonical(in.Suffix)
+	zones := []*builder{newBuilder(suffix, in)}
+	zones[0].servers(in.NameServers)
+	for _, g := range in.Gateways {
+		if base := canonical(g.Base); base != suffix && inside(base, suffix) {
+			zones[0].gateway(base, g)
+		}
+	}
+	for _, g := range in.Gateways {
+		for _, domain := range g.Delegated {
+			if d := canonical(domain); !slices.ContainsFunc(zones, func(z *builder) bool { return inside(d, z.apex) || inside(z.apex, d) }) {
+				z := newBuilder(d, in)
+				z.servers(fourServers(in.NameServers, suffix))
+				z.cloud(d, g)
+				zones = append(zones, z)
+			}
+		}
+	}
+	// The four of delegated domains are in the zone of the suffix.
+	if len(zones) > 1 {
+		zones[0].addressesOf(fourServers(in.NameServers, suffix))
+	}
+	out := make([]Zone, 0, len(zones))
+	for _, z := range zones {
+		for _, t := range in.Texts {
+			z.text(canonical(t.Name), t.Value)
+		}
+		z.beneath()
+		out = append(out, Zone{Apex: z.apex, Records: z.records})
+	}
+	return out
+}
+
+// fourServers fills the list of name servers up to four. The operator sets all
+// four; behind them may be fewer machines.
+func fourServers(list []NameServer, suffix string) []NameServer {
+	var out []NameServer
+	for _, n := range list {
+		out = append(out, NameServer{Name: canonical(n.Name), Addrs: n.Addrs})
+	}
+	given := len(out)
+	for i := 1; len(out) < nameServers && i <= 2*nameServers; i++ {
+		like := out[(len(out)-given)%given]
+		name := fmt.Sprintf("ns%d.%s", i, suffix)
+		taken := slices.ContainsFunc(out, func(n NameServer) bool { return n.Name == name })
+		if !taken && len(like.Addrs) > 0 {
+			out = append(out, NameServer{Name: name, Addrs: like.Addrs})
+		}
+	}
+	return out
+}
+
+// builder gathers the records of one zone.
+type builder struct {
+	apex    string
+	bases   []string // gateways' own parts of it
+	records []dns.RR
+	names   map[string]bool // that own a record
+	seen    map[string]bool // records, as text
+}
+
+func newBuilder(apex string, in Input) *builder {
+	b := &builder{apex: apex, names: map[string]bool{}, seen: map[string]bool{}}
+	mbox := "hostmaster." + apex
+	if in.Contact != "" {
+		mbox = mailbox(in.Contact)
+	}
+	b.add(&dns.SOA{
+		Hdr: header(apex, dns.TypeSOA, soaTTL), Ns: canonical(in.NameServers[0].Name), Mbox: mbox,
+		Refresh: refresh, Retry: retry, Expire: expire, Minttl: negativeTTL,
+	})
+	return b
+}
+
+// mailbox is a mail address as a name: dots before the @ are escaped
+// (RFC 1035 §8).
+func mailbox(address string) string {
+	user, host, found := strings.Cut(address, "@")
+	if !found {
+		return canonical(address)
+	}
+	return canonical(strings.ReplaceAll(user, ".", `\.`) + "." + host)
+}
+
+func header(name string, kind uint16, ttl uint32) dns.RR_Header {
+	return dns.RR_Header{Name: name, Rrtype: kind, Class: dns.ClassINET, Ttl: ttl}
+}
+
+// add takes a record once.
+func (b *builder) add(rr dns.RR) {
+	if text := rr.String(); !b.seen[text] {
+		b.seen[text], b.names[rr.Header().Name] = true, true
+		b.records = append(b.records, rr)
+	}
+}
+
+func (b *builder) servers(list []NameServer) {
+	for _, n := range list {
+		b.add(&dns.NS{Hdr: header(b.apex, dns.TypeNS, serverTTL), Ns: canonical(n.Name)})
+	}
+	b.addressesOf(list)
+}
+
+// addressesOf gives addresses to name servers that lie in the zone.
+func (b *builder) addressesOf(list []NameServer) {
+	for _, n := range list {
+		if name := canonical(n.Name); inside(name, b.apex) {
+			b.addresses(name, n.Addrs, serverTTL)
+		}
+	}
+}
+
+// addresses adds A and AAAA records.
+func (b *builder) addresses(name string, addrs []netip.Addr, ttl uint32) {
+	for _, a := range addrs {
+		switch a = a.Unmap(); {
+		case !a.IsValid() || a.IsUnspecified():
+		case a.Is4():
+			b.add(&dns.A{Hdr: header(name, dns.TypeA, ttl), A: a.AsSlice()})
+		default:
+			b.add(&dns.AAAA{Hdr: header(name, dns.TypeAAAA, ttl), AAAA: a.AsSlice()})
+		}
+	}
+}
+
+// gateway adds what is below one base domain.
+func (b *builder) gateway(base string, g Gateway) {
+	b.bases = append(b.bases, base)
+	b.addresses(APIName(base), g.API, apiTTL)
+	for i, region := range g.Regions {
+		n := i + 1
+		b.addresses(RegionName(base, n), region.addresses("operator"), addressTTL)
+		for e, edge := range region.Edges {
+			b.addresses(edgeName(base, n, e), edge.addresses("operator"), addressTTL)
+		}
+		for _, transport := range []string{"tls", "tcp", "udp"} {
+			for _, prefix := range service(transport) {
+				b.srv(prefix+RegionName(base, n), base, g, target{region: n, transport: transport, priority: sipPriority})
+			}
+		}
+		for _, group := range g.PeerGroups {
+			b.srv(canonical(PeerGroupSRV(group, base, n)), base, g, target{region: n, transport: group.Transport, priority: sipPriority})
+		}
+		if g.MCP {
+			b.mcp(base, n, g)
+		}
+	}
+	b.cloud(base, g)
+}
+
+// mcp adds the mobile control point as one region's core sees it: its own
+// region first, the other when that is gone.
+func (b *builder) mcp(base string, local int, g Gateway) {
+	b.addresses(MCPName(base, local), g.Regions[local-1].addresses("operator"), addressTTL)
+	for _, transport := range []string{"tls", "tcp"} {
+		for _, prefix := range service(transport) {
+			for n := range len(g.Regions) {
+				priority := uint16(mcpOther)
+				if n+1 == local {
+					priority = mcpLocal
+				}
+				b.srv(prefix+MCPName(base, local), base, g, target{region: n + 1, transport: transport, priority: priority})
+			}
+		}
+	}
+}
+
+// cloud adds the names that Direct Routing calls: in the base domain, and
+// again in each domain that hides it.
+func (b *builder) cloud(base string, g Gateway) {
+	if !slices.Contains(b.bases, base) {
+		b.bases = append(b.bases, base)
+	}
+	for i, region := range g.Regions {
+		at := region.addresses("cloud")
+		b.addresses(CloudName(base, i+1), at, addressTTL)
+		b.addresses("*."+CloudName(base, i+1), at, addressTTL)
+		for _, label := range g.Customers {
+			b.addresses(canonical(CustomerName(label, base, i+1)), at, addressTTL)
+		}
+	}
+}
+
+// target is what an SRV record leads to.
+type target struct {
+	region    int
+	transport string
+	priority  uint16
+}
+
+// srv adds the edges of a region.
+func (b *builder) srv(name, base string, g Gateway, to target) {
+	for e, edge := range g.Regions[to.region-1].Edges {
+		for _, l := range edge.Listeners {
+			if l.Side != "operator" || l.Transport != to.transport || !l.reachable() {
+				continue
+			}
+			b.add(&dns.SRV{
+				Hdr: header(name, dns.TypeSRV, addressTTL), Priority: to.priority, Weight: sipWeight,
+				Port: l.Addr.Port(), Target: edgeName(base, to.region, e),
+			})
+		}
+	}
+}
+
+// text adds a TXT record where a gateway is.
+func (b *builder) text(name, value string) {
+	if slices.ContainsFunc(b.bases, func(base string) bool { return inside(name, base) }) {
+		b.add(&dns.TXT{Hdr: header(name, dns.TypeTXT, textTTL), Txt: chunks(value)})
+	}
+}
+
+// chunks cuts a text into strings of 255 octets at most (RFC 1035 §3.3.14).
+func chunks(s string) []string {
+	out := []string{}
+	for len(s) > 255 {
+		out, s = append(out, escape(s[:255])), s[255:]
+	}
+	return append(out, escape(s))
+}
+
+// escape writes what the library would read otherwise.
+func escape(s string) string { return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) }
+
+// beneath gives what a wildcard says to names that a record of another type
+// below it has brought into being: RFC 4592 §2.2.1 takes the wildcard from
+// them, and a customer who proves a domain would be cut off.
+func (b *builder) beneath() {
+	names := slices.Sorted(maps.Keys(b.names))
+	for _, rr := range slices.Clone(b.records) {
+		parent, wild := strings.CutPrefix(rr.Header().Name, "*.")
+		if !wild {
+			continue
+		}
+		for _, name := range names {
+			above, below := strings.CutSuffix(name, "."+parent)
+			if !below {
+				continue
+			}
+			label := above[strings.LastIndexByte(above, '.')+1:]
+			if strings.HasPrefix(label, "_") || label == "*" {
+				continue
+			}
+			same := dns.Copy(rr)
+			same.Header().Name = label + "." + parent
+			b.add(same)
+		}
+	}
+}
+
+// addresses are those of all edges of a region.
+func (r Region) addresses(side string) (all []netip.Addr) {
+	for _, e := range r.Edges {
+		all = append(all, e.addresses(side)...)
+	}
+	return all
+}
+
+// addresses are those of an edge's listeners on one side.
+func (e Edge) addresses(side string) (all []netip.Addr) {
+	for _, l := range e.Listeners {
+		if a := l.Addr.Addr().Unmap(); l.Side == side && l.reachable() && !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// reachable tells whether a listener can be named.
+func (l Listener) reachable() bool {
+	return l.Addr.IsValid() && !l.Addr.Addr().IsUnspecified() && l.Addr.Port() != 0
+}
