@@ -1,0 +1,94 @@
+package subscription
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tandemgw/tandem/control/store"
+)
+
+// Request is what a request says of itself, and what every line that is
+// written on its behalf bears.
+type Request struct {
+	ID          string // ours
+	Correlation string // of all requests that belong to one thing somebody did
+	Client      string // the client's own word for the request; may be empty
+	Principal   Principal
+}
+
+type requestKey struct{}
+
+// WithRequest lets what is audited under the context know the request.
+func WithRequest(ctx context.Context, r Request) context.Context {
+	return context.WithValue(ctx, requestKey{}, r)
+}
+
+// RequestOf is the request that the context serves; the zero Request when the
+// node itself acts.
+func RequestOf(ctx context.Context) Request {
+	r, _ := ctx.Value(requestKey{}).(Request)
+	return r
+}
+
+// Entry is one line of the audit trail: who did what to which resource.
+type Entry struct {
+	At       time.Time
+	Request  Request
+	Action   string // "Microsoft.VoiceServices/communicationsGateways/write"
+	Resource string // its ID in the resource API
+	Outcome  string // "Succeeded", "Denied", "Failed", with a code when there is one
+}
+
+// Audit adds a line to the trail, in the transaction of what it tells of, and
+// logs it once that is committed. What is not set of the request comes from
+// the context.
+func (s *Set) Audit(ctx context.Context, tx *store.Tx, e Entry) error {
+	if e.Request == (Request{}) {
+		e.Request = RequestOf(ctx)
+	}
+	if e.At.IsZero() {
+		e.At = time.Now()
+	}
+	r := e.Request
+	_, err := tx.Exec(ctx, "INSERT INTO audit (id, moment, principal, name, action, resource, resource_key, outcome, correlation, request, client_request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		uuid.NewString(), store.Micros(e.At), r.Principal.Object, r.Principal.Name, e.Action, e.Resource, strings.ToLower(e.Resource), e.Outcome, r.Correlation, r.ID, r.Client)
+	if err != nil {
+		return err
+	}
+	tx.After(func() {
+		s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "audit",
+			slog.String("action", e.Action), slog.String("resource", e.Resource), slog.String("outcome", e.Outcome),
+			slog.String("principal", r.Principal.Object), slog.String("name", r.Principal.Name),
+			slog.String("correlation", r.Correlation), slog.String("request", r.ID), slog.String("clientRequest", r.Client))
+	})
+	return nil
+}
+
+// Record is Audit in a transaction of its own: for what changed nothing.
+func (s *Set) Record(ctx context.Context, e Entry) error {
+	return s.store.Write(ctx, func(tx *store.Tx) error { return s.Audit(ctx, tx, e) })
+}
+
+// Trail is what happened to a resource and below it since a time, the oldest
+// first.
+func (s *Set) Trail(ctx context.Context, scope string, since time.Time, limit int) (list []Entry, err error) {
+	key := strings.ToLower(scope)
+	err = s.store.Read(ctx, func(tx *store.Tx) error {
+		// '0' follows '/': between the two are all paths below the scope.
+		list, err = store.All(ctx, tx, func(scan store.Scan) (e Entry, err error) {
+			var at int64
+			p := &e.Request.Principal
+			err = scan(&at, &p.Object, &p.Name, &e.Action, &e.Resource, &e.Outcome, &e.Request.Correlation, &e.Request.ID, &e.Request.Client)
+			e.At = store.Time(at)
+			return e, err
+		}, `SELECT moment, principal, name, action, resource, outcome, correlation, request, client_request FROM audit
+			WHERE moment >= ? AND (resource_key = ? OR resource_key >= ? AND resource_key < ?) ORDER BY moment, id LIMIT ?`,
+			store.Micros(since), key, key+"/", key+"0", limit)
+		return err
+	})
+	return list, err
+}
