@@ -15,6 +15,7 @@ import (
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sdp"
 	"github.com/tandemgw/tandem/wire/sip"
+	"github.com/tandemgw/tandem/wire/stir"
 	"github.com/tandemgw/tandem/wire/ua"
 )
 
@@ -54,6 +55,7 @@ type state struct {
 	examining  bool               // its Identity headers are being verified
 	durable    bool               // its record is, while it is examined
 	identities []string           // its Identity headers, once they are believed
+	claims     stir.Claims        // of the one that was
 	offer      *sdp.Session       // nil: it came without, and gets ours
 	assumed    *sdp.Session       // what it was answered out of while it had resources to reserve
 	reserving  bool               // it has

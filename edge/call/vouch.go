@@ -34,10 +34,11 @@ type (
 func (examine) effect() {}
 func (examined) event() {}
 
-// vouch is what the Identity header of an INVITE of ours is to say.
+// vouch is what the Identity headers of ours in an INVITE are to say.
 type vouch struct {
-	orig, dest, diverted string
-	attest               stir.Attestation
+	orig, dest string
+	attest     stir.Attestation // "": others vouch for the caller
+	diverted   string           // from which number the call was; "": it was not
 }
 
 // examine has the caller's Identity headers verified while ports and record
@@ -77,28 +78,31 @@ func (s *state) examined(ev examined) {
 	}
 	s.identity.Verstat = v.Verstat()
 	if v.Err == nil {
-		s.identities = slices.Collect(s.view.Values("Identity"))
+		s.identities, s.claims = slices.Collect(s.view.Values("Identity")), v.Claims
 	}
 	if s.durable {
 		s.depart()
 	}
 }
 
-// vouchFor tells who the caller is, for the Identity header of the INVITE to a
+// vouchFor tells who the caller is, for the Identity headers of the INVITE to a
 // leg; nil when nobody is vouched for there. What was verified goes on as it
-// came to a core that we trust, for it to see by itself.
+// came to a core that we trust, for it to see by itself. It names who was
+// called: where we have followed a redirection, our token stands beside it
+// (RFC 8946 section 5).
 func (s *state) vouchFor(l *leg, m *sip.Message) *vouch {
 	if s.transfer != nil {
 		return nil // who stays was vouched for when the call came
 	}
+	signs := s.vouching.Set.Signs() && slices.Contains(s.vouching.Sign, l.peer.Group.Side)
 	if len(s.identities) > 0 && l.dress.Profile.Trusted {
 		for _, v := range s.identities {
 			m.Add("Identity", v)
 		}
-		return nil
+		return s.vouchForDiversion(signs)
 	}
 	who := s.identity.Caller()
-	if !s.vouching.Set.Signs() || who == "" || !slices.Contains(s.vouching.Sign, l.peer.Group.Side) {
+	if !signs || who == "" {
 		return nil
 	}
 	v := &vouch{orig: who, dest: s.identity.Called, attest: s.attestation(who)}
@@ -107,6 +111,22 @@ func (s *state) vouchFor(l *leg, m *sip.Message) *vouch {
 	}
 	s.notef("the caller is vouched for, attestation %s", v.attest)
 	return v
+}
+
+// vouchForDiversion is for a call whose caller others vouch for; nil when it
+// still goes to whom they name.
+func (s *state) vouchForDiversion(signs bool) *vouch {
+	to := s.identity.Called
+	if s.followed == 0 || slices.Contains(s.claims.Dest, stir.Canonical(to)) {
+		return nil
+	}
+	from := s.claims.Dest[0] // it was verified to name who was called
+	if !signs {
+		s.notef("nobody vouches for the redirection from %s, since we do not sign: the Identity header names another number", from)
+		return nil
+	}
+	s.notef("the redirection from %s is vouched for", from)
+	return &vouch{orig: s.claims.Orig, dest: to, diverted: from}
 }
 
 // attestation is how well we know a caller (RFC 8588 section 4; ATIS-1000074
@@ -140,15 +160,18 @@ func (c *call) vouch(v *vouch, m *sip.Message) {
 	}
 	now := time.Now()
 	set := c.set.cfg.Vouching.Set
-	value, err := set.Sign(v.orig, v.dest, v.attest, now)
-	if err == nil && v.diverted != "" && v.diverted != v.orig {
-		m.Set("Identity", value)
-		value, err = set.SignDiverted(v.orig, v.dest, v.diverted, now)
+	add := func(value string, err error) {
+		if err != nil {
+			c.do(note{"the caller cannot be vouched for: " + err.Error()})
+			return
+		}
+		m.Add("Identity", value)
+		m.Set("Date", now.UTC().Format(http.TimeFormat))
 	}
-	if err != nil {
-		c.do(note{"the caller cannot be vouched for: " + err.Error()})
-		return
+	if v.attest != "" {
+		add(set.Sign(v.orig, v.dest, v.attest, now))
 	}
-	m.Add("Identity", value)
-	m.Set("Date", now.UTC().Format(http.TimeFormat))
+	if v.diverted != "" && v.diverted != v.orig {
+		add(set.SignDiverted(v.orig, v.dest, v.diverted, now))
+	}
 }

@@ -237,6 +237,63 @@ func TestABelievedIdentityGoesOnToTheCore(t *testing.T) {
 	})
 }
 
+// RFC 8946 section 5: who sends a call to another number vouches for that, by a
+// token beside the caller's, which names who was called first.
+func TestARedirectionIsVouchedForBesideTheCaller(t *testing.T) {
+	shelf := newShelf(t)
+	for name, c := range map[string]struct {
+		change func(*Vouching)
+		to     []string // redirections
+		kinds  string
+	}{
+		"once":                 {nil, []string{"+442079460999"}, "shaken div"},
+		"twice":                {nil, []string{"+442079460999", "+442079460888"}, "shaken div"},
+		"to another host":      {nil, []string{"+442079460123"}, "shaken"},
+		"by who does not sign": {func(v *Vouching) { v.Sign = nil }, []string{"+442079460999"}, "shaken"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldOf(t, func(w *world) { shelf.vouching(w, c.change) }, func(w *world) {
+				header := shelf.identity(t, "+14255550123", "+442079460123")
+				in := w.teams.invite("+442079460123", teamsOffer, teamsFrom, header)
+				w.teams.expect("100")
+				f, other := w.core, w.core2
+				for _, to := range c.to {
+					w.reply302(f, to, other)
+					f, other = other, f
+				}
+				out := f.expect("INVITE")
+				var kinds []string
+				for v := range out.Values("Identity") {
+					i, err := stir.Parse(v)
+					if err != nil {
+						t.Fatal(err)
+					}
+					kinds = append(kinds, i.Kind)
+					if i.Kind == stir.Shaken && "Identity: "+v != header {
+						t.Errorf("the caller's token was changed:\n%s", out)
+					}
+					if i.Kind == stir.Div && (i.Orig != "14255550123" || i.Diverted != "442079460123" || i.Dest[0] != stir.Canonical(c.to[len(c.to)-1])) {
+						t.Errorf("%+v", i.Claims)
+					}
+				}
+				if got := strings.Join(kinds, " "); got != c.kinds {
+					t.Errorf("it has %q", got)
+				}
+				f.reply(out, 486, "c9", "")
+				f.expect("ACK")
+				w.teams.ackFailure(in, w.teams.expect("486"))
+			})
+		})
+	}
+}
+
+// reply302 has a core redirect the call that reaches it to a number at the other.
+func (w *world) reply302(f *far, number string, at *far) {
+	w.t.Helper()
+	f.reply(f.expect("INVITE"), 302, "r", "", "Contact: <sip:"+number+"@"+at.at.Addr().String()+">")
+	f.expect("ACK")
+}
+
 func TestAnEmergencyCallWaitsForNoCertificate(t *testing.T) {
 	shelf := newShelf(t)
 	shelf.silence = true
