@@ -36,4 +36,3 @@ func (s *Store) openServer(ctx context.Context, url string) error {
 	s.write.SetConnMaxIdleTime(5 * time.Minute)
 	return s.write.PingContext(ctx)
 }
-

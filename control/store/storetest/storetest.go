@@ -68,7 +68,7 @@ func Server(t testing.TB) string {
 	if testing.Short() {
 		t.Skip("PostgreSQL is not started with -short")
 	}
-	base, err := server()
+	c, err := server()
 	if err != nil {
 		if os.Getenv("TANDEM_PEERS") == "required" {
 			t.Fatalf("PostgreSQL: %v", err)
@@ -76,7 +76,7 @@ func Server(t testing.TB) string {
 		t.Skipf("PostgreSQL: %v (e2e/install-peers installs it)", err)
 	}
 	name := "t" + strconv.FormatInt(databases.Add(1), 10)
-	conn, err := pgx.Connect(t.Context(), base+"/postgres")
+	conn, err := pgx.Connect(t.Context(), c.url+"/postgres")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,57 +84,58 @@ func Server(t testing.TB) string {
 	if _, err := conn.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
-	return base + "/" + name
+	return c.url + "/" + name
 }
 
-// lifeline is held open as long as the process lives.
-var lifeline io.Closer
+// cluster is a running PostgreSQL.
+type cluster struct {
+	url      string    // without a database
+	lifeline io.Closer // held open as long as the process lives
+}
 
-// server starts PostgreSQL once in this process and gives its address without
-// a database.
-var server = sync.OnceValues(func() (string, error) {
+// server starts PostgreSQL once in this process.
+var server = sync.OnceValues(func() (c cluster, err error) {
 	bin, err := programs()
 	if err != nil {
-		return "", err
+		return c, err
 	}
 	dir, err := os.MkdirTemp("", "tandem-postgres-")
 	if err != nil {
-		return "", err
+		return c, err
 	}
 	attr, err := unprivileged(dir)
 	if err != nil {
-		return "", err
+		return c, err
 	}
 	cmd := exec.Command("/bin/sh", "-c", script, "postgres", bin, dir)
 	cmd.Dir = dir
 	cmd.SysProcAttr = attr
 	// Nobody writes to the pipe: its end, which comes with our own, stops the
 	// server and removes the folder.
-	if lifeline, err = cmd.StdinPipe(); err != nil {
-		return "", err
+	if c.lifeline, err = cmd.StdinPipe(); err != nil {
+		return c, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", err
+		return c, err
 	}
-	url := "postgres://tandem:tandem@127.0.0.1"
 	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		port, err := port(dir)
 		if err != nil {
 			continue
 		}
-		url := url + ":" + port
+		c.url = "postgres://tandem:tandem@127.0.0.1:" + port
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		conn, err := pgx.Connect(ctx, url+"/postgres")
+		conn, err := pgx.Connect(ctx, c.url+"/postgres")
 		if err == nil {
 			conn.Close(ctx)
 		}
 		cancel()
 		if err == nil {
-			return url, nil
+			return c, nil
 		}
 	}
 	log, _ := os.ReadFile(filepath.Join(dir, "log"))
-	return "", fmt.Errorf("the server did not start: %s", log)
+	return c, fmt.Errorf("the server did not start: %s", log)
 })
 
 // script makes and runs the server in $2 with the programs of $1 until its
