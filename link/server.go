@@ -1,10 +1,24 @@
 package link
 
 import (
+	"cmp"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/tandemgw/tandem/base/fault"
 )
 
 // ServerConfig is the server inside a control node.
@@ -25,38 +39,202 @@ type Cluster struct {
 }
 
 // Server is a NATS server with streams that sync every message to the disk.
-type Server struct{}
-
-// Serve starts it and returns when it is ready; in a cluster that is when most
-// of its nodes are there.
-func Serve(c ServerConfig) (*Server, error) { return nil, errTodo }
-
-// Close stops it. Connections to it go on trying.
-func (s *Server) Close() {}
-
-// Conn connects in-process. A connection of a control node may do everything,
-// an edge's what any edge may.
-func (s *Server) Conn(c DialConfig) (*Conn, error) { return nil, errTodo }
-
-// DialConfig is a connection to servers.
-type DialConfig struct {
-	Node    string
-	Control bool        // of a control node, else of an edge
-	URLs    []string    // "tls://host:port"; of other machines
-	TLS     *tls.Config // with Certificates and RootCAs
-	Log     *slog.Logger
+type Server struct {
+	nats   *server.Server // RO
+	secret string         // RO: known to this process alone
+	log    *slog.Logger   // RO
 }
 
-// Conn is a connection, which is made again for ever when it is lost.
-type Conn struct{}
+// maxPayload bounds a message; what is larger goes in pieces.
+const maxPayload = 1 << 20
 
-// Dial makes a connection, whether or not anybody answers yet.
-func Dial(c DialConfig) (*Conn, error) { return nil, errTodo }
+// Serve starts it and returns when it takes connections. In a cluster, its
+// streams answer when most of the nodes are there.
+func Serve(c ServerConfig) (*Server, error) {
+	s := &Server{secret: rand.Text(), log: orDefault(c.Log)}
+	opts := &server.Options{
+		ServerName: c.Node, DontListen: true, NoSigs: true,
+		JetStream: true, StoreDir: c.Dir, SyncAlways: true, DisableJetStreamBanner: true,
+		MaxPayload: maxPayload, PingInterval: 10 * time.Second, MaxPingsOut: 2, WriteDeadline: 10 * time.Second,
+		AuthTimeout: 5, TLSTimeout: 5,
+		CustomClientAuthentication: doorkeeper{s},
+	}
+	if c.Listen.IsValid() {
+		if c.TLS == nil {
+			return nil, errors.New("link.listen needs a certificate and the authority of the nodes'")
+		}
+		if err := free(c.Listen); err != nil {
+			return nil, err
+		}
+		opts.DontListen, opts.Host, opts.Port = false, c.Listen.Addr().String(), listenPort(c.Listen)
+		opts.TLSConfig = mutual(c.TLS)
+		opts.TLS, opts.TLSVerify = true, true
+	}
+	if c.Cluster != nil {
+		if err := c.Cluster.options(opts, c); err != nil {
+			return nil, err
+		}
+	}
+	nats, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("make the link's server: %w", err)
+	}
+	nats.SetLogger(serverLog{s.log}, false, false)
+	s.nats = nats
+	go nats.Start() // returns when it has started
+	if !nats.ReadyForConnections(20*time.Second) || nats.JetStreamConfig() == nil {
+		s.Close()
+		return nil, &fault.Error{Kind: fault.Unavailable, Public: "the link's server does not start: see the log; its data is in " + c.Dir}
+	}
+	return s, nil
+}
 
-// Connected tells whether it stands at present.
-func (c *Conn) Connected() bool { return false }
+// listenPort is the port in NATS's way: -1 lets the system choose.
+func listenPort(a netip.AddrPort) int {
+	if a.Port() == 0 {
+		return server.RANDOM_PORT
+	}
+	return int(a.Port())
+}
 
-// Close ends it for good.
-func (c *Conn) Close() {}
+// free tells at once what the server would only write into its log.
+func free(a netip.AddrPort) error {
+	l, err := net.Listen("tcp", a.String())
+	if err != nil {
+		return fmt.Errorf("listen for nodes on link.listen: %w", err)
+	}
+	return l.Close()
+}
 
-var errTodo = errors.New("not there yet")
+// mutual demands a certificate of who connects.
+func mutual(c *tls.Config) *tls.Config {
+	c = c.Clone()
+	c.ClientAuth, c.MinVersion = tls.RequireAndVerifyClientCert, tls.VersionTLS13
+	return c
+}
+
+func (c *Cluster) options(opts *server.Options, from ServerConfig) error {
+	if from.TLS == nil {
+		return errors.New("link.cluster needs a certificate and the authority of the nodes'")
+	}
+	members := map[string]bool{}
+	for node, at := range c.Nodes {
+		members[node] = true
+		if node != from.Node {
+			opts.Routes = append(opts.Routes, &url.URL{Scheme: "tls", Host: at})
+		}
+	}
+	// An edge's certificate is of the same authority. As a member of the
+	// cluster it could do everything.
+	t := mutual(from.TLS)
+	t.RootCAs = cmp.Or(t.RootCAs, t.ClientCAs)
+	t.InsecureSkipVerify = true // by address, since members are known by name: VerifyConnection does it
+	t.VerifyConnection = func(s tls.ConnectionState) error { return member(s, t.RootCAs, members) }
+	opts.Cluster = server.ClusterOpts{
+		Name: c.Name, Host: c.Listen.Addr().String(), Port: listenPort(c.Listen), NoAdvertise: true,
+		TLSConfig: t, TLSTimeout: 5, PoolSize: -1,
+	}
+	opts.JetStreamMaxMemory, opts.JetStreamMaxStore = 256<<20, 64<<30
+	return nil
+}
+
+// member checks that the other end of a route is one of the control nodes.
+func member(s tls.ConnectionState, roots *x509.CertPool, members map[string]bool) error {
+	if len(s.PeerCertificates) == 0 {
+		return errors.New("no certificate")
+	}
+	leaf, between := s.PeerCertificates[0], x509.NewCertPool()
+	for _, c := range s.PeerCertificates[1:] {
+		between.AddCert(c)
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+		return err
+	}
+	for node := range members {
+		if bears(leaf, node) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the certificate of %s is none of a control node's", leaf.Subject.CommonName)
+}
+
+// bears tells whether a certificate is a node's. A pattern names nobody.
+func bears(c *x509.Certificate, node string) bool {
+	return c.Subject.CommonName == node || slices.Contains(c.DNSNames, node)
+}
+
+// doorkeeper lets nodes in and says what each may do.
+type doorkeeper struct{ s *Server }
+
+// Check knows this process by its secret, and others by their certificate: it
+// must bear the name that they give.
+func (d doorkeeper) Check(c server.ClientAuthentication) bool {
+	if c.Kind() != server.CLIENT {
+		return false
+	}
+	node, tls := c.GetOpts().Username, c.GetTLSConnectionState()
+	if tls == nil {
+		if c.GetOpts().Password != d.s.secret {
+			return false
+		}
+		if node, edge := strings.CutPrefix(node, "edge:"); edge {
+			c.RegisterUser(&server.User{Username: node, Permissions: ofEdge(node)})
+			return true
+		}
+		c.RegisterUser(&server.User{Username: node})
+		return true
+	}
+	node = strings.TrimPrefix(node, "edge:")
+	if len(tls.PeerCertificates) == 0 || node == "" || !bears(tls.PeerCertificates[0], node) {
+		d.s.log.Warn("a node may not connect: its certificate does not bear its name", "node", node, "remote", c.RemoteAddress())
+		return false
+	}
+	c.RegisterUser(&server.User{Username: node, Permissions: ofEdge(node)})
+	return true
+}
+
+// ofEdge are the permissions of one edge: it speaks for itself, reads what is
+// for itself, and answers what it is asked.
+func ofEdge(node string) *server.Permissions {
+	t := token(node)
+	return &server.Permissions{
+		Publish: &server.SubjectPermission{Allow: []string{
+			statusSubject + t, aliveSubject + t, recordSubject + t,
+			"$JS.API.DIRECT.GET." + snapshotStream + "." + snapshotSubject + t + ".>",
+		}},
+		Subscribe: &server.SubjectPermission{Allow: []string{
+			snapshotSubject + t + ".assigned", askSubject + t + ".*", inbox(node) + ".>",
+		}},
+		Response: &server.ResponsePermission{MaxMsgs: maxAnswer/pieceSize + 1, Expires: time.Minute},
+	}
+}
+
+// inbox is where a node gets answers; others cannot listen there.
+func inbox(node string) string { return "_INBOX_" + hex.EncodeToString([]byte(node)) }
+
+// Addr is where other nodes reach it, invalid when they cannot.
+func (s *Server) Addr() netip.AddrPort {
+	u, err := url.Parse(s.nats.ClientURL())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	a, _ := netip.ParseAddrPort(u.Host)
+	return a
+}
+
+// Close stops it. Connections to it go on trying.
+func (s *Server) Close() {
+	s.nats.Shutdown()
+	s.nats.WaitForShutdown()
+}
+
+// serverLog brings the server's log into ours. What it notices of clients that
+// come and go is for whoever looks closely.
+type serverLog struct{ log *slog.Logger }
+
+func (l serverLog) Noticef(f string, a ...any) { l.log.Debug("link: " + fmt.Sprintf(f, a...)) }
+func (l serverLog) Warnf(f string, a ...any)   { l.log.Warn("link: " + fmt.Sprintf(f, a...)) }
+func (l serverLog) Fatalf(f string, a ...any)  { l.log.Error("link: " + fmt.Sprintf(f, a...)) }
+func (l serverLog) Errorf(f string, a ...any)  { l.log.Warn("link: " + fmt.Sprintf(f, a...)) }
+func (l serverLog) Debugf(string, ...any)      {}
+func (l serverLog) Tracef(string, ...any)      {}
