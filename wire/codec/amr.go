@@ -104,7 +104,8 @@ type amrDecoder struct {
 	wish    *Wish // nil: nobody follows it
 	frame   [amrOctets]byte
 	pcm     [320]int16
-	last    int // frames of the last payload
+	last    int  // frames of the last payload
+	resting bool // which ended in a description of noise
 }
 
 func newAMRDecoder(f Format) (Decoder, error) {
@@ -132,9 +133,22 @@ func (d *amrDecoder) Decode(dst []int16, payload []byte) ([]int16, error) {
 			f.copy(d.frame[1:], payload, d.bits[kind])
 		}
 		dst = d.run(dst)
+		d.resting = f.kind == d.sid || f.kind == amrNoData && d.resting
 	}
 	d.last = n
 	return dst, nil
+}
+
+// Idle goes on with the noise of the last SID frame (TS 26.092, TS 26.192).
+func (d *amrDecoder) Idle(dst []int16) []int16 {
+	for range d.last {
+		if !d.resting {
+			break
+		}
+		d.frame[0] = byte(amrNoData<<3 | 4)
+		dst = d.run(dst)
+	}
+	return dst
 }
 
 // run decodes the frame in d.frame.
@@ -228,7 +242,8 @@ type amrEncoder struct {
 	mode    int   // index of the current one
 	period  int   // the mode may change with every such frame
 	near    bool  // and to a neighbour only
-	count   int   // frames so far
+	dtx     uintptr
+	count   int // frames so far
 	wish    *Wish
 	pcm     [320]int16
 	frame   [amrOctets]byte
@@ -242,9 +257,12 @@ func newAMREncoder(f Format) (Encoder, error) {
 		e.period = 2
 	}
 	e.modes, e.mode = k.allowed(p)
+	if f.DTX { // every receiver takes it (RFC 4867 3.2)
+		e.dtx = 1
+	}
 	if e.lib == nil {
 		e.lib, e.first = k.lib, amrEncode
-		e.state = e.lib.call(e.first+amrInit, &e.args, 0) // 0: no DTX
+		e.state = e.lib.call(e.first+amrInit, &e.args, e.dtx)
 	} else {
 		e.state = e.lib.call(amrInit, &e.args)
 	}
@@ -339,17 +357,31 @@ func (e *amrEncoder) Encode(dst []byte, pcm []int16) ([]byte, error) {
 	if n == 0 || n > amrFrames || len(pcm)%e.samples != 0 {
 		return dst, errFrames
 	}
+	silent := true
 	for i := range n {
 		e.turn()
 		copy(e.pcm[:], pcm[i*e.samples:(i+1)*e.samples])
-		got := int32(e.lib.call(e.first+amrDecode, &e.args, e.state, uintptr(e.modes[e.mode]), at(&e.pcm[0]), at(&e.frame[0]), 0))
+		got := int32(e.lib.call(e.first+amrDecode, &e.args, e.state, uintptr(e.modes[e.mode]), at(&e.pcm[0]), at(&e.frame[0]), e.last()))
 		kind := int(e.frame[0] >> 3 & 0x0f)
-		if got < 1 || int(got) > amrOctets || kind >= len(e.bits) || int(got) < 1+e.octets(kind) {
+		if got < 1 || int(got) > amrOctets || kind >= len(e.bits) && kind != amrNoData || int(got) < 1+e.octets(kind) {
 			return dst, fmt.Errorf("codec: %s coder gave %d octets of type %d", e.lib.codec, got, kind)
 		}
+		silent = silent && kind == amrNoData
 		copy(e.coded[i*amrOctets:], e.frame[:])
 	}
+	if silent {
+		return dst, nil
+	}
 	return e.pack(dst, n), nil
+}
+
+// last is the last argument of the coder: DTX of the wide one, "speech in any
+// case" of the narrow one.
+func (e *amrEncoder) last() uintptr {
+	if e.amrKind == amrWide {
+		return e.dtx
+	}
+	return 0
 }
 
 // pack writes n coded frames as one payload.
@@ -369,7 +401,11 @@ func (e *amrEncoder) pack(dst []byte, n int) []byte {
 	}
 	for i := range n {
 		frame := e.coded[i*amrOctets:]
-		left := e.bits[frame[0]>>3&0x0f]
+		kind := int(frame[0] >> 3 & 0x0f)
+		if kind == amrNoData {
+			continue
+		}
+		left := e.bits[kind]
 		if e.aligned {
 			left = (left + 7) &^ 7
 		}

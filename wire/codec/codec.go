@@ -45,6 +45,10 @@ type Decoder interface {
 	// Conceal appends what stands for a lost packet: as many samples as the last
 	// payload gave, 20 ms before the first.
 	Conceal(dst []int16) []int16
+	// Idle appends what stands for a packet that was not sent because the far
+	// side is silent: the noise that its last payload has described. It appends
+	// nothing when that was speech.
+	Idle(dst []int16) []int16
 	// Close frees what garbage collection does not. Only Close may follow.
 	Close()
 }
@@ -52,7 +56,8 @@ type Decoder interface {
 // Encoder writes one stream. Not for several goroutines.
 type Encoder interface {
 	// Encode appends one payload to dst. pcm is a whole number of frames. A
-	// payload of no length is one that need not be sent.
+	// payload of no length is one that need not be sent; in place of samples that
+	// were silent it may have fewer frames at its beginning (see Lead).
 	Encode(dst []byte, pcm []int16) ([]byte, error)
 	Close()
 }
@@ -64,6 +69,9 @@ type Format struct {
 	Rate  int           // samples in a second of what is decoded and encoded
 	Frame time.Duration // the shortest that can be encoded; a packet is a multiple
 	Fmtp  string        // parameters of the receiver
+	// DTX: a codec that can, for a receiver that lets it, writes nothing in
+	// pauses but a description of the noise now and then.
+	DTX bool
 
 	decoder func(Format) (Decoder, error)
 	encoder func(Format) (Encoder, error)
@@ -91,6 +99,15 @@ func (f Format) Whole(d time.Duration) time.Duration {
 	}
 	d = min(d, longest)
 	return max(f.Frame, d/f.Frame*f.Frame)
+}
+
+// Lead is how many samples of the last packet went before what its payload
+// begins with, since they were silent.
+func Lead(e Encoder) int {
+	if l, ok := e.(*g729Encoder); ok {
+		return l.lead
+	}
+	return 0
 }
 
 // family is one line of the registry.

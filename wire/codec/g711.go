@@ -124,6 +124,9 @@ func (d *lawDecoder) Decode(dst []int16, payload []byte) ([]int16, error) {
 
 func (d *lawDecoder) Conceal(dst []int16) []int16 { return d.loss.conceal(dst) }
 
+// Idle: pauses are described beside the codec (RFC 3389).
+func (d *lawDecoder) Idle(dst []int16) []int16 { return dst }
+
 func (d *lawDecoder) Close() {}
 
 type lawEncoder struct{ law Law }

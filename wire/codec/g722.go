@@ -226,6 +226,9 @@ func (d *g722Decoder) Decode(dst []int16, payload []byte) ([]int16, error) {
 
 func (d *g722Decoder) Conceal(dst []int16) []int16 { return d.loss.conceal(dst) }
 
+// Idle: pauses are described beside the codec (RFC 3389).
+func (d *g722Decoder) Idle(dst []int16) []int16 { return dst }
+
 func (d *g722Decoder) Close() {}
 
 type g722Encoder struct{ g722 }

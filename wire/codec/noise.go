@@ -101,10 +101,11 @@ type Silence struct {
 const (
 	noiseOrder = 6     // coefficients that are sent
 	quietest   = -78.0 // dBov: below it there is no noise to speak of
-	loudest    = -38.0 // no pause is louder
-	above      = 9.0   // dB over the pauses is speech
+	busiest    = -38.0 // dBov: no pause is louder
+	above      = 6.0   // dB over the pauses is speech
 	rise       = 5.0   // dB/s that the pauses may get louder, so that speech does not pass for noise
 	hangover   = 200   // ms
+	instant    = 5     // ms of a word's beginning, late in a packet
 )
 
 // NewSilence listens at rate samples a second.
@@ -123,15 +124,24 @@ func (s *Silence) Write(pcm []int16) bool {
 	default:
 		s.floor = min(level, s.floor+rise*float64(len(pcm))/float64(s.rate))
 	}
-	s.floor = min(s.floor, loudest)
+	s.floor = min(s.floor, busiest)
 	s.heard = true
-	if level > s.floor+above {
+	if level > s.floor+above || loudest(pcm, s.rate*instant/1000) > s.floor+above {
 		s.loud = 0
 		return false
 	}
 	s.learn(pcm)
 	s.loud = min(s.loud+len(pcm), s.rate*hangover/1000)
 	return s.loud >= s.rate*hangover/1000
+}
+
+// loudest is the level of the loudest part of n samples.
+func loudest(pcm []int16, n int) float64 {
+	level := quietest
+	for ; len(pcm) >= n; pcm = pcm[n:] {
+		level = max(level, DBov(pcm[:n]))
+	}
+	return level
 }
 
 // learn takes a quiet packet into the spectrum of the pauses.

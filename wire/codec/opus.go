@@ -43,6 +43,7 @@ const (
 	opusLongest  = opusRate * 120 / 1000 // samples in the longest packet (RFC 6716 2.1.4)
 	opusPayload  = 1275 * 3              // octets; beyond this no packet of 60 ms is
 	opusBitrate  = 24000                 // wideband speech (RFC 7587 3.1.1: 16-20, a little more for what was coded before)
+	opusSilent   = 2                     // octets; a packet of so few need not be sent (opus.h, opus_encode)
 	opusExpected = 5                     // per cent of loss the redundancy is made for
 )
 
@@ -53,10 +54,12 @@ type opusDecoder struct {
 	payload [opusPayload]byte
 	status  int32
 	last    int
+	dtx     bool // it may be silent without a word
+	resting bool
 }
 
-func newOpusDecoder(Format) (Decoder, error) {
-	d := &opusDecoder{last: opusRate / 50}
+func newOpusDecoder(f Format) (Decoder, error) {
+	d := &opusDecoder{last: opusRate / 50, dtx: parameters(f.Fmtp).on("usedtx")}
 	d.state = opusLib.call(opusDecoderCreate, &d.args, opusRate, 1, at(&d.status))
 	if d.state == 0 {
 		return nil, fmt.Errorf("codec: opus decoder: error %d", d.status)
@@ -73,8 +76,18 @@ func (d *opusDecoder) Decode(dst []int16, payload []byte) ([]int16, error) {
 	if got <= 0 || got > opusLongest {
 		return dst, ErrPayload
 	}
-	d.last = int(got)
+	d.last, d.resting = int(got), d.dtx || n <= opusSilent
 	return append(dst, d.pcm[:got]...), nil
+}
+
+// Idle: nothing marks the last packet before a pause, so that whoever was
+// asked to be silent (RFC 7587 6.1) is taken to be. The library goes over to the
+// noise that it has heard.
+func (d *opusDecoder) Idle(dst []int16) []int16 {
+	if !d.resting {
+		return dst
+	}
+	return d.Conceal(dst)
 }
 
 // Conceal lets the library guess; it knows the codec's own state.
@@ -107,7 +120,7 @@ func newOpusEncoder(f Format) (Encoder, error) {
 	if e.state == 0 {
 		return nil, fmt.Errorf("codec: opus encoder: error %d", e.status)
 	}
-	for _, set := range opusSettings(parameters(f.Fmtp)) {
+	for _, set := range opusSettings(f) {
 		opusLib.call(opusEncoderCtl, &e.args, e.state, set[0], set[1])
 	}
 	return e, nil
@@ -116,7 +129,8 @@ func newOpusEncoder(f Format) (Encoder, error) {
 // opusSettings is what the receiver's parameters (RFC 7587 6.1) ask of the
 // encoder. sprop- parameters speak of what it sends and stereo is a
 // permission, so neither binds us.
-func opusSettings(p parameters) [][2]uintptr {
+func opusSettings(f Format) [][2]uintptr {
+	p := parameters(f.Fmtp)
 	number := func(name string, otherwise int) int {
 		v, _ := p.get(name)
 		if n, err := strconv.Atoi(v); err == nil {
@@ -141,7 +155,7 @@ func opusSettings(p parameters) [][2]uintptr {
 	if p.on("cbr") {
 		set = append(set, [2]uintptr{opusSetVBR, 0})
 	}
-	if p.on("usedtx") {
+	if p.on("usedtx") && f.DTX {
 		set = append(set, [2]uintptr{opusSetDTX, 1})
 	}
 	return set
@@ -158,8 +172,8 @@ func (e *opusEncoder) Encode(dst []byte, pcm []int16) ([]byte, error) {
 	switch {
 	case n < 0 || n > opusPayload:
 		return dst, fmt.Errorf("codec: opus encoder: error %d", n)
-	case n <= 2:
-		return dst, nil // opus_encoder.h: of two octets or less, need not be sent (DTX)
+	case n <= opusSilent:
+		return dst, nil
 	}
 	return append(dst, e.payload[:n]...), nil
 }
