@@ -33,7 +33,8 @@ type Subscription struct{ ID, Name string }
 type Location struct {
 	Name        string   // normalised: "westeurope"
 	DisplayName string   // "West Europe"
-	Uses        []string // "management": gateways may be kept here; "service": calls may be carried here
+	Management  bool     // gateways may be kept here
+	Service     bool     // calls may be carried here
 	Edges       []string // nodes that serve it
 }
 
