@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/tandemgw/tandem/control/subscription"
 )
 
 // Problem is one rule broken.
@@ -80,7 +82,11 @@ const (
 func Default(g Gateway) Gateway {
 	p := &g.Properties
 	if g.SKU == nil {
+		// Versions of the API before 2023-07-13-preview have no sku.
 		g.SKU = &SKU{Name: "standard"}
+		if len(p.ServiceLocations) == 1 {
+			g.SKU.Name = lab
+		}
 	}
 	if len(p.EmergencyDialStrings) == 0 {
 		p.EmergencyDialStrings = []string{"911", "933"}
@@ -149,8 +155,12 @@ func (c *checker) resource() {
 		c.add("location", InvalidFormat, "%q: name the management region, for example westeurope", c.Location)
 	}
 	c.oneOf("sku.name", c.SKU.Name, SKUs)
-	if len(c.Tags) > 50 {
-		c.add("tags", OutOfRange, "%d tags: at most 50 are allowed", len(c.Tags))
+	c.tags(c.Tags)
+}
+
+func (c *checker) tags(tags map[string]string) {
+	if err := subscription.CheckTags(tags); err != nil {
+		c.add("tags", OutOfRange, "%v", err)
 	}
 }
 
