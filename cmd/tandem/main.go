@@ -18,7 +18,9 @@ func main() {
 	// one is the system's and ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	err := root().ExecuteContext(ctx)
+	program := root()
+	program.SetArgs(cli.Spread(os.Args[1:]))
+	err := program.ExecuteContext(ctx)
 	stop()
 	os.Exit(cli.Report(os.Stderr, err))
 }
@@ -34,7 +36,8 @@ New here? Run "tandem lab": a whole world on this machine, and calls to hear.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	cmd.AddCommand(newLab(), newServe(), newConfig(), cli.NewReload(), newBench(), cli.NewCall(), cli.NewPeer(), newVersion())
+	cmd.AddCommand(newLab(), newServe(), newConfig(), cli.NewReload(), newBench(), cli.NewCall(), cli.NewPeer(), newVersion(),
+		cli.NewGateway(), cli.NewTestLine(), cli.NewCheckName(), cli.NewApply(), cli.NewGroup(), cli.NewVoiceService(), newMan())
 	return cmd
 }
 

@@ -173,6 +173,12 @@ func (c *Client) do(ctx context.Context, method, path, accept string) (*http.Res
 	if accept != "" {
 		req.Header.Set("Accept", accept)
 	}
+	return c.Do(req)
+}
+
+// Do sends a request of the caller's own to the node; the host of its URL does
+// not matter. The body is the caller's to close.
+func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unreachable(err)
