@@ -48,10 +48,28 @@ func (s *state) hunt() {
 	case len(s.targets) > 0:
 		s.target = s.targets[0]
 		s.targets = s.targets[1:]
-		s.do(resolve{s.target.Peer.Name, s.record.Emergency, s.transfer != nil})
+		s.do(resolve{s.target.Peer.Name, s.emergency(), s.transfer != nil})
 	default:
 		s.inVain(s.failure.cause())
 	}
+}
+
+// urge takes in that the emergency service is called now, whoever was called
+// first: a redirection or a transfer has led to it.
+func (s *state) urge(d route.Decision) {
+	switch t := s.transfer; {
+	case !d.Emergency:
+	case t != nil:
+		t.emergency, t.elin = true, d.ELIN
+	default:
+		s.record.Emergency, s.elin = true, d.ELIN
+	}
+}
+
+// emergency tells whether who is looked for is the emergency service: no limit
+// keeps anybody from it.
+func (s *state) emergency() bool {
+	return s.record.Emergency || s.transfer != nil && s.transfer.emergency
 }
 
 // seeking tells whether a leg is looked for: the callee, or, when the call is

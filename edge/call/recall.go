@@ -64,17 +64,19 @@ func (r *recalls) of(elin string, now time.Time) string {
 
 // shown is the caller as a leg is told him: by the number of his location,
 // where routing said so and the far side wants that.
-func (s *state) shown(l *leg) interop.Identity {
-	if s.elin == "" || !l.dress.Profile.ELIN {
-		return s.identity
+func (s *state) shown(l *leg) interop.Identity { return s.shownBy(s.elin, s.identity, l) }
+
+func (s *state) shownBy(elin string, id interop.Identity, l *leg) interop.Identity {
+	if elin == "" || !l.dress.Profile.ELIN {
+		return id
 	}
-	number, ok := l.dress.Plan.Normalise(s.elin)
+	number, ok := l.dress.Plan.Normalise(elin)
 	if !ok {
-		s.notef("the ELIN %q is no number: the caller is shown by his own", s.elin)
-		return s.identity
+		s.notef("the ELIN %q is no number: the caller is shown by his own", elin)
+		return id
 	}
-	if caller := s.identity.Caller(); caller != "" {
+	if caller := id.Caller(); caller != "" {
 		s.do(remember{number, caller})
 	}
-	return s.identity.By(number)
+	return id.By(number)
 }

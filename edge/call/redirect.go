@@ -78,7 +78,7 @@ func (s *state) follow(to sip.Address, msg *sip.Message) bool {
 	} else {
 		f = s.facts()
 	}
-	f.Dialled, f.Called = number, number
+	f.Dialled, f.Called = to.URI.User, number
 	d := route.Route(f, s.snapshot, s.health)
 	for _, rule := range d.Rules {
 		s.do(note{rule})
@@ -87,6 +87,7 @@ func (s *state) follow(to sip.Address, msg *sip.Message) bool {
 		s.notef("redirected to %s: %s", number, d.Refuse.Text)
 		return false
 	}
+	s.urge(d)
 	d.Prefer(s.health, to.URI.Host)
 	s.followed++
 	s.places = append(s.places, place)

@@ -78,6 +78,7 @@ func (s *state) startTransfer(by relay.Side, refer ua.Refer, own bool) {
 	for _, rule := range d.Rules {
 		s.do(note{rule})
 	}
+	s.urge(d)
 	if d.Refuse != nil {
 		s.transferFailed(gatewayCause(d.Refuse.Status, d.Refuse.Q850, d.Refuse.Text))
 		return
@@ -93,6 +94,7 @@ func (s *state) startTransfer(by relay.Side, refer ua.Refer, own bool) {
 // other that the party that stays might have called.
 func (s *state) transferRoute(t *transfer) route.Decision {
 	f := s.transferFacts(t)
+	f.Dialled = t.refer.URI.User
 	if t.back {
 		d := route.Back(s.legs[t.by].peer.Group.Name, f, s.snapshot, s.health)
 		d.Prefer(s.health, t.refer.URI.Host, s.legs[t.by].peer.Name)
@@ -103,7 +105,7 @@ func (s *state) transferRoute(t *transfer) route.Decision {
 		return route.Decision{Refuse: &route.Refusal{Status: 404, Q850: 1, Text: "the target of the transfer is no number"}}
 	}
 	t.caller.Called, t.caller.CalledOK = number, ok
-	f.Dialled, f.Called = number, number
+	f.Called = number
 	return route.Route(f, s.snapshot, s.health)
 }
 
@@ -131,7 +133,7 @@ func (s *state) writeTransfer(n interop.Names) (*sip.Message, error) {
 		msg.SetBody("application/sdp", offer.Bytes())
 		return msg, nil
 	}
-	id := t.caller
+	id := s.shownBy(t.elin, t.caller, l)
 	msg := interop.Invite(sip.NewRequest("INVITE", t.refer.Target), id, l.dress, n)
 	if t.back {
 		msg.RequestURI = t.refer.Target

@@ -33,7 +33,7 @@ func (s *state) rulesOut(l *leg, m *sip.Message) *sip.Message {
 }
 
 func (s *state) ruleFacts(l *leg) rule.Facts {
-	return rule.Facts{Peer: l.peer.Name, Group: l.peer.Group.Name, Service: s.record.Service, Emergency: s.record.Emergency}
+	return rule.Facts{Peer: l.peer.Name, Group: l.peer.Group.Name, Service: s.record.Service, Emergency: s.emergency()}
 }
 
 func (s *state) noteRules(r rule.Result, what string) {

@@ -35,6 +35,9 @@ type transfer struct {
 	said   record.Leg // and its record
 	row    int        // in record.Transfers
 
+	emergency bool   // it is the emergency service
+	elin      string // of the location of the one that stays, where he is to be shown by it
+
 	told  int  // status that was notified last
 	mute  bool // nobody is, or can be, notified
 	rings bool // it has said that it rings
@@ -320,6 +323,10 @@ func (s *state) transferAnswered(r *request, msg *sip.Message) {
 	s.finishTransfer(200)
 	s.takeOver(t.by, l, t.said, 0)
 	s.party[t.by] = t.party(s.party[t.by])
+	if t.emergency {
+		s.record.Emergency = true
+		s.do(arm{talkedEnough, 0})
+	}
 	s.granted(t.by, msg)
 	s.locate(t.by, a.id)
 	s.rejoin(t.by)

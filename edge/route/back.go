@@ -11,6 +11,7 @@ import (
 // from can resolve: to the peers of that group.
 func Back(group string, f Facts, s *snapshot.Snapshot, health Health) Decision {
 	r := router{Facts: f, snap: s, health: health}
+	r.emergency()
 	g := s.Group(group)
 	if g == nil {
 		r.refuse(503, "peer group "+group+" is not in the snapshot")

@@ -36,6 +36,10 @@ func TestBack(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
 		}
 	}
+	s.Emergency = []string{"112"}
+	if d := Back("teams", Facts{Region: "r1", Dialled: "112"}, s, nil); !d.Emergency || len(d.Targets) == 0 {
+		t.Errorf("%+v", d)
+	}
 	if d := Back("gone", Facts{}, s, nil); d.Refuse == nil || d.Refuse.Status != 503 {
 		t.Errorf("%+v", d)
 	}

@@ -18,7 +18,7 @@ type Facts struct {
 	From    snapshot.Side // network the call came from
 	Group   string        // peer group it came from
 	Peer    string        // peer it came from
-	Dialled string        // user part of the Request-URI as received: dial strings are looked for here
+	Dialled string        // user part of the Request-URI, Contact or Refer-To as received: dial strings are looked for here
 	Called  string        // called number, E.164 where interop could make it so
 	Calling string        // calling number, E.164 where known: the asserted one, else that of From
 	Host    string        // host of the Request-URI as received: Direct Routing calls its customers by their subdomains
@@ -64,10 +64,7 @@ type Decision struct {
 // Route decides where a call goes.
 func Route(f Facts, s *snapshot.Snapshot, health Health) Decision {
 	r := router{Facts: f, snap: s, health: health}
-	if s.IsEmergency(f.Dialled) || s.IsEmergency(f.Called) {
-		r.out.Emergency = true
-		r.rule(show(f.Dialled) + " is an emergency dial string")
-	}
+	r.emergency()
 	if f.From == snapshot.Operator {
 		r.toCloud()
 	} else {
@@ -77,6 +74,15 @@ func Route(f Facts, s *snapshot.Snapshot, health Health) Decision {
 		r.order()
 	}
 	return r.out
+}
+
+// emergency looks for dial strings, whatever way the number came: dialled, in
+// a redirection, as the target of a transfer.
+func (r *router) emergency() {
+	if r.snap.IsEmergency(r.Dialled) || r.snap.IsEmergency(r.Called) {
+		r.out.Emergency = true
+		r.rule(show(r.Dialled) + " is an emergency dial string")
+	}
 }
 
 // router is one decision in the making.
