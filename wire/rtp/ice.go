@@ -117,6 +117,25 @@ type check struct {
 	use      bool
 }
 
+// Divert gives what looks like STUN to f, and Check no more, for a far side that
+// makes checks itself; nil ends it. f runs on the loop that serves the port: it
+// must not block, must not keep pkt, and of the port may call Emit alone.
+func (p *Port) Divert(f func(pkt []byte, src netip.AddrPort)) {
+	p.rx.Lock()
+	defer p.rx.Unlock()
+	p.diverted = f
+}
+
+// Emit sends a packet as it is, from the RTP address to anywhere.
+func (p *Port) Emit(pkt []byte, to netip.AddrPort) error {
+	p.tx.Lock()
+	defer p.tx.Unlock()
+	if p.tx.closed {
+		return ErrClosed
+	}
+	return p.engine.tier.send(p.sockets[media], pkt, to)
+}
+
 // checkFrom answers a check. What is malformed or does not know our password
 // is dropped without an answer: it has no claim on one, and none can be
 // multiplied by forged addresses.
@@ -125,6 +144,10 @@ func (p *Port) checkFrom(s *socket, pkt []byte, src netip.AddrPort, now time.Tim
 	defer p.rx.Unlock()
 	if p.closed {
 		return Late
+	}
+	if p.diverted != nil {
+		p.diverted(pkt, src)
+		return passed
 	}
 	if p.ice == nil {
 		return BadVersion // nobody expects anything but RTP

@@ -34,21 +34,24 @@ type Port struct {
 	drops [Causes]atomic.Uint64
 
 	rx       sync.Mutex
-	route    *route       // rx, nil = no plan
-	contexts contexts     // rx, the far side's keys
-	former   former       // rx
-	latches  [2]latch     // rx
-	mux      bool         // rx, RTCP comes on the RTP socket
-	source   source       // rx
-	reports  reports      // rx
-	pt       uint8        // rx, of the last packet
-	clock    uint32       // rx, that pt means by route; 0 = to be looked up
-	received [2]Traffic   // rx
-	last     [2]time.Time // rx
-	second   int64        // rx, the second that rate counts
-	rate     int          // rx
-	ice      *lite        // rx, nil = connectivity checks are not answered
-	closed   bool         // rx
+	route    *route                       // rx, nil = no plan
+	contexts contexts                     // rx, the far side's keys
+	former   former                       // rx
+	latches  [2]latch                     // rx
+	mux      bool                         // rx, RTCP comes on the RTP socket
+	source   source                       // rx
+	reports  reports                      // rx
+	pt       uint8                        // rx, of the last packet
+	clock    uint32                       // rx, that pt means by route; 0 = to be looked up
+	received [2]Traffic                   // rx
+	last     [2]time.Time                 // rx
+	second   int64                        // rx, the second that rate counts
+	rate     int                          // rx
+	ice      *lite                        // rx, nil = connectivity checks are not answered
+	dtls     [2]*association              // rx, nil = keys do not come from a handshake
+	early    [2]letter                    // rx, a ClientHello that came before its association
+	diverted func([]byte, netip.AddrPort) // rx, gets the checks; nil = nobody
+	closed   bool                         // rx
 
 	tx sender
 }
@@ -128,7 +131,7 @@ func (p *Port) Receive(plan *Plan) error {
 	if err != nil {
 		return err
 	}
-	if p.route != nil && p.route.in != r.in {
+	if p.route != nil && p.route.in != r.in && p.route.in != pending {
 		p.former = former{p.route.in, time.Now().Add(overlap)}
 	}
 	p.route, p.clock = r, 0
@@ -154,7 +157,11 @@ func (p *Port) Remote(rtp, rtcp netip.AddrPort) {
 	}
 	for kind, addr := range [2]netip.AddrPort{rtp, rtcp} {
 		if l := &p.latches[kind]; l.signalled != addr || !addr.IsValid() {
+			elsewhere := l.signalled.IsValid() && addr.IsValid()
 			l.signal(addr)
+			if elsewhere {
+				p.moved(kind)
+			}
 		}
 	}
 	p.publish()
@@ -170,6 +177,7 @@ func usable(a netip.AddrPort) netip.AddrPort {
 
 // publish tells the sending half where the far side is. The caller holds rx.
 func (p *Port) publish() {
+	p.located()
 	rtp, rtcp := p.latches[media].current, p.latches[control].current
 	if p.mux {
 		rtcp = rtp
@@ -194,10 +202,7 @@ func (p *Port) receive(l *lane, s *socket, n int, src netip.AddrPort) {
 		}
 		return
 	}
-	if looksSTUN(l.buf[:n]) {
-		if cause := p.checkFrom(s, l.buf[:n], src, l.now); cause != passed {
-			p.drops[cause].Add(1)
-		}
+	if n > 0 && l.buf[0] < notRTP && p.beside(s, l.buf[:n], src, l.now) {
 		return
 	}
 	p.rx.Lock()
@@ -209,6 +214,28 @@ func (p *Port) receive(l *lane, s *socket, n int, src netip.AddrPort) {
 	if cause != passed {
 		p.drops[cause].Add(1)
 	}
+}
+
+// notRTP: first octets below are of another protocol on the same port
+// (RFC 7983).
+const notRTP = 64
+
+// beside takes a packet of connectivity checks or of a handshake; false when it
+// is neither.
+func (p *Port) beside(s *socket, pkt []byte, src netip.AddrPort, now time.Time) bool {
+	cause := passed
+	switch {
+	case looksSTUN(pkt):
+		cause = p.checkFrom(s, pkt, src, now)
+	case looksDTLS(pkt):
+		cause = p.handshakeFrom(s, pkt, src, now)
+	default:
+		return false
+	}
+	if cause != passed {
+		p.drops[cause].Add(1)
+	}
+	return true
 }
 
 // accept checks a packet and takes it into the books. It returns the packet
@@ -294,7 +321,11 @@ func (p *Port) open(l *lane, r *route, h header, pkt []byte) ([]byte, proof, Cau
 	proof := unproven
 	if r != nil && r.in != nil {
 		var cause Cause
-		if pkt, proof, cause = p.unprotect(l, r.in, h, pkt); cause != passed {
+		in := r.in
+		if h.rtcp && r.inRTCP != nil {
+			in = r.inRTCP
+		}
+		if pkt, proof, cause = p.unprotect(l, in, h, pkt); cause != passed {
 			return nil, proof, cause
 		}
 	}
@@ -399,7 +430,11 @@ func (p *Port) forward(pkt []byte, h header, r *route, now time.Time) Cause {
 	p.tx.Lock()
 	defer p.tx.Unlock()
 	if h.rtcp {
-		return p.transmit(pkt, h, r.out)
+		out := r.out
+		if r.outRTCP != nil {
+			out = r.outRTCP
+		}
+		return p.transmit(pkt, h, out)
 	}
 	if !p.tx.out.admit(pkt, &h, now) {
 		return passed // ours is sent instead
@@ -417,6 +452,9 @@ func (p *Port) transmit(pkt []byte, h header, keys *context) Cause {
 	to := p.tx.to[kind]
 	if p.tx.closed || !to.IsValid() {
 		return NoRemote
+	}
+	if keys == pending {
+		return Unkeyed
 	}
 	// Before it is encrypted. What the network refuses counts as sent: its
 	// receiver will miss it.
@@ -509,6 +547,12 @@ func (p *Port) Close() {
 	p.rx.Lock()
 	was := p.closed
 	p.closed, p.route, p.contexts, p.former = true, nil, nil, former{}
+	for _, a := range p.dtls {
+		if a != nil {
+			a.stop()
+		}
+	}
+	p.dtls, p.early = [2]*association{}, [2]letter{}
 	unused := p.received == [2]Traffic{}
 	p.rx.Unlock()
 	if was {

@@ -1,5 +1,6 @@
-// Package rtp moves media packets: ports, sockets, RTP and RTCP, SDES-SRTP,
-// latching and statistics.
+// Package rtp moves media packets: ports, sockets, RTP and RTCP, SRTP with keys
+// that are given (SDES) or come from a handshake (DTLS), the answering half of
+// ICE, latching and statistics.
 //
 // An Engine owns the sockets of its interfaces and the few loops that serve
 // them. A Port is one even/odd pair of them; what arrives there is treated as
@@ -60,6 +61,9 @@ type Counters struct {
 	Drops                  [Causes]uint64
 	Open, Quarantined      int    // ports now
 	Exhausted              uint64 // Opens refused for want of a port
+	Handshakes             uint64 // that came to keys
+	HandshakesFailed       uint64 // attempts
+	Handshaking            int    // now
 }
 
 // tier moves datagrams between the network and ports. It calls Port.receive
@@ -82,6 +86,8 @@ type Engine struct {
 	threads    int           // RO
 	quarantine time.Duration // RO
 	started    time.Time     // RO, the zero of arrival times
+	shakes     handshakes
+	working    sync.WaitGroup // associations
 
 	mu         sync.Mutex
 	interfaces map[string]*pool      // mu
@@ -122,6 +128,10 @@ func New(cfg Config) (*Engine, error) {
 		threads = max(1, runtime.NumCPU()/2)
 	}
 	var err error
+	e.shakes.slots = make(chan struct{}, maxHandshakes)
+	if e.shakes.identity, err = newIdentity(); err != nil {
+		return nil, err
+	}
 	e.threads = threads
 	if e.tier, err = newTier(threads, &cfg); err != nil {
 		return nil, err
@@ -315,6 +325,7 @@ func (e *Engine) Counters() Counters {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c := e.past
+	c.Handshakes, c.HandshakesFailed, c.Handshaking = e.shakes.done.Load(), e.shakes.failed.Load(), len(e.shakes.slots)
 	for p, quarantined := range e.ports {
 		s := p.Stats()
 		c.add(&s)
@@ -347,6 +358,7 @@ func (e *Engine) Close() error {
 	for _, p := range ports {
 		p.Close()
 	}
+	e.working.Wait()
 	err := e.tier.close()
 	for _, p := range ports {
 		e.released(p)

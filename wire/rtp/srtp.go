@@ -68,7 +68,7 @@ func NewKeys(suite string) (*Keys, error) {
 // Check says whether the suite is known and the key of its length. Nil keys,
 // for clear RTP, are good.
 func (k *Keys) Check() error {
-	if k == nil {
+	if k == nil || k == Pending {
 		return nil
 	}
 	s, ok := suites[k.Suite]
@@ -117,10 +117,16 @@ type stream struct {
 // plans: a key that comes back goes on with its roll-over counters.
 type contexts []*context
 
+// pending is the context of keys that are to come.
+var pending = &context{}
+
 // get finds or makes the context of keys; nil for nil keys.
 func (c *contexts) get(keys *Keys) (*context, error) {
-	if keys == nil {
+	switch keys {
+	case nil:
 		return nil, nil
+	case Pending:
+		return pending, nil
 	}
 	if i := slices.IndexFunc(*c, func(x *context) bool { return x.keys.equal(keys) }); i >= 0 {
 		found := (*c)[i]
@@ -176,6 +182,9 @@ func (c *context) find(ssrc uint32) int {
 
 // unprotect decrypts in place.
 func (c *context) unprotect(pkt []byte, h header) ([]byte, Cause) {
+	if c == pending {
+		return nil, Unkeyed
+	}
 	i := c.find(h.ssrc)
 	if i < 0 {
 		return nil, ManySources

@@ -24,6 +24,7 @@ const (
 	SendFailed                 // the kernel or the SRTP library refused to send
 	Late                       // arrived after Close
 	BadCheck                   // a connectivity check that is malformed, or does not know our password
+	Unkeyed                    // the handshake that the keys come from is not over
 	Causes                     // number of causes
 
 	passed = Causes // not dropped
@@ -31,7 +32,7 @@ const (
 
 var causeNames = [Causes]string{
 	"stranger", "too short", "too long", "bad version", "unknown type", "auth failed", "replayed",
-	"many sources", "flood", "no destination", "no remote", "send failed", "late", "bad check",
+	"many sources", "flood", "no destination", "no remote", "send failed", "late", "bad check", "no keys yet",
 }
 
 // String is the cause as a metric label.
