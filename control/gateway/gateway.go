@@ -17,9 +17,14 @@ type Gateway struct {
 	Properties Properties        `json:"properties" yaml:"properties"`
 }
 
-// SKU is the kind of deployment.
+// SKU is the kind of deployment. All but its name is kept for clients that send
+// it, and means nothing.
 type SKU struct {
-	Name string `json:"name" yaml:"name"` // "standard" with two service regions, "lab" with one
+	Name     string `json:"name" yaml:"name"` // "standard" with two service regions, "lab" with one
+	Tier     string `json:"tier,omitempty" yaml:"tier,omitempty"`
+	Size     string `json:"size,omitempty" yaml:"size,omitempty"`
+	Family   string `json:"family,omitempty" yaml:"family,omitempty"`
+	Capacity int    `json:"capacity,omitempty" yaml:"capacity,omitempty"`
 }
 
 // Properties is what the resource says of the gateway.

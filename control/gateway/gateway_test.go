@@ -81,11 +81,14 @@ func TestRules(t *testing.T) {
 		{static, func(g *Gateway) { g.Name = "my_gateway" }, "name: InvalidFormat: 3 to 24 letters"},
 		{static, func(g *Gateway) { g.Name = "ab" }, "name: InvalidFormat: 3 to 24"},
 		{static, func(g *Gateway) { g.Location = "" }, "location: InvalidFormat: management region"},
-		{static, func(g *Gateway) { g.SKU = &SKU{"Premium"} }, "sku.name: InvalidValue: write standard or lab"},
-		{static, func(g *Gateway) { g.SKU = &SKU{"lab"} }, "properties.serviceLocations: OutOfRange: a lab deployment has exactly one"},
-		{static, func(g *Gateway) { g.Properties.ServiceLocations = g.Properties.ServiceLocations[:1] }, "properties.serviceLocations: OutOfRange: a standard deployment has two"},
+		{static, func(g *Gateway) { g.SKU = &SKU{Name: "Premium"} }, "sku.name: InvalidValue: write standard or lab"},
+		{static, func(g *Gateway) { g.SKU = &SKU{Name: "lab"} }, "properties.serviceLocations: OutOfRange: a lab deployment has exactly one"},
+		{static, func(g *Gateway) { g.Properties.ServiceLocations = g.Properties.ServiceLocations[:1] }, ""}, // before 2023-07-13-preview a lab deployment said so by its one region
 		{static, func(g *Gateway) {
-			g.SKU = &SKU{"lab"}
+			g.SKU, g.Properties.ServiceLocations = &SKU{Name: "standard"}, g.Properties.ServiceLocations[:1]
+		}, "properties.serviceLocations: OutOfRange: a standard deployment has two"},
+		{static, func(g *Gateway) {
+			g.SKU = &SKU{Name: "lab"}
 			g.Properties.ServiceLocations = g.Properties.ServiceLocations[:1]
 		}, ""},
 		{static, func(g *Gateway) { g.Tags = many(51) }, "tags: OutOfRange: at most 50"},
