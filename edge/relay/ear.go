@@ -197,13 +197,16 @@ func (e *ear) decode(now time.Time) bool {
 		in = e.now
 	}
 	e.raw = e.raw[:0]
-	switch what {
-	case speech:
+	if what == speech {
 		e.read(in, h.payload)
-	case missing:
+	} else if in.decoder != nil {
+		e.raw = in.decoder.Idle(e.raw)
+	}
+	rests := what != speech && len(e.raw) > 0
+	if what == missing && !rests {
 		e.hide(in)
 	}
-	audible := what != pause || e.noisy
+	audible := what != pause || e.noisy || rests
 	if len(e.raw) == 0 {
 		e.fill(in)
 	}

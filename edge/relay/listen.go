@@ -93,7 +93,7 @@ func (m *Media) arrange(to Side) {
 	}
 	t := terms{
 		keys: n.Out, codecs: n.Codecs, ptime: n.Ptime, tones: n.takes() == Tones,
-		deaf: !n.Direction.Receives(), likely: m.likely(to),
+		deaf: !n.Direction.Receives(), likely: m.likely(to), unbroken: n.Unbroken,
 	}
 	var e *ear
 	if far != nil && (far.Recode || m.tapped(to.Other())) {

@@ -15,6 +15,7 @@ type bomb struct{ closed bool }
 
 func (b *bomb) Decode([]int16, []byte) ([]int16, error) { panic("a bomb went off") }
 func (b *bomb) Conceal([]int16) []int16                 { panic("a bomb went off") }
+func (b *bomb) Idle([]int16) []int16                    { panic("a bomb went off") }
 func (b *bomb) Close()                                  { b.closed = true }
 
 // logged is what the relay of a media logs from now on.

@@ -109,11 +109,13 @@ type Negotiated struct {
 	Direction sdp.Direction  // as that side sees it: a SendOnly side hears nothing
 
 	// What is needed to do more than to pass packets on.
-	Codecs  []sdp.Agreed  // voice, events and comfort noise agreed with the side
-	Ptime   time.Duration // of the packets that it wants; 0 = 20 ms
-	Recode  bool          // what it sends has to be recoded for the other side
-	Digits  Digits
-	Reports Reports
+	Codecs []sdp.Agreed  // voice, events and comfort noise agreed with the side
+	Ptime  time.Duration // of the packets that it wants; 0 = 20 ms
+	// Unbroken: it wants packets in pauses too.
+	Unbroken bool
+	Recode   bool // what it sends has to be recoded for the other side
+	Digits   Digits
+	Reports  Reports
 	// Fill: when the other side, which is to send, has sent nothing for so long,
 	// this one hears comfort noise; 0 = it does not.
 	Fill time.Duration
@@ -147,7 +149,7 @@ func Of(side sdp.Side, pt [128]uint8) Negotiated {
 		ICE: liteOf(side.Checks),
 		RTP: side.RTP, RTCP: side.RTCP, Fax: side.Fax, Mux: side.Mux,
 		In: keysOf(side.In), Out: keysOf(side.Out),
-		PT: pt, Direction: side.Direction, Codecs: side.Codecs, Ptime: side.Ptime,
+		PT: pt, Direction: side.Direction, Codecs: side.Codecs, Ptime: side.Ptime, Unbroken: side.Unbroken,
 	}
 }
 

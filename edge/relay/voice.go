@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ type voice struct {
 	pt      uint8         // mu
 	ptime   time.Duration // mu
 	events  *sdp.Agreed   // mu; nil = digits are sent as tones
+	rests   rests         // mu
 	deaf    bool          // mu; it is on hold, and to be sent nothing
 
 	// What it says, first what is here first.
@@ -130,6 +132,9 @@ func (v *voice) say(now time.Time) {
 	case v.player != nil:
 		v.player.Read(v.frame)
 		v.sayFrame(v.frame)
+	case heard && v.rests.take(v.frame, v.ear):
+		v.sayRest(now)
+		v.skip(n)
 	case heard:
 		v.sayFrame(v.frame)
 	case v.filling:
@@ -185,6 +190,9 @@ func (v *voice) encode(pcm []int16) bool {
 	if err != nil {
 		v.failed = err
 		return false
+	}
+	if lead := codec.Lead(v.encoder); lead > 0 {
+		binary.BigEndian.PutUint32(payload[4:], at+v.format.Ticks(lead))
 	}
 	v.packet = payload
 	if len(payload) == headerSize { // the encoder is silent (DTX)
@@ -244,6 +252,8 @@ type terms struct {
 	tones  bool // digits are sent as tones, whatever was agreed
 	deaf   bool
 	likely uint8 // number of the codec that the other side's packets reach it in, if it can be told
+	// unbroken: it wants packets in pauses too.
+	unbroken bool
 }
 
 // adapt takes new terms. What is being said goes on, in the new codec if need
@@ -267,6 +277,7 @@ func (v *voice) adapt(t terms, e *ear) {
 	if !t.tones {
 		v.events = eventsOf(t.codecs, v.format.Clock)
 	}
+	v.rests.adapt(t, v.format)
 	if e != nil {
 		e.giving(v.format, v.ptime)
 		v.wake()
@@ -276,7 +287,7 @@ func (v *voice) adapt(t terms, e *ear) {
 // speak changes the codec.
 func (v *voice) speak(a sdp.Agreed, f codec.Format) {
 	v.pt = a.Out
-	if v.encoder != nil && f.Name == v.format.Name && f.Clock == v.format.Clock && f.Fmtp == v.format.Fmtp {
+	if v.encoder != nil && f.Name == v.format.Name && f.Clock == v.format.Clock && f.Fmtp == v.format.Fmtp && f.DTX == v.format.DTX {
 		return
 	}
 	if v.encoder != nil {
@@ -301,6 +312,7 @@ func choose(t terms) (sdp.Agreed, codec.Format) {
 		if !ok {
 			continue
 		}
+		f.DTX = !t.unbroken && !strings.Contains(a.Fmtp, "annexb=no") // which counts though the far side says nothing (RFC 7261 3.1)
 		if a.Out == t.likely {
 			return a, f
 		}

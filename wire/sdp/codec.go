@@ -224,8 +224,7 @@ func (e End) translate(offered, theirs []Codec) []Codec {
 	c := offered[i]
 	switch c.Fmtp = parameters(c.Fmtp); {
 	case strings.HasPrefix(strings.ToUpper(c.Name), "AMR"): // RFC 4867 8.3.1: the configuration is accepted or refused as it is
-	case strings.EqualFold(c.Name, "G729"):
-		c.Fmtp = "annexb=no" // ours sends no other
+	case strings.EqualFold(c.Name, "G729"): // RFC 4856 2.1.9: annex B is accepted or refused likewise
 	default:
 		c.Fmtp = "" // declares what the offerer receives, not us
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -191,6 +192,7 @@ type Side struct {
 	Direction Direction      // agreed by both, as that side sees it
 	Mux       bool           // RTCP on the RTP port, agreed by both
 	Ptime     time.Duration  // what it wants to receive; 0 = not said
+	Unbroken  bool           // it wants packets in pauses too (a=silenceSupp:off, RFC 3108 5.6.2.4)
 	Codecs    []Agreed
 	First     *Codec  // of Codecs, the voice that it names first, and so will send most likely
 	Checks    *Checks // of how it reaches us; nil: there are none
@@ -237,6 +239,7 @@ func Agree(sent, received *Session) (Side, error) {
 		Direction: meet(theirs.Wants(), ours.Wants().Reverse()),
 		Mux:       ours.Mux && theirs.Mux,
 		Ptime:     theirs.Ptime,
+		Unbroken:  theirs.unbroken(),
 		Fax:       fax,
 		Checks:    agreedChecks(sent, received),
 	}
@@ -343,6 +346,14 @@ func Bridge(near, far Side) (Negotiation, error) {
 	}
 	n.Transcode = t
 	return n, nil
+}
+
+// unbroken: the section says that silence is not to be suppressed.
+func (m *Media) unbroken() bool {
+	return slices.ContainsFunc(m.Lines, func(l Line) bool {
+		rest, ok := strings.CutPrefix(l.Value, "silenceSupp:")
+		return ok && l.Type == 'a' && strings.HasPrefix(strings.TrimLeft(rest, " "), "off")
+	})
 }
 
 // onlyFax: both have agreed to T.38, and to nothing else.

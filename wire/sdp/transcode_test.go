@@ -427,3 +427,33 @@ func TestARefreshAddsNoCodec(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// RFC 3108 5.6.2.4: a side may want its pauses sent; RFC 4856 2.1.9: annex B of
+// G.729 is for both directions, and an answer of ours does not turn it on or off.
+func TestWhatASideSaysOfPauses(t *testing.T) {
+	for line, want := range map[string]bool{
+		"":                             false,
+		"a=silenceSupp:off - - - -\n":  true,
+		"a=silenceSupp: off - - - -\n": true,
+		"a=silenceSupp:on - - - -\n":   false,
+	} {
+		side := must(Agree(must(Offer(audioOf(t, "8"), core())), parse(t, strings.Replace(coreOffer, "a=ptime", line+"a=ptime", 1)+line)))
+		if side.Unbroken != want {
+			t.Errorf("%q: %v", line, side.Unbroken)
+		}
+	}
+	e := core()
+	e.Transcode = []string{"G729"}
+	for _, fmtp := range []string{"", "annexb=no", "annexb=yes"} {
+		offer := "v=0\no=- 1 1 IN IP4 10.0.0.1\ns=-\nc=IN IP4 10.0.0.1\nt=0 0\nm=audio 6000 RTP/AVP 18\n"
+		if fmtp != "" {
+			offer += "a=fmtp:18 " + fmtp + "\n"
+		}
+		if _, ok := codec.Lookup("G729", 8000, ""); !ok {
+			t.Skip("its library is not here")
+		}
+		if m := must(Answer(parse(t, offer), audioOf(t, "8"), e)).Carried(); m.Codecs[0].Name != "G729" || m.Codecs[0].Fmtp != fmtp {
+			t.Errorf("%q is answered with %+v", fmtp, m.Codecs)
+		}
+	}
+}

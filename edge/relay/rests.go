@@ -1,0 +1,91 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/tandemgw/tandem/wire/codec"
+	"github.com/tandemgw/tandem/wire/sdp"
+)
+
+// rests is how the pauses of recoded speech reach a side whose codec has no way
+// of its own to be silent: as comfort noise of RFC 3389, where that was agreed.
+//
+// What comes as G.711 leaves whole all the same: it may be a fax or a modem,
+// which other codecs do not carry anyway.
+type rests struct {
+	noise  *sdp.Agreed // nil: pauses are sent like speech
+	listen *codec.Silence
+	wide   bool // of more than 8000 samples a second: the spectrum is not described
+
+	told         codec.Noise // last
+	at           time.Time   // when; zero = not in this pause
+	coefficients [12]uint8
+}
+
+const (
+	// retold is how often a pause is described that does not change, for
+	// receivers that lose a packet, and that take long silence for a fault.
+	retold = time.Second
+	// louder is the change of level, in dB, that is told at once.
+	louder = 3
+)
+
+// adapt takes what was agreed, with the codec that is spoken.
+func (r *rests) adapt(t terms, f codec.Format) {
+	r.noise = nil
+	switch f.Name {
+	case "PCMA", "PCMU", "G722":
+	default:
+		return
+	}
+	for i, a := range t.codecs {
+		if isNoise(a) && a.Rate == f.Clock && !t.unbroken {
+			r.noise = &t.codecs[i]
+		}
+	}
+	if wide := f.Rate > 8000; r.listen == nil || r.wide != wide {
+		r.listen, r.wide = codec.NewSilence(f.Rate), wide
+	}
+}
+
+// take listens to a frame, and reports whether it need not be sent.
+func (r *rests) take(pcm []int16, e *ear) bool {
+	if r.noise == nil || e.whole() || !r.listen.Write(pcm) {
+		r.at = time.Time{}
+		return false
+	}
+	return true
+}
+
+// whole: what is heard must not be cut.
+func (e *ear) whole() bool {
+	return e.playing == nil || e.playing.format.Name == "PCMA" || e.playing.format.Name == "PCMU"
+}
+
+// describe gives the payload when the pause is to be told.
+func (r *rests) describe(now time.Time) (codec.Noise, bool) {
+	coefficients := r.coefficients[:]
+	if r.wide {
+		coefficients = nil
+	}
+	n := r.listen.Noise(coefficients)
+	change := max(n.Level, r.told.Level) - min(n.Level, r.told.Level)
+	if !r.at.IsZero() && now.Sub(r.at) < retold && change < louder {
+		return n, false
+	}
+	r.told, r.at = codec.Noise{Level: n.Level}, now
+	return n, true
+}
+
+// sayRest describes a pause. The packet after it is the first of a talk spurt,
+// this one is none (RFC 3389 section 4).
+func (v *voice) sayRest(now time.Time) {
+	n, ok := v.rests.describe(now)
+	if !ok {
+		return
+	}
+	v.begin()
+	v.mark = false
+	v.packet = n.Append(v.header(v.rests.noise.Out, v.stamp))
+	v.send()
+}
