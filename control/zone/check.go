@@ -14,29 +14,40 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Check is how a gateway's names stand.
-type Check struct {
+// Standing is how a gateway's names stand.
+type Standing struct {
 	Published bool     // every region has its names in the zone that is served here
 	Delegated bool     // resolvers find our name servers for the zones of the gateway
-	Resolves  bool     // they find what the zone says
-	Problems  []string // what is wrong, a sentence each with what to do
-	Add       []string // records that the parent zones lack, in the form of a zone file
+	Resolves  bool     // they, or our own servers, answer what the zone says
+	Problems  []string // what is wrong here, a sentence each with what to do
+	Parents   []string // what is wrong in the zones above
+	Add       []string // records that they lack, in the form of a zone file
 }
 
-// OK tells whether a far side finds the gateway.
-func (c Check) OK() bool { return c.Published && c.Delegated && c.Resolves }
+// Check tells in sentences what Look has seen: what is absent or wrong in our
+// own answers, and what the zones above lack for others to find them.
+func (s *Set) Check(ctx context.Context, base string) (absent, advice string, err error) {
+	c, err := s.Look(ctx, base)
+	if err != nil {
+		return "", "", err
+	}
+	if len(c.Add) > 0 {
+		advice = strings.Join(c.Parents, "; ") + ": " + strings.Join(c.Add, "; ")
+	}
+	return strings.Join(c.Problems, "; "), advice, nil
+}
 
-// Check looks for a gateway's names as its far sides do: through a resolver.
-// The error is that the gateway has no names here; what is wrong with them is
-// in the Check.
-func (s *Set) Check(ctx context.Context, base string) (Check, error) {
+// Look looks for a gateway's names as its far sides do: through a resolver, or
+// here when no resolver comes here yet. The error is that the gateway has no
+// names; what is wrong with them is in the Standing.
+func (s *Set) Look(ctx context.Context, base string) (Standing, error) {
 	v := s.served.Load()
 	i := slices.IndexFunc(v.facts, func(g Gateway) bool { return canonical(g.Base) == canonical(base) })
 	if i < 0 {
-		return Check{}, fmt.Errorf("the zone has no gateway %s: publish it first", base)
+		return Standing{}, fmt.Errorf("the zone has no gateway %s: publish it first", base)
 	}
 	g := v.facts[i]
-	c := Check{Published: true, Delegated: true, Resolves: true}
+	c := Standing{Published: true, Delegated: true, Resolves: true}
 	c.published(v, g)
 	s.delegated(ctx, &c, v.zoneOf(canonical(g.Base)))
 	for _, d := range g.Delegated {
@@ -48,11 +59,11 @@ func (s *Set) Check(ctx context.Context, base string) (Check, error) {
 		}
 		s.delegated(ctx, &c, z)
 	}
-	if c.Delegated {
-		s.resolves(ctx, &c, v, g)
-	} else {
-		c.Resolves = false
+	from := s.checks
+	if !c.Delegated {
+		from = s.ourselves()
 	}
+	from.resolves(ctx, &c, v, g)
 	return c, nil
 }
 
@@ -68,7 +79,7 @@ func owners(facts []Gateway, domain string) (bases []string) {
 }
 
 // published looks whether every region has names.
-func (c *Check) published(v *served, g Gateway) {
+func (c *Standing) published(v *served, g Gateway) {
 	for i, r := range g.Regions {
 		for side, name := range map[string]string{"operator": RegionName(g.Base, i+1), "cloud": CloudName(g.Base, i+1)} {
 			if len(r.addresses(side)) == 0 {
@@ -85,7 +96,7 @@ func (c *Check) published(v *served, g Gateway) {
 }
 
 // delegated asks a resolver who serves a zone.
-func (s *Set) delegated(ctx context.Context, c *Check, z *content) {
+func (s *Set) delegated(ctx context.Context, c *Standing, z *content) {
 	if z == nil {
 		c.Delegated = false
 		return
@@ -102,14 +113,14 @@ func (s *Set) delegated(ctx context.Context, c *Check, z *content) {
 		return
 	}
 	c.Delegated = false
-	why := "the resolver finds " + strings.Join(missing, ", ") + " not among them"
+	why := "among its name servers are not " + strings.Join(missing, ", ")
 	switch {
 	case err != nil:
 		why = err.Error()
 	case len(found) == 0:
 		why = "the resolver finds no name server"
 	}
-	c.Problems = append(c.Problems, fmt.Sprintf("%s is not delegated to this gateway yet (%s): add the NS records to the zone above it", strings.TrimSuffix(z.apex, "."), why))
+	c.Parents = append(c.Parents, fmt.Sprintf("%s is not delegated to this gateway yet (%s): add these records to the zone above it", strings.TrimSuffix(z.apex, "."), why))
 	c.Add = append(c.Add, delegation(z)...)
 }
 
@@ -136,8 +147,17 @@ func delegation(z *content) (lines []string) {
 
 func line(rr dns.RR) string { return strings.ReplaceAll(rr.String(), "\t", " ") }
 
+// ourselves asks our own server.
+func (s *Set) ourselves() resolver {
+	at := s.Addr()
+	if at.Addr().IsUnspecified() {
+		at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port())
+	}
+	return resolver{servers: []netip.AddrPort{at}}
+}
+
 // resolves compares what a resolver finds with what the zone says.
-func (s *Set) resolves(ctx context.Context, c *Check, v *served, g Gateway) {
+func (r resolver) resolves(ctx context.Context, c *Standing, v *served, g Gateway) {
 	z := v.zoneOf(canonical(g.Base))
 	for i := range g.Regions {
 		n := i + 1
@@ -149,7 +169,7 @@ func (s *Set) resolves(ctx context.Context, c *Check, v *served, g Gateway) {
 		for _, name := range slices.Sorted(maps.Keys(wanted)) {
 			for _, kind := range wanted[name] {
 				if set := z.nodes[canonical(name)][kind]; len(set) > 0 {
-					s.found(ctx, c, canonical(name), set)
+					r.found(ctx, c, canonical(name), set)
 				}
 			}
 		}
@@ -157,9 +177,9 @@ func (s *Set) resolves(ctx context.Context, c *Check, v *served, g Gateway) {
 }
 
 // found looks for one set of records.
-func (s *Set) found(ctx context.Context, c *Check, name string, set []dns.RR) {
+func (r resolver) found(ctx context.Context, c *Standing, name string, set []dns.RR) {
 	kind := set[0].Header().Rrtype
-	got, err := s.checks.ask(ctx, name, kind)
+	got, err := r.ask(ctx, name, kind)
 	if err == nil && len(got) == len(set) && !slices.ContainsFunc(set, func(rr dns.RR) bool {
 		return !slices.ContainsFunc(got, func(f dns.RR) bool { return dns.IsDuplicate(f, rr) })
 	}) {

@@ -54,7 +54,7 @@ func (l *limiter) take(from netip.Addr, now time.Time) verdict {
 		bits = 56
 	}
 	network, err := from.WithZone("").Prefix(bits)
-	if err != nil {
+	if err != nil || !network.IsValid() {
 		return none
 	}
 	at := maphash.Comparable(l.seed, network) % buckets

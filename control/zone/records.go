@@ -89,13 +89,11 @@ func fourServers(list []NameServer, suffix string) []NameServer {
 	for _, n := range list {
 		out = append(out, NameServer{Name: canonical(n.Name), Addrs: n.Addrs})
 	}
-	given := len(out)
-	for i := 1; len(out) < nameServers && i <= 2*nameServers; i++ {
-		like := out[(len(out)-given)%given]
+	ours := slices.DeleteFunc(slices.Clone(out), func(n NameServer) bool { return len(n.Addrs) == 0 })
+	for i := 1; len(out) < nameServers && len(ours) > 0; i++ {
 		name := fmt.Sprintf("ns%d.%s", i, suffix)
-		taken := slices.ContainsFunc(out, func(n NameServer) bool { return n.Name == name })
-		if !taken && len(like.Addrs) > 0 {
-			out = append(out, NameServer{Name: name, Addrs: like.Addrs})
+		if !slices.ContainsFunc(out, func(n NameServer) bool { return n.Name == name }) {
+			out = append(out, NameServer{Name: name, Addrs: ours[i%len(ours)].Addrs})
 		}
 	}
 	return out
@@ -270,8 +268,22 @@ func chunks(s string) []string {
 	return append(out, escape(s))
 }
 
-// escape writes what the library would read otherwise.
-func escape(s string) string { return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) }
+// escape writes octets as a zone file does, which the library reads back.
+func escape(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c > '~':
+			fmt.Fprintf(&b, "\\%03d", c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
 
 // beneath gives what a wildcard says to names that a record of another type
 // below it has brought into being: RFC 4592 §2.2.1 takes the wildcard from

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,7 +98,7 @@ type Config struct {
 	// may be missing from them.
 	Gateways func(context.Context) ([]Gateway, error)
 
-	Resolvers []netip.AddrPort // through which Check looks; none: the system's
+	Resolvers []netip.AddrPort // through which Look looks; none: the system's
 	Log       *slog.Logger
 }
 
@@ -124,6 +125,7 @@ type Set struct {
 // New makes a Set out of what the store has, so that it answers at once, and
 // listens.
 func New(ctx context.Context, cfg Config) (*Set, error) {
+	cfg.NameServers = cfg.addressed()
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
@@ -163,14 +165,31 @@ func (c *Config) check() error {
 	}
 	for _, n := range c.NameServers {
 		if inside(canonical(n.Name), canonical(c.Suffix)) && len(n.Addrs) == 0 {
-			return fault.New(fault.Invalid, fmt.Sprintf("control.dns.nameServers: %s lies in the zone itself: give its addresses", n.Name))
+			return fault.New(fault.Invalid, fmt.Sprintf("control.dns.nameServers: %s lies in the zone itself, and control.dns.listen is no address that others could ask: write one there", n.Name))
 		}
 	}
 	return nil
 }
 
+// addressed gives name servers in the zone itself the address that is listened
+// on, where they have none.
+func (c *Config) addressed() []NameServer {
+	list := slices.Clone(c.NameServers)
+	if at := c.Listen.Addr(); at.IsValid() && !at.IsUnspecified() {
+		for i, n := range list {
+			if len(n.Addrs) == 0 && inside(canonical(n.Name), canonical(c.Suffix)) {
+				list[i].Addrs = []netip.Addr{at}
+			}
+		}
+	}
+	return list
+}
+
 // Close stops serving.
 func (s *Set) Close() error {
+	if s.life.Err() != nil {
+		return nil // it has been called
+	}
 	s.die()
 	var err error
 	if s.server != nil {
