@@ -371,6 +371,8 @@ func (c *Control) assign(ctx context.Context, node string, o order, packed []byt
 	c.mu.Lock()
 	c.assigned[node] = o
 	c.mu.Unlock()
+	// Should this be lost, the edge sees it when it next looks.
+	_ = c.conn.nc.Publish(toldSubject+token(node), strconv.AppendUint(nil, o.Revision, 10))
 	return c.tidy(ctx, node, o.Revision)
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,7 +124,13 @@ const look = 30 * time.Second
 // follow fetches each new assignment, whole, and hands it on.
 func (e *Edge) follow(conn *Conn) {
 	back, hint := conn.returns(), make(chan struct{}, 1)
-	sub, err := conn.nc.Subscribe(snapshotSubject+token(e.node)+".assigned", func(*nats.Msg) { poke(hint) })
+	var newest atomic.Uint64 // that it was told of
+	sub, err := conn.nc.Subscribe(toldSubject+token(e.node), func(m *nats.Msg) {
+		if n, err := strconv.ParseUint(string(m.Data), 10, 64); err == nil {
+			newest.Store(n)
+			poke(hint)
+		}
+	})
 	if err != nil {
 		e.log.Error("link: cannot follow assignments", "error", err)
 		return
@@ -135,7 +142,7 @@ func (e *Edge) follow(conn *Conn) {
 	for {
 		var again <-chan time.Time
 		if conn.Connected() {
-			err := e.fetch(conn)
+			err := e.fetch(conn, newest.Load())
 			if err != nil && e.life.Err() == nil {
 				fails++
 				again = time.After(backOff(fails))
@@ -155,10 +162,14 @@ func (e *Edge) follow(conn *Conn) {
 	}
 }
 
-// fetch gets what is assigned, if it is newer than what the edge has.
-func (e *Edge) fetch(conn *Conn) error {
+// errLate is an answer by a server of a cluster that has not heard yet.
+var errLate = errors.New("the new assignment is not there yet")
+
+// fetch gets what is assigned, if it is newer than what the edge has. It was
+// told of a revision, which may be old by now.
+func (e *Edge) fetch(conn *Conn, told uint64) error {
 	text, err := e.get(conn, "assigned")
-	if errors.Is(err, errNone) {
+	if errors.Is(err, errNone) && told <= e.newest() {
 		return nil // nothing was ever assigned
 	}
 	if err != nil {
@@ -168,9 +179,10 @@ func (e *Edge) fetch(conn *Conn) error {
 	if err := json.Unmarshal(text, &o); err != nil {
 		return fmt.Errorf("read the assignment: %w", err)
 	}
-	e.mu.Lock()
-	have := e.have
-	e.mu.Unlock()
+	have := e.newest()
+	if o.Revision < told && have < told {
+		return errLate
+	}
 	if o.Revision == have {
 		return nil
 	}
@@ -194,6 +206,13 @@ func (e *Edge) fetch(conn *Conn) error {
 	e.received.Add(1)
 	e.hand(a)
 	return nil
+}
+
+// newest is the revision that the edge has.
+func (e *Edge) newest() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.have
 }
 
 // hand gives an assignment to the reader, in place of one that it has not

@@ -23,12 +23,14 @@ import (
 //
 //	tandem.snapshot.NODE.assigned       which snapshot a node is to have   stream
 //	tandem.snapshot.NODE.part.REV.N     a piece of that snapshot           stream
+//	tandem.told.NODE                    that there is a new one
 //	tandem.status.NODE                  what a node says of itself         stream
 //	tandem.alive.NODE                   and that it still means it
 //	tandem.record.NODE                  call entries on their way up       stream
 //	tandem.ask.NODE.QUESTION            questions to a live edge
 const (
 	snapshotSubject = "tandem.snapshot."
+	toldSubject     = "tandem.told."
 	statusSubject   = "tandem.status."
 	aliveSubject    = "tandem.alive."
 	recordSubject   = "tandem.record."

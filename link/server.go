@@ -203,7 +203,7 @@ func ofEdge(node string) *server.Permissions {
 			"$JS.API.DIRECT.GET." + snapshotStream + "." + snapshotSubject + t + ".>",
 		}},
 		Subscribe: &server.SubjectPermission{Allow: []string{
-			snapshotSubject + t + ".assigned", askSubject + t + ".*", inbox(node) + ".>",
+			toldSubject + t, askSubject + t + ".*", inbox(node) + ".>",
 		}},
 		Response: &server.ResponsePermission{MaxMsgs: maxAnswer/pieceSize + 1, Expires: time.Minute},
 	}
