@@ -128,7 +128,7 @@ func startCloud(t *testing.T) *cloud {
 // tandem runs a command line.
 func tandem(line ...string) (out string, err error) {
 	root := &cobra.Command{Use: "tandem", SilenceErrors: true, SilenceUsage: true}
-	root.AddCommand(NewGateway(), NewTestLine(), NewCheckName(), NewApply(), NewGroup(), NewVoiceService())
+	root.AddCommand(NewGateway(), NewTestLine(), NewCheckName(), NewApply(), NewGroup(), NewNetwork(), NewVoiceService())
 	var b bytes.Buffer
 	root.SetOut(&b)
 	root.SetErr(io.Discard)
