@@ -24,6 +24,7 @@ const republishKind = "gateway-republish"
 
 // The codes of what ends an operation.
 const (
+	codeIdentity    = "IdentityMissing"
 	codeNoEdge      = "NoEdgeAvailable"
 	codeEdgeAway    = "EdgeNotReporting"
 	codeEdgeRegion  = "EdgeInOtherRegion"
@@ -82,12 +83,11 @@ func (s *Set) subject(ctx context.Context, job *operation.Job) (r *row, err erro
 }
 
 // republish takes a change of numbers to the edges.
-func (s *Set) republish(ctx context.Context, tx *store.Tx, id ID, by Actor) error {
-	r, err := load(ctx, tx, id)
-	if err != nil || r.revision == 0 {
-		return err // what was never published will be with all there is
+func (s *Set) republish(ctx context.Context, tx *store.Tx, r *row, by Actor) error {
+	if r.revision == 0 {
+		return nil // what was never published will be with all there is
 	}
-	_, err = s.cfg.Operations.Begin(ctx, tx, operation.Order{Kind: republishKind, Resource: id.String() + linesOf, Actor: by.Name})
+	_, err := s.cfg.Operations.Begin(ctx, tx, operation.Order{Kind: republishKind, Resource: r.ID.String() + linesOf, Actor: by.Name})
 	return err
 }
 
@@ -100,10 +100,12 @@ func (s *Set) patience(job *operation.Job, step, code, message string) error {
 	return operation.Wait(again, message)
 }
 
-// applyIdentity: the gateway has the identity that it was given when it was
+// applyIdentity: the gateway has an identity, which it was given when it was
 // made.
-func (s *Set) applyIdentity(_ context.Context, job *operation.Job, r *row) error {
-	job.Detail(r.Identity.Type + ", principal " + r.Identity.PrincipalID)
+func (s *Set) applyIdentity(_ context.Context, _ *operation.Job, r *row) error {
+	if r.Identity == nil || r.Identity.PrincipalID == "" {
+		return operation.Fail(codeIdentity, "the gateway has no identity: delete it and make it again")
+	}
 	return nil
 }
 
@@ -118,7 +120,6 @@ func (s *Set) applyAssign(ctx context.Context, job *operation.Job, r *row) error
 		return err
 	}
 	status := s.edges()
-	var names []string
 	for _, a := range mine {
 		e, known := status[a.node]
 		switch {
@@ -129,9 +130,7 @@ func (s *Set) applyAssign(ctx context.Context, job *operation.Job, r *row) error
 		case subscription.Normal(e.Region) != a.region:
 			return operation.Fail(codeEdgeRegion, fmt.Sprintf("edge %s says that it is in %s, control.locations has it in %s: correct node.region there or control.locations here, then PUT the gateway again", a.node, e.Region, a.region))
 		}
-		names = append(names, a.node)
 	}
-	job.Detail(strings.Join(names, ", "))
 	return nil
 }
 
@@ -205,8 +204,7 @@ func (s *Set) nodes(ctx context.Context, r *row) (mine []assignment, status map[
 }
 
 // applyNames: the zone has the names of the gateway.
-func (s *Set) applyNames(ctx context.Context, job *operation.Job, r *row) error {
-	job.Detail(s.base(r))
+func (s *Set) applyNames(ctx context.Context, _ *operation.Job, _ *row) error {
 	if s.cfg.Zone == nil {
 		return nil
 	}
@@ -257,7 +255,6 @@ func (s *Set) applyCertificates(ctx context.Context, job *operation.Job, r *row)
 			return s.patience(job, "certificates", codeCertificate, message)
 		}
 	}
-	job.Detail("")
 	return nil
 }
 
@@ -311,9 +308,8 @@ func (s *Set) applySnapshot(ctx context.Context, job *operation.Job, r *row) err
 	if err != nil {
 		return err
 	}
-	job.Detail(fmt.Sprintf("revision %d", revision))
 	return job.Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, "UPDATE gateway SET revision = ? WHERE key = ?", revision, r.key())
+		_, err := tx.Exec(ctx, "UPDATE gateway SET revision = ? WHERE key = ? AND revision < ?", revision, r.key(), revision)
 		return err
 	})
 }
@@ -392,17 +388,15 @@ func (s *Set) applyEdges(ctx context.Context, job *operation.Job, r *row) error 
 			}
 		}
 	}
-	job.Detail(fmt.Sprintf("revision %d on %d edges", r.revision, len(mine)))
 	return nil
 }
 
 // applyDNS: the names can be resolved, here at least. Where the zone above does
 // not lead here, the records that it needs are told; that is another's work,
-// and no reason to call the gateway unfinished.
+// and no reason to call the gateway unfinished (Resource.Advice).
 func (s *Set) applyDNS(ctx context.Context, job *operation.Job, r *row) error {
 	if s.cfg.Zone == nil {
-		job.Detail("the zone is served elsewhere")
-		return nil
+		return nil // it is served elsewhere
 	}
 	absent, advice, err := s.cfg.Zone.Check(ctx, s.base(r))
 	switch {
@@ -411,8 +405,10 @@ func (s *Set) applyDNS(ctx context.Context, job *operation.Job, r *row) error {
 	case absent != "":
 		return s.patience(job, "dns", codeNames, absent)
 	}
-	job.Detail(advice)
-	return nil
+	return job.Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, "UPDATE gateway SET advice = ? WHERE key = ?", advice, r.key())
+		return err
+	})
 }
 
 // applyComplete: what runs is what is saved.

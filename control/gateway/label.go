@@ -56,3 +56,9 @@ func label(tenant string, id ID, scope string, length int) string {
 	}
 	return l
 }
+
+// Base is the domain under which a gateway gets its names, where scope is not
+// NoReuse.
+func Base(tenant, suffix string, id ID, scope string) string {
+	return label(tenant, id, scope, labelLength(suffix)) + "." + suffix
+}

@@ -89,9 +89,10 @@ func (s *Set) PutTestLine(ctx context.Context, by Actor, doc TestLine, match Mat
 		}
 		created = old == nil
 		l = doc
+		l.ETag, l.System = "", SystemData{}
 		problems := ValidateTestLine(doc)
 		if !created {
-			l.ID, l.System = old.ID, old.System
+			l.ID, l.ETag, l.System = old.ID, old.ETag, old.System
 			if l.Location != old.Location {
 				problems = append(problems, Problem{"location", CreateOnly, fmt.Sprintf("it is %s, and cannot become %q: write %s, or make another test line", old.Location, doc.Location, old.Location)})
 			}
@@ -104,7 +105,7 @@ func (s *Set) PutTestLine(ctx context.Context, by Actor, doc TestLine, match Mat
 			return problems
 		}
 		l.ID.Gateway = g.ID
-		return s.saveLine(ctx, tx, by, &l, created)
+		return s.saveLine(ctx, tx, by, g, &l)
 	})
 	return l, created, err
 }
@@ -147,13 +148,16 @@ func loadLine(ctx context.Context, tx *store.Tx, id ID, name string) (*TestLine,
 	return &l, err
 }
 
-func (s *Set) saveLine(ctx context.Context, tx *store.Tx, by Actor, l *TestLine, created bool) error {
+// saveLine stores a line, which has no ETag when it is new, and takes its
+// number to the edges.
+func (s *Set) saveLine(ctx context.Context, tx *store.Tx, by Actor, g *row, l *TestLine) error {
+	created := l.ETag == ""
 	l.System.touch(by, created)
 	l.ETag = newETag()
 	if err := l.save(ctx, tx); err != nil {
 		return err
 	}
-	if err := s.republish(ctx, tx, l.ID.Gateway, by); err != nil {
+	if err := s.republish(ctx, tx, g, by); err != nil {
 		return err
 	}
 	return s.audit(ctx, tx, by, created, l.ID.String())
@@ -162,7 +166,7 @@ func (s *Set) saveLine(ctx context.Context, tx *store.Tx, by Actor, l *TestLine,
 // PatchTestLine changes the tags of a test line.
 func (s *Set) PatchTestLine(ctx context.Context, by Actor, id LineID, tags map[string]string, match Match) (l TestLine, err error) {
 	err = s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
-		_, old, err := s.lineToChange(ctx, tx, id, match)
+		g, old, err := s.lineToChange(ctx, tx, id, match)
 		switch {
 		case err != nil:
 			return err
@@ -174,7 +178,7 @@ func (s *Set) PatchTestLine(ctx context.Context, by Actor, id LineID, tags map[s
 		if problems := ValidateTestLine(l); problems != nil {
 			return problems
 		}
-		return s.saveLine(ctx, tx, by, &l, false)
+		return s.saveLine(ctx, tx, by, g, &l)
 	})
 	return l, err
 }
@@ -186,7 +190,7 @@ func noLine(id LineID) error {
 // DeleteTestLine removes a test line.
 func (s *Set) DeleteTestLine(ctx context.Context, by Actor, id LineID, match Match) error {
 	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
-		_, old, err := s.lineToChange(ctx, tx, id, match)
+		g, old, err := s.lineToChange(ctx, tx, id, match)
 		switch {
 		case err != nil:
 			return err
@@ -196,7 +200,7 @@ func (s *Set) DeleteTestLine(ctx context.Context, by Actor, id LineID, match Mat
 		if err := old.erase(ctx, tx); err != nil {
 			return err
 		}
-		if err := s.republish(ctx, tx, old.ID.Gateway, by); err != nil {
+		if err := s.republish(ctx, tx, g, by); err != nil {
 			return err
 		}
 		return s.tell(ctx, tx, Change{By: by, Action: "delete", Resource: old.ID.String()})
@@ -282,7 +286,7 @@ func (s *Set) SetIntegrationNumbers(ctx context.Context, by Actor, id ID, list [
 				return err
 			}
 		}
-		if err := s.republish(ctx, tx, g.ID, by); err != nil {
+		if err := s.republish(ctx, tx, g, by); err != nil {
 			return err
 		}
 		return s.tell(ctx, tx, Change{By: by, Action: "update", Resource: g.ID.String() + "/integrationNumbers"})

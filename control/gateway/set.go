@@ -22,6 +22,7 @@ type Resource struct {
 	ETag     string // in quotes, as in the header
 	System   SystemData
 	Regions  []string // names of its service regions in the order of their numbers: r1, r2
+	Advice   string   // records that zones above lack for others to find the gateway's names; "": none
 }
 
 // Identity is the gateway's own identity in the directory, by which it calls
@@ -303,4 +304,22 @@ func (s *Set) Changed(ctx context.Context) error {
 		err = errors.Join(err, s.cfg.Operations.Wake(ctx, r.ID.String()))
 	}
 	return err
+}
+
+// Republish has every gateway's snapshot compiled again, and published where
+// it has changed: the deployment's part of it, such as the provisioned numbers,
+// may be another since.
+func (s *Set) Republish(ctx context.Context) error {
+	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
+		rows, err := loadAll(ctx, tx, "WHERE g.revision > 0 AND g.state <> ?", Deleting)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if err := s.republish(ctx, tx, r, Actor{Name: "control"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -18,6 +18,7 @@ CREATE TABLE gateway (
   status         TEXT NOT NULL, -- ChangePending, Complete
   operation      TEXT NOT NULL, -- the last one
   revision       BIGINT NOT NULL, -- published last
+  advice         TEXT NOT NULL, -- records that zones above lack
   created        BIGINT NOT NULL,
   created_by     TEXT NOT NULL,
   created_kind   TEXT NOT NULL,
