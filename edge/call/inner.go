@@ -140,6 +140,9 @@ func (t *transfer) writeInner(n interop.Names) *sip.Message {
 	msg.RequestURI = t.refer.Target
 	msg.Set("To", "<"+t.refer.Target+">")
 	msg.Set("Replaces", t.refer.Replaces.String())
+	if t.caller.Tenant != "" {
+		msg.Set("X-MS-TenantID", t.caller.Tenant)
+	}
 	return msg
 }
 

@@ -179,3 +179,58 @@ func TestAJoinedCallThatIsBehind(t *testing.T) {
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	})
 }
+
+// callOf is an answered call of a user of an enterprise to the core.
+func (w *world) callOf(tenant string) (teams, core *dialog) {
+	w.t.Helper()
+	in := w.teams.invite("+442079460123", teamsOffer, "X-MS-TenantID: "+tenant)
+	w.teams.expect("100")
+	out := w.core.expect("INVITE")
+	w.core.reply(out, 200, "c"+in.Get("Call-ID"), coreAnswer)
+	w.core.expect("ACK")
+	teams, core = w.teams.took(in, w.teams.expect("200")), w.core.gave(out, "c"+in.Get("Call-ID"))
+	teams.ack("")
+	synctest.Wait()
+	return teams, core
+}
+
+// Calls of two enterprises are joined by the core, whose legs are its own, and
+// not by one of the enterprises.
+func TestWhoJoinsCallsOfTwoEnterprises(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		second string // enterprise
+		core   bool   // joins them; else the first enterprise
+		frag   string
+	}{
+		{"the core", "c043", true, "SIP/2.0 200 OK"},
+		{"an enterprise its own", "c042", false, "SIP/2.0 200 OK"},
+		{"an enterprise another's", "c043", false, "SIP/2.0 500 Server Internal Error"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				one, other := w.callOf("c042")
+				two, another := w.callOf(tc.second)
+				first, second := one, two
+				if tc.core {
+					first, second = other, another
+				}
+				id := second.ID()
+				first.requestWith("REFER", "Refer-To: <sip:+442079460123@10.0.1.1?Replaces="+
+					url.QueryEscape(id.CallID+";to-tag="+id.RemoteTag+";from-tag="+id.LocalTag)+">")
+				first.f.expect("202")
+				time.Sleep(time.Second)
+				said := ""
+				for len(first.f.in) > 0 {
+					if m := <-first.f.in; strings.HasPrefix(m.Get("Subscription-State"), "terminated") {
+						said = string(m.Body)
+					}
+				}
+				if said != tc.frag {
+					t.Errorf("it is told %q", said)
+				}
+				w.hangUpAll()
+			})
+		})
+	}
+}

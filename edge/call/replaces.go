@@ -131,7 +131,7 @@ func (s *state) mayReplace(ev replacing) *refusal {
 		// Nobody would be left to hang up, and each packet would run in circles.
 		return &refusal{status: 403, text: "calls of ours would be joined to a ring"}
 	case s.strangeTenant(ev):
-		return &refusal{status: 481, text: "it is of another enterprise"}
+		return &refusal{status: 481, text: "it is of another enterprise, or does not say of which"}
 	case s.phase == hunting && ev.leg == relay.Callee && s.rings(id):
 		return nil
 	case !l.confirmed || l.dialog.ID() != id || s.phase != talking:
@@ -147,7 +147,9 @@ func (s *state) mayReplace(ev replacing) *refusal {
 }
 
 // strangeTenant: an enterprise's calls are its own, whatever tags are known. It
-// is told by its ID, or by its subdomain.
+// is told by its ID, or by its subdomain. Who does not name his where others do,
+// and where the call has one, is a stranger too; of another call of ours we may
+// not know whose it is.
 func (s *state) strangeTenant(ev replacing) bool {
 	if s.label != "" && ev.peer.Group.Side == snapshot.Cloud {
 		uri, err := sip.ParseURI(ev.msg.RequestURI)
@@ -155,11 +157,17 @@ func (s *state) strangeTenant(ev replacing) bool {
 			return true
 		}
 	}
-	theirs, ours := ev.msg.Get("X-MS-TenantID"), s.party[ev.leg].Tenant
+	theirs, ours := interop.Tenant(ev.msg), s.party[ev.leg].Tenant
 	if s.phase == hunting {
 		ours = s.identity.Tenant
 	}
-	return theirs != "" && ours != "" && !strings.EqualFold(theirs, ours)
+	switch {
+	case ours == "" || !ev.dress.Profile.NamesTenants(): // such as a core, whose users' legs are its own
+		return false
+	case theirs == "":
+		return !ev.inner
+	}
+	return !strings.EqualFold(theirs, ours)
 }
 
 // rings tells whether an early dialog of the attempt under way has that ID.

@@ -210,7 +210,8 @@ func TestALegIsReplacedOnce(t *testing.T) {
 	})
 }
 
-// An enterprise cannot take another one's call, whatever it knows of it.
+// An enterprise cannot take another one's call, whatever it knows of it, and
+// nobody can who does not say of which he is.
 func TestAnotherEnterpriseReplacesNothing(t *testing.T) {
 	inWorld(t, func(w *world) {
 		in := w.teams.invite("+442079460123", teamsOffer, "X-MS-TenantID: c042")
@@ -221,14 +222,39 @@ func TestAnotherEnterpriseReplacesNothing(t *testing.T) {
 		teams := w.teams.took(in, w.teams.expect("200"))
 		teams.ack("")
 		synctest.Wait()
-		m := teams.replacing(teamsOffer, "X-MS-TenantID: c043")
-		w.teams.ackFailure(m, w.teams.expect("481"))
-		m = teams.replacing(teamsOffer, "X-MS-TenantID: c042")
+		for _, header := range []string{"X-MS-TenantID: c043", "X-MSTenantID: c043", "Subject: none"} {
+			m := teams.replacing(teamsOffer, header)
+			w.teams.ackFailure(m, w.teams.expect("481"))
+		}
+		m := teams.replacing(teamsOffer, "X-MSTenantID: C042")
 		joined := w.teams.took(m, w.teams.answers("200", "BYE")["200"])
 		joined.ack("")
 		joined.request("BYE", "")
 		w.teams.expect("200")
 		w.core.reply(w.core.expect("BYE"), 200, "", "")
+	})
+}
+
+// A core does not name enterprises: its legs are its own, whosever calls they
+// belong to.
+func TestTheCoreReplacesItsLegOfAnEnterprisesCall(t *testing.T) {
+	inWorld(t, func(w *world) {
+		in := w.teams.invite("+442079460123", teamsOffer, "X-MS-TenantID: c042")
+		w.teams.expect("100")
+		out := w.core.expect("INVITE")
+		w.core.reply(out, 200, "c1", coreAnswer)
+		w.core.expect("ACK")
+		teams := w.teams.took(in, w.teams.expect("200"))
+		teams.ack("")
+		synctest.Wait()
+		id := w.core.gave(out, "c1").ID()
+		joined := w.core2.replacing(id.CallID, id.RemoteTag, id.LocalTag, coreSDP)
+		w.core2.took(joined, w.core2.expect("200")).ack("")
+		w.core.reply(w.core.expect("BYE"), 200, "", "")
+		time.Sleep(time.Second)
+		teams.request("BYE", "")
+		w.teams.expect("200")
+		w.core2.reply(w.core2.expect("BYE"), 200, "", "")
 	})
 }
 

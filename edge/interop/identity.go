@@ -57,7 +57,7 @@ func Identify(invite *sip.Message, from Leg) (Identity, error) {
 	if hops == 0 {
 		return Identity{}, &sip.ParseError{Header: "Max-Forwards", Msg: "too many hops", Status: 483}
 	}
-	id := Identity{Hops: hops - 1, Privacy: privacy(invite), Tenant: tenant(invite, from.Profile), from: from.Profile}
+	id := Identity{Hops: hops - 1, Privacy: privacy(invite), Tenant: from.Profile.tenant(invite), from: from.Profile}
 	target, err := sip.ParseURI(invite.RequestURI)
 	if err != nil {
 		return Identity{}, &sip.ParseError{Msg: "Request-URI cannot be read", Status: 400}
@@ -158,11 +158,20 @@ func privacyWords(m *sip.Message) []string {
 	return words
 }
 
-// tenant reads either published spelling (Azure Communications Gateway docs).
-func tenant(invite *sip.Message, from *Profile) string {
-	if !from.hears("X-MS-TenantID") {
+// NamesTenants tells whether INVITEs from there say of which enterprise they
+// are.
+func (p *Profile) NamesTenants() bool { return p.hears("X-MS-TenantID") }
+
+func (p *Profile) tenant(invite *sip.Message) string {
+	if !p.NamesTenants() {
 		return ""
 	}
+	return Tenant(invite)
+}
+
+// Tenant is the enterprise that an INVITE names, in either published spelling
+// (Azure Communications Gateway docs); "" when it names none.
+func Tenant(invite *sip.Message) string {
 	for _, name := range [...]string{"X-MS-TenantID", "X-MSTenantID"} {
 		if v := invite.Get(name); token(v) {
 			return v
