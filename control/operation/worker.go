@@ -87,10 +87,11 @@ func (s *Set) work(life context.Context) {
 func (s *Set) take(life context.Context, room int) (next time.Time, err error) {
 	var ready []row
 	err = s.store.Read(life, func(tx *store.Tx) error {
-		if ready, err = s.ready(life, tx, room); err != nil || len(ready) == room {
+		now := store.Micros(time.Now())
+		if ready, err = s.ready(life, tx, now, room); err != nil || len(ready) == room {
 			return err
 		}
-		next, err = s.nextDue(life, tx)
+		next, err = s.nextDue(life, tx, now)
 		return err
 	})
 	if err != nil || len(ready) == 0 {
@@ -125,15 +126,15 @@ func (s *Set) take(life context.Context, room int) (next time.Time, err error) {
 // alone is true of an operation of whose resource no step runs.
 const alone = "NOT EXISTS (SELECT 1 FROM operation other WHERE other.resource = operation.resource AND other.lease <> '')"
 
-func (s *Set) ready(ctx context.Context, tx *store.Tx, room int) ([]row, error) {
+func (s *Set) ready(ctx context.Context, tx *store.Tx, now int64, room int) ([]row, error) {
 	kinds, args := s.known()
-	args = append(args, store.Micros(time.Now()), room)
+	args = append(args, now, room)
 	return list(ctx, tx, "WHERE ended = 0 AND lease = '' AND kind IN ("+kinds+") AND due <= ? AND "+alone+" ORDER BY due, created LIMIT ?", args...)
 }
 
-func (s *Set) nextDue(ctx context.Context, tx *store.Tx) (time.Time, error) {
+func (s *Set) nextDue(ctx context.Context, tx *store.Tx, now int64) (time.Time, error) {
 	kinds, args := s.known()
-	args = append(args, store.Micros(time.Now()))
+	args = append(args, now)
 	var due int64
 	err := tx.Row(ctx, "SELECT COALESCE(MIN(due), 0) FROM operation WHERE ended = 0 AND lease = '' AND kind IN ("+kinds+") AND due > ?", args...).Scan(&due)
 	return store.Time(due), err
