@@ -3,6 +3,7 @@ package zone
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -74,61 +75,84 @@ func (s *Set) rebuild(ctx context.Context, facts []Gateway, known bool) error {
 	} else {
 		facts = st.facts
 	}
-	zones := Records(Input{Suffix: s.cfg.Suffix, Contact: s.cfg.Contact, NameServers: s.cfg.NameServers, Gateways: facts, Texts: st.texts})
 	next := &served{version: st.version, zones: map[string]*content{}, facts: facts}
-	var fresh []string
-	err = s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
-		fresh = nil
-		changed, err := keep(ctx, tx, st.facts, facts)
-		if err != nil {
-			return err
+	changed := map[string]string{} // zones that hold something else than before -> digest
+	for _, z := range Records(Input{Suffix: s.cfg.Suffix, Contact: s.cfg.Contact, NameServers: s.cfg.NameServers, Gateways: facts, Texts: st.texts}) {
+		last, digest := st.serials[z.Apex], z.digest()
+		if last.digest != digest {
+			changed[z.Apex] = digest
 		}
-		if changed {
-			if next.version, err = touch(ctx, tx); err != nil {
-				return err
-			}
-		}
-		for _, z := range zones {
-			c, news, err := s.content(ctx, tx, z)
-			if err != nil {
-				return fmt.Errorf("zone %s: %w", z.Apex, err)
-			}
-			if news {
-				fresh = append(fresh, z.Apex)
-			}
-			next.zones[z.Apex] = c
-		}
-		return nil
-	})
-	if err != nil {
+		next.zones[z.Apex] = newContent(z, last.serial)
+	}
+	if err := s.write(ctx, st, next, changed); err != nil {
 		return err
 	}
 	s.served.Store(next)
-	for _, apex := range fresh {
+	for apex := range changed {
 		s.log.Info("DNS zone has changed", "zone", apex, "serial", next.zones[apex].soa.Serial)
 		s.notify.changed(next.zones[apex].soa)
 	}
 	return nil
 }
 
-// content makes a zone ready to be asked.
-func (s *Set) content(ctx context.Context, tx *store.Tx, z Zone) (*content, bool, error) {
-	number, fresh, err := serial(ctx, tx, z)
-	if err != nil {
-		return nil, false, err
-	}
-	c := newContent(z, number)
-	if s.cfg.DNSSEC {
-		pem, err := private(ctx, tx, z.Apex)
+// write keeps what is to be served: facts that have changed, serial numbers of
+// zones that have, and keys of new ones.
+func (s *Set) write(ctx context.Context, was stored, next *served, changed map[string]string) error {
+	facts := slices.CompareFunc(was.facts, next.facts, func(a, b Gateway) int { return strings.Compare(text(a), text(b)) }) != 0
+	keyless := func(apex string) bool { return s.cfg.DNSSEC && was.keys[apex] == "" }
+	if facts || len(changed) > 0 || slices.ContainsFunc(slices.Collect(maps.Keys(next.zones)), keyless) {
+		var made map[string]string
+		err := s.cfg.Store.Write(ctx, func(tx *store.Tx) (err error) {
+			made = map[string]string{}
+			if facts {
+				if err := keep(ctx, tx, was.facts, next.facts); err != nil {
+					return err
+				}
+				if next.version, err = touch(ctx, tx); err != nil {
+					return err
+				}
+			}
+			for apex, digest := range changed {
+				if next.zones[apex].soa.Serial, err = renumber(ctx, tx, apex, digest); err != nil {
+					return err
+				}
+			}
+			for apex := range next.zones {
+				if !keyless(apex) {
+					continue
+				}
+				if made[apex], err = private(ctx, tx, apex); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		if err != nil {
-			return nil, false, err
+			return err
 		}
-		if c.signer, err = newSigner(z.Apex, pem); err != nil {
-			return nil, false, err
+		maps.Copy(was.keys, made)
+		if facts && next.version != was.version+1 {
+			s.Changed() // another control node came in between, and what it changed is not in here
 		}
-		c.nodes[c.apex][dns.TypeDNSKEY] = []dns.RR{c.signer.key}
 	}
-	return c, fresh, nil
+	if !s.cfg.DNSSEC {
+		return nil
+	}
+	for apex, z := range next.zones {
+		if err := z.sign(was.keys[apex]); err != nil {
+			return fmt.Errorf("zone %s: %w", apex, err)
+		}
+	}
+	return nil
+}
+
+// sign has a zone signed from now on.
+func (z *content) sign(private string) (err error) {
+	if z.signer, err = newSigner(z.apex, private); err != nil {
+		return err
+	}
+	z.nodes[z.apex][dns.TypeDNSKEY] = []dns.RR{z.signer.key}
+	return nil
 }
 
 func newContent(z Zone, serial uint32) *content {

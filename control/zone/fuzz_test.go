@@ -61,10 +61,9 @@ func newServed(f *testing.F, sign bool) *served {
 			if err != nil {
 				f.Fatal(err)
 			}
-			if c.signer, err = newSigner(z.Apex, pem); err != nil {
+			if err := c.sign(pem); err != nil {
 				f.Fatal(err)
 			}
-			c.nodes[c.apex][dns.TypeDNSKEY] = []dns.RR{c.signer.key}
 		}
 		v.zones[z.Apex] = c
 	}

@@ -2,6 +2,7 @@ package zone
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -57,9 +58,11 @@ func Records(in Input) []Zone {
 			zones[0].gateway(base, g)
 		}
 	}
+	taken := domains{}
+	taken.take(suffix)
 	for _, g := range in.Gateways {
 		for _, domain := range g.Delegated {
-			if d := canonical(domain); !slices.ContainsFunc(zones, func(z *builder) bool { return inside(d, z.apex) || inside(z.apex, d) }) {
+			if d := canonical(domain); taken.take(d) {
 				z := newBuilder(d, in)
 				z.servers(fourServers(in.NameServers, suffix))
 				z.cloud(d, g)
@@ -82,6 +85,26 @@ func Records(in Input) []Zone {
 	return out
 }
 
+// domains are those that have a zone (true), and the names above them (false).
+type domains map[string]bool
+
+// take gives a domain a zone, unless it lies in one or above one.
+func (d domains) take(domain string) bool {
+	if _, ok := d[domain]; ok {
+		return false
+	}
+	for above := range up(domain) {
+		if d[above] {
+			return false
+		}
+	}
+	d[domain] = true
+	for above := range up(domain) {
+		d[above] = false
+	}
+	return true
+}
+
 // fourServers fills the list of name servers up to four. The operator sets all
 // four; behind them may be fewer machines.
 func fourServers(list []NameServer, suffix string) []NameServer {
@@ -102,14 +125,14 @@ func fourServers(list []NameServer, suffix string) []NameServer {
 // builder gathers the records of one zone.
 type builder struct {
 	apex    string
-	bases   []string // gateways' own parts of it
+	bases   map[string]bool // gateways' own parts of it
 	records []dns.RR
 	names   map[string]bool // that own a record
 	seen    map[string]bool // records, as text
 }
 
 func newBuilder(apex string, in Input) *builder {
-	b := &builder{apex: apex, names: map[string]bool{}, seen: map[string]bool{}}
+	b := &builder{apex: apex, bases: map[string]bool{}, names: map[string]bool{}, seen: map[string]bool{}}
 	mbox := "hostmaster." + apex
 	if in.Contact != "" {
 		mbox = mailbox(in.Contact)
@@ -174,7 +197,6 @@ func (b *builder) addresses(name string, addrs []netip.Addr, ttl uint32) {
 
 // gateway adds what is below one base domain.
 func (b *builder) gateway(base string, g Gateway) {
-	b.bases = append(b.bases, base)
 	b.addresses(APIName(base), g.API, apiTTL)
 	for i, region := range g.Regions {
 		n := i + 1
@@ -217,9 +239,7 @@ func (b *builder) mcp(base string, local int, g Gateway) {
 // cloud adds the names that Direct Routing calls: in the base domain, and
 // again in each domain that hides it.
 func (b *builder) cloud(base string, g Gateway) {
-	if !slices.Contains(b.bases, base) {
-		b.bases = append(b.bases, base)
-	}
+	b.bases[base] = true
 	for i, region := range g.Regions {
 		at := region.addresses("cloud")
 		b.addresses(CloudName(base, i+1), at, addressTTL)
@@ -254,7 +274,11 @@ func (b *builder) srv(name, base string, g Gateway, to target) {
 
 // text adds a TXT record where a gateway is.
 func (b *builder) text(name, value string) {
-	if slices.ContainsFunc(b.bases, func(base string) bool { return inside(name, base) }) {
+	found := b.bases[name]
+	for above := range up(name) {
+		found = found || b.bases[above]
+	}
+	if found {
 		b.add(&dns.TXT{Hdr: header(name, dns.TypeTXT, textTTL), Txt: chunks(value)})
 	}
 }
@@ -289,24 +313,35 @@ func escape(s string) string {
 // below it has brought into being: RFC 4592 §2.2.1 takes the wildcard from
 // them, and a customer who proves a domain would be cut off.
 func (b *builder) beneath() {
-	names := slices.Sorted(maps.Keys(b.names))
-	for _, rr := range slices.Clone(b.records) {
-		parent, wild := strings.CutPrefix(rr.Header().Name, "*.")
-		if !wild {
-			continue
+	wild := map[string][]dns.RR{}
+	for _, rr := range b.records {
+		if above, ok := strings.CutPrefix(rr.Header().Name, "*."); ok {
+			wild[above] = append(wild[above], rr)
 		}
-		for _, name := range names {
-			above, below := strings.CutSuffix(name, "."+parent)
-			if !below {
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.names)) {
+		for above := range up(name) {
+			if strings.HasPrefix(name, "_") || strings.HasPrefix(name, "*.") {
+				name = above
 				continue
 			}
-			label := above[strings.LastIndexByte(above, '.')+1:]
-			if strings.HasPrefix(label, "_") || label == "*" {
-				continue
+			for _, rr := range wild[above] {
+				same := dns.Copy(rr)
+				same.Header().Name = name
+				b.add(same)
 			}
-			same := dns.Copy(rr)
-			same.Header().Name = label + "." + parent
-			b.add(same)
+			name = above
+		}
+	}
+}
+
+// up gives the names above a name, up to the root.
+func up(name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name != "." {
+			if name = parent(name); !yield(name) {
+				return
+			}
 		}
 	}
 }

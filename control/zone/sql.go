@@ -21,6 +21,14 @@ type stored struct {
 	version int64
 	facts   []Gateway
 	texts   []Text
+	serials map[string]numbered // by apex
+	keys    map[string]string   // by apex, PEM
+}
+
+// numbered is what a zone held under a serial number.
+type numbered struct {
+	serial uint32
+	digest string
 }
 
 func load(ctx context.Context, tx *store.Tx) (st stored, err error) {
@@ -40,11 +48,31 @@ func load(ctx context.Context, tx *store.Tx) (st stored, err error) {
 	st.texts, err = store.All(ctx, tx, func(scan store.Scan) (t Text, err error) {
 		return t, scan(&t.Name, &t.Value)
 	}, "SELECT name, value FROM zone_text ORDER BY name, value")
+	if err != nil {
+		return st, err
+	}
+	st.serials, st.keys = map[string]numbered{}, map[string]string{}
+	_, err = store.All(ctx, tx, func(scan store.Scan) (apex string, err error) {
+		var number int64
+		var digest string
+		err = scan(&apex, &number, &digest)
+		st.serials[apex] = numbered{uint32(number), digest}
+		return apex, err
+	}, "SELECT apex, serial, digest FROM zone_serial")
+	if err != nil {
+		return st, err
+	}
+	_, err = store.All(ctx, tx, func(scan store.Scan) (apex string, err error) {
+		var pem string
+		err = scan(&apex, &pem)
+		st.keys[apex] = pem
+		return apex, err
+	}, "SELECT apex, private FROM zone_key")
 	return st, err
 }
 
 // keep writes the facts that differ from those that were there.
-func keep(ctx context.Context, tx *store.Tx, old, facts []Gateway) (changed bool, err error) {
+func keep(ctx context.Context, tx *store.Tx, old, facts []Gateway) error {
 	before := map[string]string{}
 	for _, g := range old {
 		before[g.Base] = text(g)
@@ -56,18 +84,16 @@ func keep(ctx context.Context, tx *store.Tx, old, facts []Gateway) (changed bool
 		if had && was == now {
 			continue
 		}
-		changed = true
 		if _, err := tx.Exec(ctx, "INSERT INTO zone_gateway (base, facts) VALUES (?, ?) ON CONFLICT (base) DO UPDATE SET facts = excluded.facts", g.Base, now); err != nil {
-			return false, err
+			return err
 		}
 	}
 	for base := range before {
-		changed = true
 		if _, err := tx.Exec(ctx, "DELETE FROM zone_gateway WHERE base = ?", base); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return changed, nil
+	return nil
 }
 
 func text(g Gateway) string {
@@ -83,26 +109,25 @@ func touch(ctx context.Context, tx *store.Tx) (version int64, err error) {
 	return version, tx.Row(ctx, "SELECT version FROM zone_version WHERE id = 1").Scan(&version)
 }
 
-// serial is the serial number of a zone: another one when it holds something
-// else than before (RFC 1982 §3.1: it may wrap, and 0 is left out since some
-// take it for none).
-func serial(ctx context.Context, tx *store.Tx, z Zone) (number uint32, fresh bool, err error) {
+// renumber gives a zone another serial number, since it holds something else
+// than before (RFC 1982 §3.1: it may wrap, and 0 is left out since some take it
+// for none).
+func renumber(ctx context.Context, tx *store.Tx, apex, digest string) (number uint32, err error) {
 	var last int64
-	var digest string
-	now := z.digest()
-	switch err := tx.Row(ctx, "SELECT serial, digest FROM zone_serial WHERE apex = ?", z.Apex).Scan(&last, &digest); {
+	var was string
+	switch err := tx.Row(ctx, "SELECT serial, digest FROM zone_serial WHERE apex = ?", apex).Scan(&last, &was); {
 	case errors.Is(err, sql.ErrNoRows):
 		last = time.Now().Unix() - 1 // above what another server may have had, should the database be lost
 	case err != nil:
-		return 0, false, err
-	case digest == now:
-		return uint32(last), false, nil
+		return 0, err
+	case was == digest:
+		return uint32(last), nil // another control node has
 	}
 	if number = uint32(last) + 1; number == 0 {
 		number = 1
 	}
-	_, err = tx.Exec(ctx, "INSERT INTO zone_serial (apex, serial, digest) VALUES (?, ?, ?) ON CONFLICT (apex) DO UPDATE SET serial = excluded.serial, digest = excluded.digest", z.Apex, int64(number), now)
-	return number, true, err
+	_, err = tx.Exec(ctx, "INSERT INTO zone_serial (apex, serial, digest) VALUES (?, ?, ?) ON CONFLICT (apex) DO UPDATE SET serial = excluded.serial, digest = excluded.digest", apex, int64(number), digest)
+	return number, err
 }
 
 func (z Zone) digest() string {

@@ -227,6 +227,7 @@ const look = 2 * time.Second
 func (s *Set) watch() {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
+	pause := settle
 	for {
 		select {
 		case <-s.life.Done():
@@ -237,14 +238,16 @@ func (s *Set) watch() {
 			}
 		case <-s.poke:
 			select {
-			case <-time.After(settle):
+			case <-time.After(pause):
 			case <-s.life.Done():
 				return
 			}
 		}
+		began := time.Now()
 		if err := s.Refresh(s.life); err != nil && s.life.Err() == nil {
 			s.log.Warn("the DNS zones could not be renewed; the last ones are served on", obs.KeyError, err)
 		}
+		pause = max(settle, 10*time.Since(began)) // at most a tenth of a processor, however many gateways
 	}
 }
 
