@@ -275,6 +275,7 @@ func (l *ledger) put(c record.Call, done func(error)) {
 
 func (l *ledger) Begin(c record.Call, done func(error))  { l.put(c, done) }
 func (l *ledger) Answer(c record.Call, done func(error)) { l.put(c, done) }
+func (l *ledger) Progress(record.Call)                   {}
 func (l *ledger) End(c record.Call, done func(error))    { l.put(c, done) }
 
 func (l *ledger) open() (open []record.Call) {

@@ -100,6 +100,7 @@ func (s *state) talk() {
 	s.do(arm{patience, 0})
 	s.do(arm{listening, s.listenEvery()})
 	s.do(arm{talkedEnough, s.longest()})
+	s.do(arm{scoring, scoreEvery})
 }
 
 // longest is how long the call may last, 0 for ever: nobody ends an emergency

@@ -41,6 +41,7 @@ type noRecords struct{}
 
 func (noRecords) Begin(_ record.Call, done func(error)) { done(nil) }
 func (noRecords) Answer(record.Call, func(error))       {}
+func (noRecords) Progress(record.Call)                  {}
 func (noRecords) End(record.Call, func(error))          {}
 
 func newRig(b testing.TB, traces *trace.Ring) *rig {

@@ -61,6 +61,8 @@ type Config struct {
 type Records interface {
 	Begin(c record.Call, done func(error))
 	Answer(c record.Call, done func(error))
+	// Progress tells how an answered call has sounded until now. It may be lost.
+	Progress(c record.Call)
 	End(c record.Call, done func(error))
 }
 

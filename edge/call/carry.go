@@ -35,6 +35,8 @@ func (c *call) do(e effect) {
 		}
 	case ended:
 		c.ended(e.record)
+	case scored:
+		c.score(e.record)
 	case resolve:
 		c.resolve(e)
 	case examine:

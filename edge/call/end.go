@@ -183,7 +183,7 @@ func (s *state) finish(c cause) {
 	if s.record.Answered != nil {
 		s.record.Cause.Status = 0 // the caller got its 200
 	}
-	for _, t := range []timer{silence, patience, ringingTooLong, roundTooLong, again, listening, talkedEnough, refreshCaller, refreshCallee, lapseCaller, lapseCallee, repeatRinging, reservedTooLate, lookingOut} {
+	for _, t := range []timer{silence, patience, ringingTooLong, roundTooLong, again, listening, talkedEnough, scoring, refreshCaller, refreshCallee, lapseCaller, lapseCallee, repeatRinging, reservedTooLate, lookingOut} {
 		s.do(arm{t, 0})
 	}
 	s.abandonRound()

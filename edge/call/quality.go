@@ -36,6 +36,19 @@ func (c *call) measure(r *record.Call) {
 	}
 }
 
+// scoreEvery is how often an answered call's scores are recorded, so that a
+// node that dies leaves those until the minute before.
+const scoreEvery = time.Minute
+
+// score records how the call has sounded, unless nothing was said.
+func (c *call) score(r record.Call) {
+	c.measure(&r)
+	if heard := r.Caller.Media.Packets + r.Callee.Media.Packets; heard != c.scored {
+		c.scored = heard
+		c.set.cfg.Records.Progress(r)
+	}
+}
+
 // assess writes how a leg sounded.
 func (c *call) assess(side relay.Side, m *record.Media) {
 	if mute := c.media.Mute(side); mute >= relay.Noticed {

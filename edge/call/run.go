@@ -51,6 +51,7 @@ type call struct {
 	asides  [2]*way               // run; of legs that left their side to another
 	media   *relay.Media          // run
 	due     [timers]time.Time     // run; zero = not armed
+	scored  uint64                // run; packets heard when the scores were last recorded
 	timer   *time.Timer           // run
 	held    [2]func()             // run; give back the peers' counts
 	heldBy  [2]func()             // run; likewise, of legs aside

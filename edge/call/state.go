@@ -169,6 +169,7 @@ const (
 	talkedEnough                 // Limits.Duration
 	refreshCaller                // its session has to be refreshed by us
 	refreshCallee                // likewise
+	scoring                      // it is time to record how the call has sounded
 	lapseCaller                  // its session was not refreshed by anybody
 	lapseCallee                  // likewise
 	ringingSoon                  // a transferred party has heard nothing for a moment
@@ -326,6 +327,8 @@ type (
 	// resolve looks up a target, and counts the call there if its limits allow
 	// that, or must. beside: the target is to take the place of a leg that
 	// stays until it has.
+	// scored writes down how it has sounded until now.
+	scored struct{ record record.Call }
 	resolve struct {
 		peer   string
 		must   bool
@@ -456,6 +459,7 @@ func (ended) effect()      {}
 func (resolve) effect()    {}
 func (invite) effect()     {}
 func (cancel) effect()     {}
+func (scored) effect()     {}
 func (locate) effect()     {}
 func (send) effect()       {}
 func (sendDirect) effect() {}

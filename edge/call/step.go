@@ -165,6 +165,9 @@ func (s *state) expired(t timer) {
 		s.finish(gatewayCause(0, 31, "it reached the longest duration a call may have"))
 	case refreshCaller:
 		s.refresh(relay.Caller)
+	case scoring:
+		s.do(scored{s.record})
+		s.do(arm{scoring, scoreEvery})
 	case refreshCallee:
 		s.refresh(relay.Callee)
 	case lapseCaller:

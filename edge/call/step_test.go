@@ -75,7 +75,7 @@ func TestStep(t *testing.T) {
 		event func(m *machine) event
 		want  string
 	}{
-		{"answered", func(m *machine) event { return m.answered(200, teamsSDP) }, "ACK, plug, plug, timer 15m0s, respond 200, timer 500ms, answered, timer 30s, timer 1h0m0s"},
+		{"answered", func(m *machine) event { return m.answered(200, teamsSDP) }, "ACK, plug, plug, timer 15m0s, respond 200, timer 500ms, answered, timer 30s, timer 1h0m0s, timer 1m0s"},
 		{"answered without media", func(m *machine) event { return m.answered(200, "") }, "ACK, respond 488, BYE to callee, ended, unplug, timer 40s"},
 		{"early media", func(m *machine) event { return m.answered(183, teamsSDP) }, "plug, plug, respond 183, timer 1m0s"},
 		{"busy", func(m *machine) event { return m.answered(486, "") }, "respond 486, ended, unplug, timer 40s"},

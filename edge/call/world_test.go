@@ -101,6 +101,7 @@ func (l *ledger) Begin(c record.Call, done func(error)) {
 	}
 }
 func (l *ledger) Answer(c record.Call, _ func(error)) { l.put("answer", c) }
+func (l *ledger) Progress(c record.Call)              { l.put("progress", c) }
 func (l *ledger) End(c record.Call, _ func(error))    { l.put("end", c) }
 
 // last is the newest record.

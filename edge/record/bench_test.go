@@ -82,3 +82,39 @@ func processTime(b *testing.B) time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// BenchmarkProgress is what the scores of a call cost that are recorded once:
+// encoded, and written with 500 others.
+func BenchmarkProgress(b *testing.B) {
+	s, err := open(Config{Dir: b.TempDir(), Node: "n1", Log: quiet}, normal)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	const calls = 500
+	write := func(c link.Call, how func(link.Call, func(error))) {
+		done := make(chan error, 1)
+		how(c, func(err error) { done <- err })
+		if err := <-done; err != nil {
+			b.Fatal(err)
+		}
+	}
+	for i := range calls {
+		s.Begin(sample(i), func(error) {})
+	}
+	cpu := processTime(b)
+	b.ResetTimer()
+	for n := range b.N {
+		c := scored(n%calls, n)
+		for range 6 {
+			c.Caller.Media.Whiles = append(c.Caller.Media.Whiles, *c.Caller.Media.Quality)
+		}
+		c.Callee.Media = c.Caller.Media
+		s.Progress(c)
+		if n%calls == calls-1 {
+			write(endedCall(sample(calls), link.ByCaller, 0), s.End)
+		}
+	}
+	b.StopTimer()
+	b.ReportMetric(float64((processTime(b)-cpu).Nanoseconds())/1000/float64(b.N), "cpu-µs/call")
+}

@@ -63,13 +63,15 @@ type Spool struct {
 	conn   *sql.Conn // run
 
 	mu      sync.Mutex
-	waiting []entry       // mu
-	trouble *fault.Error  // mu: why the disk refuses, nil while it does not
-	closed  bool          // mu
-	wake    chan struct{} // one place: "an entry waits, and somebody for it"
-	idle    chan struct{} // one place: "an entry waits"
-	quit    chan struct{} // closed by Close
-	ended   chan struct{} // closed by the writer
+	waiting []entry // mu
+	// progress is what goes with the next commit, by call.
+	progress map[string]entry // mu
+	trouble  *fault.Error     // mu: why the disk refuses, nil while it does not
+	closed   bool             // mu
+	wake     chan struct{}    // one place: "an entry waits, and somebody for it"
+	idle     chan struct{}    // one place: "an entry waits"
+	quit     chan struct{}    // closed by Close
+	ended    chan struct{}    // closed by the writer
 
 	written, commits, refused, dropped, trimmed atomic.Uint64
 }
@@ -92,15 +94,16 @@ func Open(c Config) (*Spool, error) { return open(c, normal) }
 func open(c Config, t tuning) (*Spool, error) {
 	s := &Spool{
 		node: c.Node, region: c.Region,
-		keep:   cmp.Or(c.Keep, 30*24*time.Hour),
-		limit:  cmp.Or(c.Limit, 4<<30),
-		queue:  cmp.Or(c.Queue, 8192),
-		log:    cmp.Or(c.Log, slog.Default()),
-		tuning: t,
-		wake:   make(chan struct{}, 1),
-		idle:   make(chan struct{}, 1),
-		quit:   make(chan struct{}),
-		ended:  make(chan struct{}),
+		keep:     cmp.Or(c.Keep, 30*24*time.Hour),
+		limit:    cmp.Or(c.Limit, 4<<30),
+		queue:    cmp.Or(c.Queue, 8192),
+		log:      cmp.Or(c.Log, slog.Default()),
+		tuning:   t,
+		progress: map[string]entry{},
+		wake:     make(chan struct{}, 1),
+		idle:     make(chan struct{}, 1),
+		quit:     make(chan struct{}),
+		ended:    make(chan struct{}),
 	}
 	if err := s.openFiles(c.Dir); err != nil {
 		s.closeFiles()
@@ -157,6 +160,23 @@ func (s *Spool) Begin(c link.Call, done func(error)) {
 // for a full disk: it waits in memory. done may be nil.
 func (s *Spool) Answer(c link.Call, done func(error)) { s.putLater(answered, c, done) }
 
+// Progress records how an answered call stands. Nobody waits for it: it goes
+// with the next commit that is made anyway, the heartbeat's at the latest, only
+// the newest of a call is kept, and while the disk refuses it is dropped.
+func (s *Spool) Progress(c link.Call) {
+	e, err := s.encode(answered, c)
+	if err != nil {
+		return
+	}
+	e.spare = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.trouble != nil || len(s.progress) >= backlogFactor*s.queue {
+		return
+	}
+	s.progress[c.ID] = e
+}
+
 // End records how a call ended, on the terms of Answer.
 func (s *Spool) End(c link.Call, done func(error)) { s.putLater(finished, c, done) }
 
@@ -175,16 +195,11 @@ func (s *Spool) putLater(st stage, c link.Call, done func(error)) {
 
 // put hands an entry to the writer or says why not.
 func (s *Spool) put(st stage, c link.Call, done func(error)) error {
-	c.Node = cmp.Or(c.Node, s.node)
-	c.Region = cmp.Or(c.Region, s.region)
-	body, err := json.Marshal(c)
+	e, err := s.encode(st, c)
 	if err != nil {
-		return fmt.Errorf("encode call record: %w", err)
+		return err
 	}
-	e := entry{
-		stage: st, id: c.ID, began: c.Began.UnixMicro(), failed: c.Failed(), body: body, done: done,
-		callerPeer: c.Caller.Peer, calleePeer: c.Callee.Peer, caller: c.From, callee: c.To,
-	}
+	e.done = done
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch room := s.queue; {
@@ -198,6 +213,7 @@ func (s *Spool) put(st stage, c link.Call, done func(error)) error {
 		return fault.New(fault.Exhausted, "too many records wait for the disk")
 	}
 	s.waiting = append(s.waiting, e)
+	delete(s.progress, c.ID)
 	wake := s.wake
 	if done == nil {
 		wake = s.idle
@@ -207,6 +223,19 @@ func (s *Spool) put(st stage, c link.Call, done func(error)) error {
 	default: // the writer has been told and has not looked yet
 	}
 	return nil
+}
+
+func (s *Spool) encode(st stage, c link.Call) (entry, error) {
+	c.Node = cmp.Or(c.Node, s.node)
+	c.Region = cmp.Or(c.Region, s.region)
+	body, err := json.Marshal(c)
+	if err != nil {
+		return entry{}, fmt.Errorf("encode call record: %w", err)
+	}
+	return entry{
+		stage: st, id: c.ID, began: c.Began.UnixMicro(), failed: c.Failed(), body: body,
+		callerPeer: c.Caller.Peer, calleePeer: c.Callee.Peer, caller: c.From, callee: c.To,
+	}, nil
 }
 
 // Counters tells what the spool has done since it was opened.

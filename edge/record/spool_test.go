@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -27,6 +28,9 @@ import (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("TANDEM_SPOOL_CHILD"); dir != "" {
+		if os.Getenv("TANDEM_SPOOL_SCORES") != "" {
+			scoring(dir)
+		}
 		child(dir)
 		return
 	}
@@ -267,6 +271,78 @@ func TestWhatWasAcknowledgedSurvivesKill9(t *testing.T) {
 	}
 	if len(seen) < 1000 {
 		t.Errorf("only %d calls were acknowledged: the test proves little", len(seen))
+	}
+}
+
+// scored is a call that has sounded so for so many minutes.
+func scored(i, minutes int) link.Call {
+	c := answeredCall(sample(i))
+	c.Caller.Media = link.Media{Packets: uint64(3000 * minutes), Received: true, Quality: &link.Quality{
+		Since: *c.Answered, For: time.Duration(minutes) * time.Minute, From: &link.Score{MOS: 4.4, R: 93},
+	}}
+	return c
+}
+
+// scoring records how a call sounds, minute after minute, and prints the minutes
+// that are on the disk, until it is killed.
+func scoring(dir string) {
+	s, err := Open(Config{Dir: dir, Node: "n1", Log: quiet})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	s.Begin(sample(1), func(error) {})
+	s.Answer(answeredCall(sample(1)), func(error) {})
+	for minutes := 1; ; minutes++ {
+		s.Progress(scored(1, minutes))
+		for range time.Tick(time.Millisecond) {
+			if s.Counters().Written == uint64(2+minutes) {
+				break
+			}
+		}
+		fmt.Println(minutes)
+	}
+}
+
+func TestTheScoresOfALiveCallSurviveKill9(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TANDEM_SPOOL_SCORES", "yes")
+	printed := killedChild(t, dir, 2)
+	minutes, _ := strconv.Atoi(printed[len(printed)-1])
+	c := get(t, openAt(t, dir), sample(1).ID)
+	if q := c.Caller.Media.Quality; c.Cause.By != link.ByNodeLost || q == nil || q.For < time.Duration(minutes)*time.Minute {
+		t.Errorf("after minute %d: %+v, %+v", minutes, c.Cause, c.Caller.Media)
+	}
+}
+
+// What is told of a call meanwhile costs no commit, keeps nobody waiting, and
+// never comes after its end.
+func TestProgressGoesWithOthers(t *testing.T) {
+	s := openAt(t, t.TempDir())
+	for i := range 3 {
+		durable(t, s.Begin, sample(i))
+	}
+	durable(t, s.Answer, answeredCall(sample(1)))
+	before := s.Counters()
+	for minutes := range 100 {
+		s.Progress(scored(1, minutes+1))
+		s.Progress(scored(2, minutes+1))
+	}
+	durable(t, s.End, endedCall(scored(2, 100), link.ByCaller, 0))
+	after := s.Counters()
+	if n := after.Commits - before.Commits; n > 2 { // the heartbeat's
+		t.Errorf("%d commits", n)
+	}
+	if n := after.Written - before.Written; n > 4 {
+		t.Errorf("%d entries for two calls", n)
+	}
+	if q := get(t, s, sample(1).ID).Caller.Media.Quality; q == nil || q.For != 100*time.Minute {
+		t.Errorf("%+v", q)
+	}
+	s.Progress(scored(2, 7)) // late
+	durable(t, s.Begin, sample(9))
+	if c := get(t, s, sample(2).ID); c.Ended == nil || c.Caller.Media.Quality.For != 100*time.Minute {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -27,6 +27,7 @@ type entry struct {
 	caller, callee         string
 	body                   []byte // the whole call as JSON
 	done                   func(error)
+	spare                  bool // it may be lost
 }
 
 // The numbers and the beginning of a call do not change after its first
@@ -104,7 +105,7 @@ func (s *Spool) finish() {
 // flush commits one batch of what waits, with a sign of life if asked for. It
 // reports whether something was written and more may wait.
 func (s *Spool) flush(alive bool) bool {
-	batch := s.take()
+	batch := s.take(alive)
 	if len(batch) == 0 && !alive {
 		return false
 	}
@@ -119,12 +120,23 @@ func (s *Spool) flush(alive bool) bool {
 	return len(batch) > 0
 }
 
-func (s *Spool) take() []entry {
+// take gives what waits, and with it what goes with any commit.
+func (s *Spool) take(alive bool) []entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := min(len(s.waiting), s.tuning.batch)
 	batch := s.waiting[:n:n]
 	s.waiting = s.waiting[n:]
+	if n == 0 && !alive {
+		return nil
+	}
+	for id, e := range s.progress {
+		if len(batch) >= s.tuning.batch {
+			break
+		}
+		batch = append(batch, e)
+		delete(s.progress, id)
+	}
 	return batch
 }
 
@@ -165,9 +177,11 @@ func (s *Spool) commit(batch []entry, alive bool) (err error) {
 func (s *Spool) suffer(batch []entry, why *fault.Error) {
 	var refused, owed []entry
 	for _, e := range batch {
-		if e.stage == begun {
+		switch {
+		case e.spare:
+		case e.stage == begun:
 			refused = append(refused, e)
-		} else {
+		default:
 			owed = append(owed, e)
 		}
 	}
