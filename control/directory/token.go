@@ -161,7 +161,7 @@ func (s *Set) Keys(ctx context.Context) (jose.JSONWebKeySet, error) {
 // VerifySignature gives the payload of a token that one of our keys signed.
 // It is what oidc.KeySet asks for.
 func (s *Set) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return nil, fmt.Errorf("malformed token: %w", err)
 	}

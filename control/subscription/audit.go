@@ -68,6 +68,11 @@ func (s *Set) Audit(ctx context.Context, tx *store.Tx, e Entry) error {
 	return nil
 }
 
+// audit is Audit of what was done.
+func (s *Set) audit(ctx context.Context, tx *store.Tx, action, resource string) error {
+	return s.Audit(ctx, tx, Entry{Action: action, Resource: resource, Outcome: "Succeeded"})
+}
+
 // Record is Audit in a transaction of its own: for what changed nothing.
 func (s *Set) Record(ctx context.Context, e Entry) error {
 	return s.store.Write(ctx, func(tx *store.Tx) error { return s.Audit(ctx, tx, e) })

@@ -35,9 +35,12 @@ const (
 // Path is the group's ID in the resource API.
 func (g Group) Path() string { return GroupPath(g.Subscription, g.Name) }
 
+// Path is the ID of a subscription in the resource API.
+func Path(subscription string) string { return "/subscriptions/" + subscription }
+
 // GroupPath is the ID of a group in the resource API.
 func GroupPath(subscription, name string) string {
-	return "/subscriptions/" + subscription + "/resourceGroups/" + name
+	return Path(subscription) + "/resourceGroups/" + name
 }
 
 // GroupPage is a part of the list of groups.
@@ -67,7 +70,10 @@ func (s *Set) PutGroup(ctx context.Context, g Group) (_ Group, created bool, err
 			g.State, g.Created, g.Changed = Succeeded, now, now
 			_, err := tx.Exec(ctx, "INSERT INTO resource_group (subscription_key, name_key, name, location, managed_by, tags, state, created, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 				strings.ToLower(g.Subscription), strings.ToLower(g.Name), g.Name, g.Location, g.ManagedBy, encode(g.Tags), g.State, store.Micros(now), store.Micros(now))
-			return err
+			if err != nil {
+				return err
+			}
+			return s.audit(ctx, tx, groupAction+"write", g.Path())
 		case err != nil:
 			return err
 		case old.State == Deleting:
@@ -77,7 +83,7 @@ func (s *Set) PutGroup(ctx context.Context, g Group) (_ Group, created bool, err
 		}
 		old.Tags, old.Changed = g.Tags, now
 		g = old
-		return setTags(ctx, tx, g)
+		return s.setTags(ctx, tx, g)
 	})
 	return g, created, err
 }
@@ -108,16 +114,22 @@ func (s *Set) TagGroup(ctx context.Context, subscription, name string, tags map[
 			return deleting(g)
 		}
 		g.Tags, g.Changed = tags, time.Now().UTC().Truncate(time.Microsecond)
-		return setTags(ctx, tx, g)
+		return s.setTags(ctx, tx, g)
 	})
 	return g, err
 }
 
-func setTags(ctx context.Context, tx *store.Tx, g Group) error {
+func (s *Set) setTags(ctx context.Context, tx *store.Tx, g Group) error {
 	_, err := tx.Exec(ctx, "UPDATE resource_group SET tags = ?, changed = ? WHERE subscription_key = ? AND name_key = ?",
 		encode(g.Tags), store.Micros(g.Changed), strings.ToLower(g.Subscription), strings.ToLower(g.Name))
-	return err
+	if err != nil {
+		return err
+	}
+	return s.audit(ctx, tx, groupAction+"write", g.Path())
 }
+
+// groupAction is what actions on groups begin with.
+const groupAction = "Microsoft.Resources/subscriptions/resourceGroups/"
 
 // Group is the one with the name, in any case; fault.NotFound when there is
 // none.
@@ -254,7 +266,10 @@ func (s *Set) DeleteGroup(ctx context.Context, by Principal, subscription, name 
 			return err
 		}
 		op, err = s.groups.operations.Begin(ctx, tx, operation.Order{Kind: DeleteKind, Resource: g.Path(), Actor: by.String(), Args: emptying{g.Subscription, g.Name}})
-		return err
+		if err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, groupAction+"delete", g.Path())
 	})
 	return op, err
 }

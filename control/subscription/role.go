@@ -78,6 +78,11 @@ type Assignment struct {
 	Fixed     bool // of the node's configuration
 }
 
+// Path is the assignment's ID in the resource API.
+func (a Assignment) Path() string {
+	return a.Scope + "/providers/Microsoft.Authorization/roleAssignments/" + a.ID
+}
+
 // fix makes an assignment of the configuration one that looks like the
 // others: its ID is the same at every start.
 func fix(a Assignment) Assignment {
@@ -113,6 +118,11 @@ func (s *Set) Access(ctx context.Context, p Principal) (Access, error) {
 		return err
 	})
 	return a, err
+}
+
+// Everything is the access of somebody who owns the node itself.
+func Everything(p Principal) Access {
+	return Access{p, []Assignment{{Scope: "", Role: Owner}}}
 }
 
 // covers tells whether a scope is another or lies above it.
@@ -220,7 +230,10 @@ func (s *Set) Assign(ctx context.Context, by Principal, a Assignment) (Assignmen
 		a.Created, a.CreatedBy, a.Fixed, created = time.Now().UTC().Truncate(time.Microsecond), by.Object, false, true
 		_, err = tx.Exec(ctx, "INSERT INTO role_assignment (id, scope, principal, principal_type, role, created, created_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
 			a.ID, a.Scope, a.Principal, a.Type, string(a.Role), store.Micros(a.Created), a.CreatedBy)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, "Microsoft.Authorization/roleAssignments/write", a.Path())
 	})
 	return a, created, err
 }
@@ -238,8 +251,10 @@ func (s *Set) Unassign(ctx context.Context, scope, id string) (Assignment, error
 		return a, fault.New(fault.Conflict, "This role assignment is part of the configuration of the control node: remove it there, under control.login.clients.")
 	}
 	return a, s.store.Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, "DELETE FROM role_assignment WHERE id = ?", a.ID)
-		return err
+		if _, err := tx.Exec(ctx, "DELETE FROM role_assignment WHERE id = ?", a.ID); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, "Microsoft.Authorization/roleAssignments/delete", a.Path())
 	})
 }
 

@@ -1,0 +1,134 @@
+package arm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/control/subscription"
+)
+
+// Tokens verifies bearer tokens.
+type Tokens struct {
+	tenant    string   // RO: of tokens that name none
+	issuers   []string // RO: empty: the one that discover finds
+	audiences []string // RO
+
+	discover func(context.Context) (*oidc.IDTokenVerifier, error) // RO: nil when keys are ours
+
+	mu    sync.Mutex
+	found *oidc.IDTokenVerifier // mu
+}
+
+// AzureAudiences are those that clients ask tokens for when nobody told them
+// that they do not speak to Azure (Azure Resource Manager docs, "Azure REST
+// API reference"). The last is the ID of Azure's own application.
+var AzureAudiences = []string{"https://management.azure.com/", "https://management.core.windows.net/", "797f4846-ba00-4fd7-ba43-dac1f8f63013"}
+
+// NewTokens verifies tokens of an issuer whose keys are at hand: our own.
+func NewTokens(keys oidc.KeySet, issuers, audiences []string, tenant string) *Tokens {
+	// Each issuer is compared below: one set of keys has several names.
+	config := &oidc.Config{SkipClientIDCheck: true, SkipIssuerCheck: true, SupportedSigningAlgs: []string{oidc.RS256}}
+	return &Tokens{tenant: tenant, issuers: issuers, audiences: audiences, found: oidc.NewVerifier("", keys, config)}
+}
+
+// RemoteTokens verifies tokens of an issuer somewhere else. It is asked for its
+// keys when the first token comes, so that a node starts without it.
+func RemoteTokens(client *http.Client, issuer string, audiences []string, tenant string) *Tokens {
+	return &Tokens{tenant: tenant, audiences: audiences, discover: func(ctx context.Context) (*oidc.IDTokenVerifier, error) {
+		// The keys are fetched again long after this request has ended.
+		ctx = oidc.ClientContext(context.WithoutCancel(ctx), client)
+		p, err := oidc.NewProvider(ctx, issuer)
+		if err != nil {
+			return nil, err
+		}
+		return p.VerifierContext(ctx, &oidc.Config{SkipClientIDCheck: true}), nil
+	}}
+}
+
+func (t *Tokens) verifier(ctx context.Context) (*oidc.IDTokenVerifier, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.found != nil {
+		return t.found, nil
+	}
+	v, err := t.discover(ctx)
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.Unavailable, Public: "The issuer of tokens does not answer: tokens cannot be verified.", Err: err}
+	}
+	t.found = v
+	return v, nil
+}
+
+// claims are those by which a principal is known.
+type claims struct {
+	TenantID string `json:"tid"`
+	ObjectID string `json:"oid"`
+	AppID    string `json:"appid"` // version 1.0
+	AZP      string `json:"azp"`   // version 2.0
+	Type     string `json:"idtyp"`
+	Scope    string `json:"scp"`
+	AppName  string `json:"app_displayname"`
+	Name     string `json:"name"`
+	User     string `json:"preferred_username"`
+	UPN      string `json:"upn"`
+}
+
+// Verify gives the principal of a token. The error says what is wrong with it,
+// and shows nothing of it.
+func (t *Tokens) Verify(ctx context.Context, raw string) (subscription.Principal, error) {
+	v, err := t.verifier(ctx)
+	if err != nil {
+		return subscription.Principal{}, err
+	}
+	token, err := v.Verify(ctx, raw)
+	if err != nil {
+		if _, expired := errors.AsType[*oidc.TokenExpiredError](err); expired {
+			return subscription.Principal{}, fail(http.StatusUnauthorized, "ExpiredAuthenticationToken", "The access token expiry UTC time is in the past.")
+		}
+		// What the library says may quote the token.
+		return subscription.Principal{}, badToken("The access token is invalid: it cannot be read, or its signature is not of the issuer's keys.")
+	}
+	if len(t.issuers) > 0 && !slices.Contains(t.issuers, token.Issuer) {
+		return subscription.Principal{}, badToken("The access token is from the wrong issuer '%s'. It must match one of '%s'.", printable(token.Issuer), strings.Join(t.issuers, ", "))
+	}
+	if !slices.ContainsFunc(token.Audience, t.known) {
+		return subscription.Principal{}, badToken("The access token has been obtained for wrong audience or resource '%s'. It should exactly match with one of the allowed audiences '%s'.",
+			printable(strings.Join(token.Audience, ", ")), strings.Join(t.audiences, "','"))
+	}
+	var c claims
+	if err := token.Claims(&c); err != nil {
+		return subscription.Principal{}, badToken("The claims of the access token cannot be read.")
+	}
+	return t.principal(c, token.Subject), nil
+}
+
+func badToken(format string, args ...any) error {
+	return fail(http.StatusUnauthorized, "InvalidAuthenticationToken", format, args...)
+}
+
+// known compares an audience: with one slash at the end, with two, as scopes
+// of the form "https://host//.default" leave them, or with none.
+func (t *Tokens) known(audience string) bool {
+	return slices.ContainsFunc(t.audiences, func(a string) bool {
+		return strings.EqualFold(strings.TrimRight(a, "/"), strings.TrimRight(audience, "/"))
+	})
+}
+
+// principal is whom the claims name. The application counts only when it acts
+// for itself: what stands in a user's token is the program that the user runs,
+// and everybody runs the same.
+func (t *Tokens) principal(c claims, subject string) subscription.Principal {
+	p := subscription.Principal{Tenant: cmp.Or(c.TenantID, t.tenant), Object: cmp.Or(c.ObjectID, subject), Name: cmp.Or(c.User, c.UPN, c.Name)}
+	if c.Type == "app" || c.Type == "" && c.Scope == "" && subject == c.ObjectID {
+		p.App, p.Name = cmp.Or(c.AppID, c.AZP), c.AppName
+	}
+	return p
+}
