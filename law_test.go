@@ -117,8 +117,10 @@ func TestNarrowDoorsStayNarrow(t *testing.T) {
 	doors := map[string][]string{
 		"github.com/pion/srtp":         {"wire/rtp"},
 		"github.com/pion/dtls":         {"wire/rtp"},
-		"golang.org/x/sys/unix":        {"wire/rtp", "wire/sip", "app", "edge/record"}, // sip: a socket option; the last two lock their files
-		"modernc.org/sqlite":           {"edge/record"},
+		"golang.org/x/sys/unix":        {"wire/rtp", "wire/sip", "app", "edge/record", "control/store"}, // sip: a socket option; the last three lock their files
+		"modernc.org/sqlite":           {"edge/record", "control/store"},
+		"github.com/jackc/pgx/v5":      {"control/store"},
+		"github.com/pressly/goose/v3":  {"control/store"},
 		"github.com/miekg/dns":         {"wire/sip", "sandbox/dns", "control/zone"},
 		"github.com/gopacket/gopacket": {"edge/trace"},
 		"github.com/ebitengine/purego": {"wire/codec"},

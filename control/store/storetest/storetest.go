@@ -5,6 +5,7 @@ package storetest
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"os"
@@ -18,8 +19,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/tandemgw/tandem/control/store"
 )
@@ -76,15 +75,21 @@ func Server(t testing.TB) string {
 		t.Skipf("PostgreSQL: %v (e2e/install-peers installs it)", err)
 	}
 	name := "t" + strconv.FormatInt(databases.Add(1), 10)
-	conn, err := pgx.Connect(t.Context(), c.url+"/postgres")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if _, err := conn.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+	if err := run(t.Context(), c.url, "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
 	return c.url + "/" + name
+}
+
+// run runs one statement in the server's own database.
+func run(ctx context.Context, url, q string) error {
+	db, err := sql.Open("pgx", url+"/postgres") // the store's driver
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(ctx, q)
+	return err
 }
 
 // cluster is a running PostgreSQL.
@@ -121,14 +126,14 @@ var server = sync.OnceValues(func() (c cluster, err error) {
 	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		port, err := port(dir)
 		if err != nil {
+			if _, err := os.Stat(filepath.Join(dir, "failed")); err == nil {
+				break
+			}
 			continue
 		}
 		c.url = "postgres://tandem:tandem@127.0.0.1:" + port
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		conn, err := pgx.Connect(ctx, c.url+"/postgres")
-		if err == nil {
-			conn.Close(ctx)
-		}
+		err = run(ctx, c.url, "SELECT 1")
 		cancel()
 		if err == nil {
 			return c, nil
@@ -142,7 +147,7 @@ var server = sync.OnceValues(func() (c cluster, err error) {
 // input ends. What is never read after a crash need not be synced.
 const script = `
 umask 077
-"$1/initdb" -D "$2/data" -U tandem -A trust --no-sync -E UTF8 --locale=C >"$2/log" 2>&1 || exit 1
+"$1/initdb" -D "$2/data" -U tandem -A trust --no-sync -E UTF8 --locale=C >"$2/log" 2>&1 || { touch "$2/failed"; exit 1; }
 port=$((20000 + $$ % 10000))
 while :; do
 	"$1/postgres" -D "$2/data" -k "$2" -h 127.0.0.1 -p $port -c fsync=off -c max_connections=200 >>"$2/log" 2>&1 </dev/null &
