@@ -53,6 +53,7 @@ func (k *configCheck) interworking(path string, i publish.Interworking, profiles
 		{"hold", i.Hold, publish.HoldWords},
 		{"caller", i.Caller, publish.CallerWords},
 		{"rtcp", i.RTCP, publish.RTCPWords},
+		{"keying", i.Keying, publish.KeyingWords},
 		{"numbers.format", i.Numbers.Format, publish.FormatWords},
 	} {
 		if w.word != "" {
@@ -64,6 +65,9 @@ func (k *configCheck) interworking(path string, i publish.Interworking, profiles
 			k.bad(path+"."+key, "%q: write a domain, such as core.example", name)
 		}
 	}
+	if i.Keying == "dtls" && !slices.Contains(profiles, "core") {
+		k.unwise(path+".keying", "the service takes keys from the description alone and refuses every other call: write sdes or either")
+	}
 	if i.TrunkContext != "" && !i.TenantGroup {
 		k.bad(path+".trunkContext", "means nothing without tenantGroup: write both or none")
 	}
@@ -74,6 +78,14 @@ func (k *configCheck) interworking(path string, i publish.Interworking, profiles
 		k.unwise(path+".trusted", "callers who hide their number would be told to it: leave it out unless a contract says so")
 	}
 	k.numberPlan(path+".numbers", i.Numbers)
+}
+
+// keying is what a peer group's section, or that of all, says.
+func (k *configCheck) keying(group string) string {
+	if own := k.Operator.InterworkingByGroup[group]; own != nil {
+		return own.Keying
+	}
+	return k.Operator.Interworking.Keying
 }
 
 func (k *configCheck) numberPlan(path string, n publish.NumberPlan) {

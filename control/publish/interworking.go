@@ -14,6 +14,8 @@ type Interworking struct {
 	Hold     string `yaml:"hold"`     // "sendonly", "inactive", "music"
 	RTCP     string `yaml:"rtcp"`     // "relayed", "own", "none"
 
+	Keying string `yaml:"keying"` // "sdes", "dtls", "either"
+
 	Update   *bool `yaml:"update"`
 	Bypass   bool  `yaml:"bypass"`
 	Forks    *bool `yaml:"forks"`
@@ -52,6 +54,7 @@ var (
 	DTMFWords     = []string{"rfc4733", "info", "inband"}
 	HoldWords     = []string{"sendonly", "inactive", "music"}
 	RTCPWords     = []string{"relayed", "own", "none"}
+	KeyingWords   = []string{"sdes", "dtls", "either"}
 	CallerWords   = []string{"both", "shown", "asserted"}
 	FormatWords   = []string{"plus", "digits", "international", "national"}
 )
@@ -78,7 +81,7 @@ func (c *compiler) interworking() {
 
 func (c *compiler) suit(g *snapshot.Group, i Interworking) {
 	g.Interworking = snapshot.Interworking{
-		Profile: i.Profile, Early: i.Early, Ringback: i.Ringback, History: i.History, Reliable: i.Reliable, DTMF: i.DTMF, Hold: i.Hold, RTCP: i.RTCP,
+		Profile: i.Profile, Early: i.Early, Ringback: i.Ringback, History: i.History, Reliable: i.Reliable, DTMF: i.DTMF, Hold: i.Hold, RTCP: i.RTCP, Keying: i.Keying,
 		Update: i.Update, Bypass: i.Bypass, Forks: i.Forks, Refer: i.Refer, Replaces: i.Replaces, Redirect: i.Redirect, Fill: i.Fill,
 		Caller: i.Caller, Trusted: i.Trusted, TenantGroup: i.TenantGroup, TrunkContext: i.TrunkContext, Charging: i.Charging, Operator: i.Operator,
 		Access: i.Access, UserToUser: i.UserToUser, ELIN: i.ELIN, Addresses: i.Addresses,

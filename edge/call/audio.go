@@ -18,6 +18,9 @@ const fillAfter = 2 * time.Second
 func (s *state) terms(l *leg, side sdp.Side, pt [128]uint8) relay.Negotiated {
 	n := relay.Of(s.within(l, side), pt)
 	p := l.dress.Profile
+	if n.DTLS != nil {
+		n.DTLS.Suites = l.end.Suites
+	}
 	n.Digits = map[interop.DTMF]relay.Digits{
 		interop.DTMFEvents: relay.Events, interop.DTMFInfo: relay.Signalled, interop.DTMFInband: relay.Tones,
 	}[p.DTMF]
@@ -53,6 +56,10 @@ func (c *call) notice(n relay.Notice) {
 		c.post(digit{n.Side, n.Digit, n.Duration}, false)
 	case relay.Muted:
 		c.post(muted{n.Side, n.For}, false)
+	case relay.Keyed:
+		c.post(keyed{n.Side, n.Suite}, true)
+	case relay.Unkeyed:
+		c.post(unkeyed{n.Side, n.Err}, false)
 	}
 }
 

@@ -142,7 +142,7 @@ func (c *call) open(e open) {
 	media, err := s.cfg.Relay.Open(s.cfg.Interfaces[e.caller], callee)
 	ev := opened{err: err}
 	if err == nil {
-		c.media = media
+		c.media, ev.print = media, s.cfg.Relay.Fingerprint()
 		media.Watch(c.notice)
 		for i := range ev.rtp {
 			ev.rtp[i], ev.rtcp[i] = media.Local(relay.Side(i)), media.LocalRTCP(relay.Side(i))

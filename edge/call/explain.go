@@ -6,11 +6,13 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/edge/attest"
 	"github.com/tandemgw/tandem/link/record"
+	"github.com/tandemgw/tandem/wire/sdp"
 	"github.com/tandemgw/tandem/wire/sip"
 )
 
@@ -51,6 +53,9 @@ func (s *Set) Explain(from string, text []byte) (record.Explanation, error) {
 // exampleAddr stands for every address that only a call would have (RFC 5737).
 var exampleAddr = netip.MustParseAddrPort("192.0.2.1:40000")
 
+// examplePrint stands for the fingerprint of the node's certificate.
+var examplePrint = sdp.Fingerprint{Hash: "sha-256", Value: strings.Repeat("00:", 31) + "00"}
+
 // rehearsal plays a call until its first INVITE, or its end.
 type rehearsal struct {
 	set *Set
@@ -78,7 +83,7 @@ func (r *rehearsal) answer(e effect) event {
 		r.out.Notes = append(r.out.Notes, e.text)
 	case open:
 		r.targets()
-		return opened{rtp: [2]netip.AddrPort{exampleAddr, exampleAddr}, rtcp: [2]netip.AddrPort{exampleAddr, exampleAddr}}
+		return opened{rtp: [2]netip.AddrPort{exampleAddr, exampleAddr}, rtcp: [2]netip.AddrPort{exampleAddr, exampleAddr}, print: examplePrint}
 	case begin:
 		return begun{}
 	case examine:

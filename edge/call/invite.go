@@ -210,6 +210,7 @@ func (s *state) opened(ev opened) {
 		s.decline(&refusal{status: 503, q850: 47, text: "no media ports: " + ev.err.Error()})
 		return
 	}
+	s.print = ev.print
 	for i := range s.legs {
 		s.legs[i].end.RTP, s.legs[i].end.RTCP = ev.rtp[i], ev.rtcp[i]
 	}
@@ -258,6 +259,10 @@ func (s *state) equip(l *leg) {
 	l.end.Transcode, l.end.Sparing, l.end.Noise = l.end.Codecs, cloud || s.offer == nil, cloud
 	l.end.NoEvents = l.dress.Profile.DTMF != interop.DTMFEvents
 	l.end.Sent, l.end.Received, l.end.Secret = nil, nil, nil
+	l.end.Keying, l.end.Print = l.dress.Profile.Keying, s.print
+	if l.inner { // both ends are ours, and nobody is in between
+		l.end.Keying = sdp.BySDES
+	}
 	if l.peer.SRTP {
 		l.end.Secret = make([]byte, sdp.SecretSize)
 		_, _ = s.random.Read(l.end.Secret) // never fails

@@ -103,16 +103,20 @@ func (s *state) within(l *leg, side sdp.Side) sdp.Side {
 func (s *state) describeMedia() {
 	r := [2]*string{&s.record.Caller.Codec, &s.record.Callee.Codec}
 	k := [2]*string{&s.record.Caller.SRTP, &s.record.Callee.SRTP}
+	by := [2]*string{&s.record.Caller.Keying, &s.record.Callee.Keying}
 	for i := range s.legs {
 		m := s.legs[i].media
-		*r[i], *k[i] = "", ""
+		*r[i], *k[i], *by[i] = "", "", ""
 		switch {
 		case len(m.Codecs) > 0:
 			*r[i] = m.Codecs[0].Name
 		case m.Fax.IsValid():
 			*r[i] = "T38"
 		}
-		if m.Out != nil {
+		switch {
+		case m.DTLS != nil:
+			*k[i], *by[i] = s.shaken[i], byHandshake
+		case m.Out != nil:
 			*k[i] = m.Out.Suite
 		}
 	}

@@ -43,6 +43,8 @@ type state struct {
 	record   record.Call
 	recorded bool // the record is on its way to the disk
 	legs     [2]leg
+	print    sdp.Fingerprint // of our certificate for handshakes
+	shaken   [2]string       // suites that the handshakes of the sides have come to
 
 	// The caller's INVITE.
 	invite     *sip.Message // nil once it has its final response
@@ -167,9 +169,9 @@ const (
 	again                        // a re-INVITE of ours met another one
 	listening                    // it is time to see who still sends
 	talkedEnough                 // Limits.Duration
+	scoring                      // it is time to record how the call has sounded
 	refreshCaller                // its session has to be refreshed by us
 	refreshCallee                // likewise
-	scoring                      // it is time to record how the call has sounded
 	lapseCaller                  // its session was not refreshed by anybody
 	lapseCallee                  // likewise
 	ringingSoon                  // a transferred party has heard nothing for a moment
@@ -206,6 +208,7 @@ type (
 	// opened answers open.
 	opened struct {
 		rtp, rtcp [2]netip.AddrPort
+		print     sdp.Fingerprint // of the certificate for handshakes
 		err       error
 	}
 	// faxOpened answers openFax.
@@ -324,11 +327,11 @@ type (
 	// answered and ended write it on.
 	answered struct{ record record.Call }
 	ended    struct{ record record.Call }
+	// scored writes down how it has sounded until now.
+	scored struct{ record record.Call }
 	// resolve looks up a target, and counts the call there if its limits allow
 	// that, or must. beside: the target is to take the place of a leg that
 	// stays until it has.
-	// scored writes down how it has sounded until now.
-	scored struct{ record record.Call }
 	resolve struct {
 		peer   string
 		must   bool
@@ -456,10 +459,10 @@ func (open) effect()       {}
 func (begin) effect()      {}
 func (answered) effect()   {}
 func (ended) effect()      {}
+func (scored) effect()     {}
 func (resolve) effect()    {}
 func (invite) effect()     {}
 func (cancel) effect()     {}
-func (scored) effect()     {}
 func (locate) effect()     {}
 func (send) effect()       {}
 func (sendDirect) effect() {}

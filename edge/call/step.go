@@ -48,6 +48,10 @@ func (s *state) step(at time.Time, ev event) []effect {
 		s.counted(ev)
 	case muted:
 		s.muted(ev)
+	case keyed:
+		s.keyed(ev)
+	case unkeyed:
+		s.unkeyed(ev)
 	case unplayed:
 		s.notef("nothing is played to the %s: %v", ev.leg, ev.err)
 	case unplugged:
@@ -161,13 +165,13 @@ func (s *state) expired(t timer) {
 			s.do(listen{})
 			s.do(arm{listening, s.listenEvery()})
 		}
+	case scoring:
+		s.do(scored{s.record})
+		s.do(arm{scoring, scoreEvery})
 	case talkedEnough:
 		s.finish(gatewayCause(0, 31, "it reached the longest duration a call may have"))
 	case refreshCaller:
 		s.refresh(relay.Caller)
-	case scoring:
-		s.do(scored{s.record})
-		s.do(arm{scoring, scoreEvery})
 	case refreshCallee:
 		s.refresh(relay.Callee)
 	case lapseCaller:

@@ -121,7 +121,7 @@ func (s *state) takeOver(side relay.Side, l leg, said record.Leg, tx txn) {
 		s.do(arm{t, 0})
 	}
 	if r := s.recordOf(side); r != nil {
-		said.Codec, said.SRTP = r.Codec, r.SRTP
+		said.Codec, said.SRTP, said.Keying = r.Codec, r.SRTP, r.Keying
 		*r = said
 	}
 	if s.aside[side].gone || !s.aside[side].confirmed {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/link/snapshot"
+	"github.com/tandemgw/tandem/wire/sdp"
 )
 
 // Reliability is how provisional responses are made reliable on a leg
@@ -139,6 +140,8 @@ type Profile struct {
 	// Bypass: its clients send media themselves and check the way by ICE
 	// (Microsoft Teams docs, "Plan for media bypass"); SRTP only.
 	Bypass bool
+	// Keying is where the keys of SRTP may come from.
+	Keying sdp.Keying
 	// Forks: a caller there may be shown several early dialogs; else all forks
 	// are one to it.
 	Forks bool
@@ -381,6 +384,7 @@ func (p *Profile) override(i *snapshot.Interworking) {
 		p.Ringback = i.Ringback
 	}
 	p.Bypass = i.Bypass
+	p.Keying = map[string]sdp.Keying{"dtls": sdp.ByDTLS, "either": sdp.ByEither}[i.Keying]
 	p.TenantGroup, p.TrunkContext = i.TenantGroup, i.TrunkContext
 	p.Operator, p.Access, p.ELIN, p.Addresses = i.Operator, i.Access, i.ELIN, i.Addresses
 	p.overrideRules(i)

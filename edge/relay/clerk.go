@@ -189,7 +189,7 @@ func (m *Media) report(s Side, now time.Time) {
 	}
 	// A side without an address gets none; one that cannot be reached is seen
 	// by its silence.
-	_ = m.ports[s].Report(n.Out, m.names[s])
+	_ = m.ports[s].Report(n.forReports(), m.names[s])
 }
 
 // spread makes an interval random, from half to one and a half of it, so that

@@ -104,9 +104,12 @@ type Negotiated struct {
 	Fax       netip.AddrPort // and the datagrams of a fax (T.38); not valid: none
 	ICE       *rtp.Lite      // the side checks the way; nil = it does not
 	Mux       bool           // RTCP on the RTP port, both ways
-	In, Out   *rtp.Keys      // the side's key for what it sends, ours for what it gets; nil = clear
+	In, Out   *rtp.Keys      // the side's key for what it sends, ours for what it gets; nil = clear, or as DTLS says
+	DTLS      *rtp.DTLS      // the handshake that the keys come from; nil = none
 	PT        [128]uint8     // numbers in what the side sends to those the other side expects; rtp.Drop drops
 	Direction sdp.Direction  // as that side sees it: a SendOnly side hears nothing
+
+	inRTCP, outRTCP *rtp.Keys // where RTCP has a handshake of its own
 
 	// What is needed to do more than to pass packets on.
 	Codecs []sdp.Agreed  // voice, events and comfort noise agreed with the side
@@ -148,7 +151,7 @@ func Of(side sdp.Side, pt [128]uint8) Negotiated {
 	return Negotiated{
 		ICE: liteOf(side.Checks),
 		RTP: side.RTP, RTCP: side.RTCP, Fax: side.Fax, Mux: side.Mux,
-		In: keysOf(side.In), Out: keysOf(side.Out),
+		In: keysOf(side.In), Out: keysOf(side.Out), DTLS: dtlsOf(side.DTLS),
 		PT: pt, Direction: side.Direction, Codecs: side.Codecs, Ptime: side.Ptime, Unbroken: side.Unbroken,
 	}
 }
@@ -204,6 +207,7 @@ func (m *Media) Set(s Side, n Negotiated) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sides[s], m.since = &n, time.Now()
+	m.secure(s, &n)
 	m.arrangeKeypad(Caller)
 	m.arrangeKeypad(Callee)
 	// The new keys before the new address: what leaves in between is noise to
@@ -246,9 +250,9 @@ func (m *Media) publish(from Side) error {
 	if n == nil {
 		return nil
 	}
-	plan := &rtp.Plan{PT: n.PT, In: n.In, Clock: n.clock(), Clocks: n.clocks()}
+	plan := &rtp.Plan{PT: n.PT, In: n.In, InRTCP: n.inRTCP, Clock: n.clock(), Clocks: n.clocks()}
 	if to != nil {
-		plan.To, plan.Out = m.ports[from.Other()], to.Out
+		plan.To, plan.Out, plan.OutRTCP = m.ports[from.Other()], to.Out, to.outRTCP
 		plan.Hold = !n.Direction.Sends() || !to.Direction.Receives()
 		plan.Ends = n.Recode || to.Reports != Relayed
 		m.listen(plan, from)

@@ -224,6 +224,8 @@ func (l look) legs(w io.Writer, c record.Call) {
 		row("codec", func(g record.Leg) string { return g.Codec }),
 		row("media", func(g record.Leg) string {
 			switch {
+			case g.Keying != "":
+				return strings.TrimSpace(g.SRTP + " by " + g.Keying)
 			case g.SRTP != "":
 				return g.SRTP
 			case g.Codec != "":

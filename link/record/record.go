@@ -52,7 +52,8 @@ type Leg struct {
 	Address   string `json:"address,omitempty"` // signalling address of the far side
 	CallID    string `json:"callId,omitempty"`
 	Codec     string `json:"codec,omitempty"`
-	SRTP      string `json:"srtp,omitempty"` // suite, empty for RTP in the clear
+	SRTP      string `json:"srtp,omitempty"`   // suite, empty for RTP in the clear
+	Keying    string `json:"keying,omitempty"` // "DTLS": its keys come from a handshake; empty: they were described (SDES)
 	Media     Media  `json:"media"`
 }
 

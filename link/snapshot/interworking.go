@@ -13,6 +13,8 @@ type Interworking struct {
 	Hold     string `json:"hold,omitempty"`     // how hold is asked for: "sendonly", "inactive", "music"
 	RTCP     string `json:"rtcp,omitempty"`     // RTCP it gets: "relayed", "own", "none"
 
+	Keying string `json:"keying,omitempty"` // where keys of SRTP come from: "sdes", "dtls", "either"
+
 	Update   *bool `json:"update,omitempty"`   // UPDATE is spoken (RFC 3311)
 	Bypass   bool  `json:"bypass,omitempty"`   // media come straight from its clients, who check the way by ICE (media bypass)
 	Forks    *bool `json:"forks,omitempty"`    // a caller there may see several early dialogs

@@ -120,7 +120,8 @@ type handshakes struct {
 
 // Secure has the keys of the port come from handshakes, nil: from elsewhere. Told
 // is called when they have come to others (nil), and when an attempt has failed,
-// after which another one follows; it runs on a goroutine of the engine's. While
+// after which another one follows; it runs on a goroutine of the engine's. As a
+// client we begin once Remote has said, or said again, where the far side is. While
 // what the far side says of itself and of our role stays, the association and its
 // keys do (RFC 8842 4).
 func (p *Port) Secure(d *DTLS, mux bool, told func(error)) Secured {
@@ -176,9 +177,6 @@ func (p *Port) associate(kind int, d *DTLS, told func(error)) *association {
 	if early := p.early[kind]; early.pkt != nil {
 		a.mail <- early
 		p.early[kind] = letter{}
-	}
-	if p.latches[kind].current.IsValid() {
-		a.poke()
 	}
 	p.engine.working.Go(func() { a.run(ctx) })
 	return a
@@ -358,9 +356,10 @@ func (a *association) await(ctx gocontext.Context) (letter, bool) {
 	}
 }
 
-// lament tells a failure, unless there are keys already, which go on.
+// lament tells a failure, unless there are keys already, which go on, or RTCP
+// alone goes without.
 func (a *association) lament(err error) {
-	if a.port.Secured().of(a.kind) == Pending {
+	if a.kind == media && a.port.Secured().of(a.kind) == Pending {
 		a.told(err)
 	}
 }
