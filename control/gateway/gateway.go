@@ -144,7 +144,7 @@ type AIVoiceServices struct {
 
 // CallProtection is Operator Call Protection.
 type CallProtection struct {
-	Enabled             bool   `json:"enabled,omitempty" yaml:"enabled,omitempty"`
+	Enabled             bool   `json:"enabled" yaml:"enabled,omitempty"`
 	LogStorageAccountID string `json:"logStorageAccountId,omitempty" yaml:"logStorageAccountId,omitempty"`
 }
 

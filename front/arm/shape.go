@@ -122,10 +122,15 @@ func shapeGateway(r gateway.Resource, v version) tracked {
 		out.Identity = &identity{i.Type, i.PrincipalID, i.TenantID, i.UserAssigned}
 	}
 	p := r.Properties
-	if v < regionSince {
-		p.ServiceLocations = slices.Clone(p.ServiceLocations)
-		for i := range p.ServiceLocations {
-			p.ServiceLocations[i].ACGAddressRanges, p.ServiceLocations[i].ACGContactInfo = nil, nil
+	p.ServiceLocations = slices.Clone(p.ServiceLocations)
+	for i := range p.ServiceLocations {
+		l := &p.ServiceLocations[i]
+		// These two are empty by default, and shown so.
+		here := &l.PrimaryRegionProperties
+		here.AllowedSignalingSourceAddressPrefixes = append([]string{}, here.AllowedSignalingSourceAddressPrefixes...)
+		here.AllowedMediaSourceAddressPrefixes = append([]string{}, here.AllowedMediaSourceAddressPrefixes...)
+		if v < regionSince {
+			l.ACGAddressRanges, l.ACGContactInfo = nil, nil
 		}
 	}
 	for name, value := range fieldsIn(p) {
