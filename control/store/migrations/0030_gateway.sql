@@ -18,6 +18,7 @@ CREATE TABLE gateway (
   status         TEXT NOT NULL, -- ChangePending, Complete
   operation      TEXT NOT NULL, -- the last one
   revision       BIGINT NOT NULL, -- published last
+  edition        BIGINT NOT NULL, -- grows with every change of what is to be published
   advice         TEXT NOT NULL, -- records that zones above lack
   created        BIGINT NOT NULL,
   created_by     TEXT NOT NULL,

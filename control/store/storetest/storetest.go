@@ -148,9 +148,10 @@ var server = sync.OnceValues(func() (c cluster, err error) {
 const script = `
 umask 077
 "$1/initdb" -D "$2/data" -U tandem -A trust --no-sync -E UTF8 --locale=C >"$2/log" 2>&1 || { touch "$2/failed"; exit 1; }
+echo "fsync = off" >>"$2/data/postgresql.conf"
 port=$((20000 + $$ % 10000))
 while :; do
-	"$1/postgres" -D "$2/data" -k "$2" -h 127.0.0.1 -p $port -c fsync=off -c max_connections=200 >>"$2/log" 2>&1 </dev/null &
+	"$1/postgres" -D "$2/data" -k "$2" -h 127.0.0.1 -p $port -c max_connections=200 >>"$2/log" 2>&1 </dev/null &
 	server=$!
 	sleep 0.3
 	kill -0 $server 2>/dev/null && break
