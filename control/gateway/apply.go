@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,8 +85,8 @@ func (s *Set) subject(ctx context.Context, job *operation.Job) (r *row, err erro
 
 // republish takes a change of numbers to the edges.
 func (s *Set) republish(ctx context.Context, tx *store.Tx, r *row, by Actor) error {
-	if r.revision == 0 {
-		return nil // what was never published will be with all there is
+	if _, err := tx.Exec(ctx, "UPDATE gateway SET edition = edition + 1 WHERE key = ?", r.key()); err != nil || r.revision == 0 {
+		return err // what was never published will be with all there is
 	}
 	_, err := s.cfg.Operations.Begin(ctx, tx, operation.Order{Kind: republishKind, Resource: r.ID.String() + linesOf, Actor: by.Name})
 	return err
@@ -97,7 +98,7 @@ func (s *Set) patience(job *operation.Job, step, code, message string) error {
 	if i >= 0 && !job.Steps[i].Started.IsZero() && time.Since(job.Steps[i].Started) > s.cfg.Patience {
 		return operation.Fail(code, message)
 	}
-	return operation.Wait(again, message)
+	return operation.Wait(min(again, s.cfg.Patience/2), message)
 }
 
 // applyIdentity: the gateway has an identity, which it was given when it was
@@ -291,7 +292,10 @@ func (s *Set) applySnapshot(ctx context.Context, job *operation.Job, r *row) err
 	if err != nil {
 		return err
 	}
-	p := Publication{ID: r.ID, Gateway: regional(r.Gateway), Domains: map[string]string{}, Lines: map[string]string{}}
+	if r.deleting() {
+		return operation.Fail(codeGone, "the gateway is being deleted")
+	}
+	p := Publication{ID: r.ID, Gateway: regional(r.Gateway), Domains: map[string]string{}, Lines: map[string]string{}, Still: r.still}
 	for _, a := range mine {
 		p.Nodes = append(p.Nodes, a.node)
 	}
@@ -312,6 +316,16 @@ func (s *Set) applySnapshot(ctx context.Context, job *operation.Job, r *row) err
 		_, err := tx.Exec(ctx, "UPDATE gateway SET revision = ? WHERE key = ? AND revision < ?", revision, r.key(), revision)
 		return err
 	})
+}
+
+// still tells that the gateway is what it was when it was read. Without it what
+// was compiled before a change could be published after it.
+func (r *row) still(ctx context.Context, tx *store.Tx) error {
+	now, err := load(ctx, tx, r.ID)
+	if err == nil && (now == nil || now.deleting() || now.edition != r.edition) {
+		return errors.New("the gateway has changed since it was compiled")
+	}
+	return err
 }
 
 // regional is the gateway with the names of its regions as edges know them.

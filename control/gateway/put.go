@@ -90,7 +90,7 @@ func (s *Set) judge(ctx context.Context, tx *store.Tx, old *row, id ID, doc Draf
 	var problems Problems
 	if old != nil {
 		now.ID, now.Name, now.label, now.Regions, now.revision, now.System = old.ID, old.ID.Name, old.label, old.Regions, old.revision, old.System
-		now.Advice = old.Advice
+		now.Advice, now.edition = old.Advice, old.edition
 		now.inherit(old)
 		problems = ValidateChange(old.Gateway, now.Gateway)
 	}

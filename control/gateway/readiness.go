@@ -21,6 +21,7 @@ type Readiness struct {
 	Status    string // "ChangePending", "Complete"
 	Services  []ServiceReadiness
 	Strays    []string             // test lines whose service nobody can tell
+	Advice    string               // as Resource.Advice
 	Operation *operation.Operation // the last, with its steps; nil: none is kept
 }
 
@@ -102,7 +103,7 @@ func (s *Set) Readiness(ctx context.Context, id ID) (out Readiness, err error) {
 			return err
 		}
 		out = readiness(g.Gateway, lines, numbers)
-		out.Gateway = g.ID
+		out.Gateway, out.Advice = g.ID, g.Advice
 		op, err := s.cfg.Operations.LatestIn(ctx, tx, g.ID.String())
 		if err == nil {
 			out.Operation = &op

@@ -176,6 +176,9 @@ type Publication struct {
 	Domains map[string]string // service region -> its name towards the cloud
 	Lines   map[string]string // number of ours for tests, in E.164 -> service
 	Nodes   []string
+	// Still is an error when the gateway has changed since; it is asked in the
+	// transaction that would publish.
+	Still func(context.Context, *store.Tx) error
 }
 
 // Set is all gateways of a deployment.
@@ -293,11 +296,11 @@ func (s *Set) Operation(ctx context.Context, id ID) (op operation.Operation, err
 }
 
 // Changed says that edges have reported something new: operations that wait
-// for them look again, and the zones follow.
+// for them look again. The zones are told apart.
 func (s *Set) Changed(ctx context.Context) error {
 	var waiting []*row
 	err := s.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		waiting, err = loadAll(ctx, tx, "WHERE g.status = ?", ChangePending)
+		waiting, err = loadAll(ctx, tx, "WHERE g.status = ? AND EXISTS (SELECT 1 FROM edge_assignment a WHERE a.gateway = g.key)", ChangePending)
 		return err
 	})
 	for _, r := range waiting {

@@ -19,6 +19,7 @@ type row struct {
 	status    string
 	operation string // ID of the last
 	revision  uint64 // published last
+	edition   int64  // grows with every change of what is to be published
 }
 
 func (r *row) key() string { return r.ID.Key() }
@@ -26,14 +27,14 @@ func (r *row) key() string { return r.ID.Key() }
 // deleting tells that the gateway is on its way out.
 func (r *row) deleting() bool { return r.state == Deleting }
 
-const rowColumns = `g.subscription, g.grp, g.name, g.doc, g.identity, g.regions, g.label, g.etag, g.state, g.status, g.operation, g.revision, g.advice,
+const rowColumns = `g.subscription, g.grp, g.name, g.doc, g.identity, g.regions, g.label, g.etag, g.state, g.status, g.operation, g.revision, g.edition, g.advice,
 	g.created, g.created_by, g.created_kind, g.changed, g.changed_by, g.changed_kind`
 
 func scanRow(scan store.Scan) (*row, error) {
 	var r row
 	var doc, identity, regions string
 	var created, changed int64
-	err := scan(&r.ID.Subscription, &r.ID.Group, &r.ID.Name, &doc, &identity, &regions, &r.label, &r.ETag, &r.state, &r.status, &r.operation, &r.revision, &r.Advice,
+	err := scan(&r.ID.Subscription, &r.ID.Group, &r.ID.Name, &doc, &identity, &regions, &r.label, &r.ETag, &r.state, &r.status, &r.operation, &r.revision, &r.edition, &r.Advice,
 		&created, &r.System.CreatedBy, &r.System.CreatedByType, &changed, &r.System.LastModifiedBy, &r.System.LastModifiedByType)
 	if err != nil {
 		return nil, err
@@ -77,9 +78,9 @@ func (r *row) save(ctx context.Context, tx *store.Tx) error {
 	}
 	id := ID{strings.ToLower(r.ID.Subscription), strings.ToLower(r.ID.Group), strings.ToLower(r.ID.Name)}
 	_, err = tx.Exec(ctx, `INSERT INTO gateway (key, subscription, grp, name, subscription_key, grp_key, name_key, doc, identity, regions, label, etag, state, status,
-		operation, revision, advice, created, created_by, created_kind, changed, changed_by, changed_kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		operation, revision, edition, advice, created, created_by, created_kind, changed, changed_by, changed_kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.key(), r.ID.Subscription, r.ID.Group, r.ID.Name, id.Subscription, id.Group, id.Name, string(doc), string(identity), string(regions), r.label, r.ETag, r.state, r.status,
-		r.operation, r.revision, r.Advice, store.Micros(r.System.CreatedAt), r.System.CreatedBy, r.System.CreatedByType,
+		r.operation, r.revision, r.edition+1, r.Advice, store.Micros(r.System.CreatedAt), r.System.CreatedBy, r.System.CreatedByType,
 		store.Micros(r.System.LastModifiedAt), r.System.LastModifiedBy, r.System.LastModifiedByType)
 	if err != nil {
 		return err

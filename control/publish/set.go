@@ -51,7 +51,8 @@ type published struct {
 	revision uint64
 	digest   string
 	nodes    []string
-	snapshot []byte // JSON
+	snapshot []byte                                 // JSON
+	still    func(context.Context, *store.Tx) error // nil: it is as it is
 }
 
 // Publish gives the revision that a gateway's edges are to run. It is a new one
@@ -103,7 +104,7 @@ func (s *Set) compile(p gateway.Publication) (*published, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := &published{id: p.ID.String(), key: p.ID.Key(), nodes: slices.Sorted(slices.Values(p.Nodes)), snapshot: text}
+	now := &published{id: p.ID.String(), key: p.ID.Key(), nodes: slices.Sorted(slices.Values(p.Nodes)), snapshot: text, still: p.Still}
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%q\n", now.nodes)
 	sum.Write(text)
@@ -148,6 +149,11 @@ func withLines(numbers snapshot.Numbers, p gateway.Publication) (snapshot.Number
 // gives the nodes that the gateway had and has no longer.
 func (s *Set) keep(ctx context.Context, now *published, anew bool) (left []node, err error) {
 	err = s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
+		if now.still != nil {
+			if err := now.still(ctx, tx); err != nil {
+				return err
+			}
+		}
 		var revision uint64
 		var digest string
 		err := tx.Row(ctx, "SELECT revision, digest FROM publication WHERE gateway = ?", now.key).Scan(&revision, &digest)
