@@ -40,7 +40,7 @@ func migrateTo(ctx context.Context, db *sql.DB, dialect string, files fs.FS, log
 	if dialect == Postgres {
 		gooseDialect = goose.DialectPostgres
 		// Several control nodes may start at once: one migrates, the others wait.
-		locker, err := lock.NewPostgresSessionLocker()
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120)) // asked each second, for two minutes
 		if err != nil {
 			return err
 		}
