@@ -77,7 +77,7 @@ func scoreOf(s relay.Score) *record.Score {
 	}
 	return &record.Score{
 		MOS: rounded(s.MOS, 100), R: rounded(s.R, 10), Loss: rounded(s.Loss, 1e5), Burst: rounded(s.Burst, 10),
-		Jitter: s.Jitter.Round(10 * time.Microsecond),
+		Jitter: s.Jitter.Round(10 * time.Microsecond), WideMOS: rounded(s.WideMOS(), 100), WideR: rounded(s.WideR, 10),
 	}
 }
 

@@ -56,6 +56,37 @@ func equipment(codec string, loss, burst float64) float64 {
 	return e.ie + (95-e.ie)*loss/(loss/burst+e.bpl)
 }
 
+// The wideband E-model of ITU-T G.107.1 (06/2019 with Cor. 1) has a scale of
+// its own, on which narrowband telephony at its best has 93 of 129: Ro,WB less
+// Is,WB, which is 0. Its impairments of delay and echo are taken as those of
+// G.107; that of the delay alone, which matters, is the same in both.
+const (
+	wideband      = 129.0
+	widebandShare = 1.29 // of R to what opinion takes (G.107.1 Annex A)
+)
+
+// widebandRating is rating on the scale of G.107.1; false for a codec that is
+// not wideband. There burstiness is not rated: Bpl is for losses at random.
+func widebandRating(delay time.Duration, codec string, loss float64) (r float64, ok bool) {
+	e, ok := widebandEquipments[strings.ToUpper(codec)]
+	if !ok {
+		return 0, false
+	}
+	// G.107.1 7-15: the 95 is that of the other scale.
+	effective := e.ie + (95-e.ie)*100*loss/(100*loss+e.bpl)
+	return max(0, wideband-(delayImpairment(delay)-delayImpairment(0))-effective), true
+}
+
+// widebandEquipments is Ie,WB and Bpl of ITU-T G.113 (09/2024) Appendix IV:
+// table IV.1, for one ear, AMR-WB with 12.65 and G.722 with 64 kbit/s; IV.4, which
+// has a robustness for AMR-WB alone (for two ears), that is taken for all. Opus is
+// in no table: it is rated as AMR-WB with 23.85 kbit/s, which is about ours.
+var widebandEquipments = map[string]struct{ ie, bpl float64 }{
+	"AMR-WB": {13, 4.3},
+	"G722":   {13, 4.3},
+	"OPUS":   {8, 4.9},
+}
+
 // equipments is the impairment and the robustness against loss of codecs by
 // RTP name: ITU-T G.113 (2007) Appendix I, G.711 with concealment. For the
 // wideband codecs there are values on the wideband scale only (Appendix IV);

@@ -35,6 +35,37 @@ func TestRatingOfTheEModel(t *testing.T) {
 	}
 }
 
+// ITU-T G.107.1 (06/2019), with impairments of G.113 Appendix IV: R to 129, and
+// MOS by Annex A.
+func TestRatingOfWidebandCodecs(t *testing.T) {
+	for _, c := range []struct {
+		codec  string
+		loss   float64
+		r, mos float64
+	}{
+		{"AMR-WB", 0, 116, 4.337},
+		{"G722", 0, 116, 4.337},
+		{"opus", 0, 121, 4.421},
+		{"AMR-WB", 0.02, 129 - 13 - 82*2/6.3, 3.60},
+		{"AMR-WB", 1, 129 - 13 - 82*100/104.3, 1.57},
+	} {
+		r, ok := widebandRating(0, c.codec, c.loss)
+		if mos := (Score{WideR: r}).WideMOS(); !ok || math.Abs(r-c.r) > 0.1 || math.Abs(mos-c.mos) > 0.02 {
+			t.Errorf("%s, %.0f %% lost: R %.2f, MOS %.3f; want %.2f, %.3f", c.codec, 100*c.loss, r, mos, c.r, c.mos)
+		}
+		if later, _ := widebandRating(300*time.Millisecond, c.codec, c.loss); later >= r {
+			t.Errorf("%s: delay does not matter", c.codec)
+		}
+	}
+	// Narrowband telephony at its best, R 93, is 3.7 there: the scales differ.
+	if mos := opinion(93 / widebandShare); math.Abs(mos-3.7) > 0.05 {
+		t.Errorf("%.2f", mos)
+	}
+	if r, ok := widebandRating(0, "PCMA", 0); ok || r != 0 || (Score{}).WideMOS() != 0 {
+		t.Error("a narrowband codec has a rating of the wideband scale")
+	}
+}
+
 // More loss, more delay and longer bursts never sound better.
 func TestRatingOnlyFalls(t *testing.T) {
 	for _, codec := range []string{"PCMA", "G729", "AMR", "unheard of"} {

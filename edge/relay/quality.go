@@ -10,6 +10,7 @@ import (
 type Score struct {
 	MOS    float64       // ITU-T G.107, 1 to 4.5; 0 = not known
 	R      float64       // 0 to 93.2
+	WideR  float64       // ITU-T G.107.1, to 129; 0 = the codec is none for wideband
 	Loss   float64       // share of the packets that did not arrive, or too late to be heard; 0 to 1
 	Burst  float64       // packets lost in a row, in the mean; 0 = none, or not told
 	Jitter time.Duration // RFC 3550 A.8, at the end of the while
@@ -135,7 +136,14 @@ func mean(a, b Score) Score {
 	case b.MOS == 0:
 		return a
 	}
-	return Score{(a.MOS + b.MOS) / 2, (a.R + b.R) / 2, (a.Loss + b.Loss) / 2, max(a.Burst, b.Burst), max(a.Jitter, b.Jitter)}
+	s := Score{
+		MOS: (a.MOS + b.MOS) / 2, R: (a.R + b.R) / 2, Loss: (a.Loss + b.Loss) / 2,
+		Burst: max(a.Burst, b.Burst), Jitter: max(a.Jitter, b.Jitter),
+	}
+	if a.WideR > 0 && b.WideR > 0 {
+		s.WideR = (a.WideR + b.WideR) / 2
+	}
+	return s
 }
 
 // judge rates the while since a sample.
@@ -193,6 +201,16 @@ func (s *Score) rate(codec string, delay time.Duration) {
 	ratio := s.Burst * (1 - s.Loss)
 	s.R = max(0, rating(delay, codec, s.Loss, ratio))
 	s.MOS = opinion(s.R)
+	s.WideR, _ = widebandRating(delay, codec, s.Loss)
+}
+
+// WideMOS is the mean opinion score of the wideband scale, which begins where
+// the other one ends; 0 = there is none.
+func (s Score) WideMOS() float64 {
+	if s.WideR == 0 {
+		return 0
+	}
+	return opinion(s.WideR / widebandShare)
 }
 
 // codecName is what a side speaks.

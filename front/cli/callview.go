@@ -250,6 +250,7 @@ func (l look) legs(w io.Writer, c record.Call) {
 		}),
 		row("heard here", heardFrom),
 		row("there", heardThere),
+		row("wideband", wideband),
 		row("over time", whiles),
 		row("round trip", roundTrip),
 		row("dropped", func(g record.Leg) string {

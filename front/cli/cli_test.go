@@ -68,7 +68,7 @@ func rated() record.LiveCall {
 	for _, v := range []float64{4.4, 4.39, 4.1} {
 		c.Caller.Media.Whiles = append(c.Caller.Media.Whiles, record.Quality{From: &record.Score{MOS: v}})
 	}
-	c.Callee.Media.Quality = &record.Quality{From: &record.Score{MOS: 3.94, R: 77, Loss: 0.053, Burst: 3.2}}
+	c.Callee.Media.Quality = &record.Quality{From: &record.Score{MOS: 3.94, R: 77, Loss: 0.053, Burst: 3.2, WideMOS: 2.51, WideR: 63.6}}
 	c.Callee.Media.Whiles = []record.Quality{{From: &record.Score{MOS: 4.4}}, {}, {From: &record.Score{MOS: 3.5}}}
 	return c
 }

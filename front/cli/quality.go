@@ -47,6 +47,14 @@ func heardThere(g record.Leg) string {
 	return ""
 }
 
+// wideband is the score of what came on the scale of G.107.1.
+func wideband(g record.Leg) string {
+	if q := g.Media.Quality; q != nil && q.From != nil && q.From.WideMOS > 0 {
+		return fmt.Sprintf("MOS %.1f, R %.0f of 129", q.From.WideMOS, q.From.WideR)
+	}
+	return ""
+}
+
 func roundTrip(g record.Leg) string {
 	if q := g.Media.Quality; q != nil && q.RoundTrip > 0 {
 		return q.RoundTrip.Round(100 * time.Microsecond).String()

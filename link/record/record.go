@@ -92,6 +92,10 @@ type Score struct {
 	Loss   float64       `json:"loss"`            // share of the packets, 0 to 1
 	Burst  float64       `json:"burst,omitempty"` // packets lost in a row, in the mean
 	Jitter time.Duration `json:"jitter"`          // RFC 3550 A.8
+	// Of a wideband codec on its own scale, ITU-T G.107.1, where the best
+	// narrowband telephony has R 93 and MOS 3.7: R to 129, MOS to 4.5.
+	WideMOS float64 `json:"wideMos,omitempty"`
+	WideR   float64 `json:"wideR,omitempty"`
 }
 
 // Attempt is one target tried for a call.
