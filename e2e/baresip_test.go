@@ -62,7 +62,7 @@ func (w *world) baresip(l line) *baresip {
 		"net_interface " + l.at.Addr().String(),
 		"dns_server " + w.dns.Addr().String(),
 		"module_path " + modules,
-		"module stdio.so", "module g711.so", "module g722.so", "module amr.so", "module opus.so", "module srtp.so", "module aufile.so", "module sndfile.so",
+		"module stdio.so", "module g711.so", "module g722.so", "module amr.so", "module opus.so", "module srtp.so", "module dtls_srtp.so", "module aufile.so", "module sndfile.so",
 		"module_tmp account.so", "module_app menu.so",
 		"audio_source aufile," + filepath.Join(w.dir, dir, "voice.wav"),
 		"audio_alert nil", "rtp_stats yes",

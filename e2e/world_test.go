@@ -400,7 +400,7 @@ services:
     media: {{list .TeamsNet .AlsoFrom}}
     names: {{list .Names}}
 {{- if .SRTP}}
-operator: {names: [{{.SiteName}}]}
+operator: {names: [{{.SiteName}}]{{with .Operator}}, {{.}}{{end}}}
 {{- else if .Operator}}
 operator: { {{- .Operator -}} }
 {{- end}}
