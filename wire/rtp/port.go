@@ -2,10 +2,14 @@ package rtp
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tandemgw/tandem/base/obs"
 )
 
 // media and control index the two sockets of a port and what is kept of each.
@@ -31,7 +35,8 @@ type Port struct {
 	sockets [2]*socket // RO
 	udptl   bool       // RO; it carries datagrams of a fax instead of RTP
 
-	drops [Causes]atomic.Uint64
+	drops  [Causes]atomic.Uint64
+	defect atomic.Bool // one was logged
 
 	rx       sync.Mutex
 	route    *route                       // rx, nil = no plan
@@ -192,6 +197,7 @@ func (p *Port) publish() {
 // what does the plan say, off it goes. n is the datagram's length, more than
 // fits in l.buf when it was cut.
 func (p *Port) receive(l *lane, s *socket, n int, src netip.AddrPort) {
+	defer p.survive()
 	if n > maxPacket {
 		p.drops[TooLong].Add(1)
 		return
@@ -205,14 +211,27 @@ func (p *Port) receive(l *lane, s *socket, n int, src netip.AddrPort) {
 	if n > 0 && l.buf[0] < notRTP && p.beside(s, l.buf[:n], src, l.now) {
 		return
 	}
-	p.rx.Lock()
 	r, pkt, h, cause := p.accept(l, s.kind, l.buf[:n], src)
-	p.rx.Unlock()
 	if cause == passed {
 		cause = p.dispatch(r, pkt, h, l.now)
 	}
 	if cause != passed {
 		p.drops[cause].Add(1)
+	}
+}
+
+// survive sees to it that a packet which meets a defect of ours is lost, and not
+// the process with all its calls. What is locked on a packet's way is unlocked
+// by defer for that reason.
+func (p *Port) survive() {
+	defect := recover()
+	if defect == nil {
+		return
+	}
+	p.drops[Defect].Add(1)
+	if p.defect.CompareAndSwap(false, true) {
+		p.engine.log.Error("panic over a packet, which is dropped; others at its port are only counted",
+			"port", p.Addr().String(), obs.KeyError, fmt.Sprint(defect), "stack", string(debug.Stack()))
 	}
 }
 
@@ -241,6 +260,8 @@ func (p *Port) beside(s *socket, pkt []byte, src netip.AddrPort, now time.Time) 
 // accept checks a packet and takes it into the books. It returns the packet
 // in the clear with the route it takes.
 func (p *Port) accept(l *lane, kind int, pkt []byte, src netip.AddrPort) (*route, []byte, header, Cause) {
+	p.rx.Lock()
+	defer p.rx.Unlock()
 	if p.closed {
 		return nil, nil, header{}, Late
 	}
@@ -522,7 +543,17 @@ func (p *Port) Send(pkt []byte, keys *Keys) error {
 // Stats is a snapshot.
 func (p *Port) Stats() Stats {
 	var s Stats
+	p.countReceived(&s)
+	p.countSent(&s)
+	for i := range p.drops {
+		s.Drops[i] = p.drops[i].Load()
+	}
+	return s
+}
+
+func (p *Port) countReceived(s *Stats) {
 	p.rx.Lock()
+	defer p.rx.Unlock()
 	s.Received, s.ReceivedRTCP = p.received[media], p.received[control]
 	s.SSRC, s.PayloadType = p.source.ssrc, p.pt
 	s.Lost, s.OutOfOrder, s.Jitter = p.source.lost(), p.source.outOfOrder, p.source.jitterTime()
@@ -530,15 +561,13 @@ func (p *Port) Stats() Stats {
 	s.Latched = p.latches[media].moved()
 	s.Gaps, s.GapLost, s.Clock = p.source.gaps, p.source.gapLost, p.source.clock
 	s.Heard, s.VoIP, s.RoundTrip, s.Bye = p.reports.heard, p.reports.judgement(), p.reports.roundTrip, p.reports.bye
-	p.rx.Unlock()
+}
+
+func (p *Port) countSent(s *Stats) {
 	p.tx.Lock()
+	defer p.tx.Unlock()
 	s.Sent, s.SentRTCP = p.tx.sent[media], p.tx.sent[control]
 	s.Remote, s.RemoteRTCP = p.tx.to[media], p.tx.to[control]
-	p.tx.Unlock()
-	for i := range p.drops {
-		s.Drops[i] = p.drops[i].Load()
-	}
-	return s
 }
 
 // Close gives the ports back, into quarantine: bound, and deaf. Close twice is

@@ -72,9 +72,7 @@ func ticks(n, clock uint32) time.Duration {
 // from it, and the canonical name.
 func (p *Port) Report(keys *Keys, name string) error {
 	now := time.Now()
-	p.rx.Lock()
 	block := p.block(now)
-	p.rx.Unlock()
 	p.tx.Lock()
 	defer p.tx.Unlock()
 	c, err := p.ready(keys)
@@ -103,8 +101,10 @@ func (p *Port) Report(keys *Keys, name string) error {
 }
 
 // block is what we hear from the far side; nil when nothing has come since the
-// last report (RFC 3550 §6.4). The caller holds rx.
+// last report (RFC 3550 §6.4).
 func (p *Port) block(now time.Time) *report {
+	p.rx.Lock()
+	defer p.rx.Unlock()
 	s, r := &p.source, &p.reports
 	if !s.started {
 		return nil

@@ -19,6 +19,7 @@ package rtp
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
@@ -39,7 +40,8 @@ type Config struct {
 	Interfaces []Interface
 	// DSCP marks what leaves; EF is 46 (RFC 4594 §4.1), 0 no mark.
 	DSCP    uint8
-	Network *Network // nil = the sockets of the operating system
+	Network *Network     // nil = the sockets of the operating system
+	Log     *slog.Logger // of defects; nil = discarded
 }
 
 // Interface is one local address with the ports that may be used on it.
@@ -82,6 +84,7 @@ type tier interface {
 
 // Engine owns ports and the loops that serve them.
 type Engine struct {
+	log        *slog.Logger  // RO
 	tier       tier          // RO
 	threads    int           // RO
 	quarantine time.Duration // RO
@@ -106,7 +109,11 @@ type pool struct {
 
 // New binds nothing yet; it checks the configuration and starts the loops.
 func New(cfg Config) (*Engine, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	e := &Engine{
+		log:        cfg.Log,
 		quarantine: cfg.Quarantine,
 		started:    time.Now(),
 		interfaces: make(map[string]*pool, len(cfg.Interfaces)),

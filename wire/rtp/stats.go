@@ -25,6 +25,7 @@ const (
 	Late                       // arrived after Close
 	BadCheck                   // a connectivity check that is malformed, or does not know our password
 	Unkeyed                    // the handshake that the keys come from is not over
+	Defect                     // met a panic of ours
 	Causes                     // number of causes
 
 	passed = Causes // not dropped
@@ -32,7 +33,7 @@ const (
 
 var causeNames = [Causes]string{
 	"stranger", "too short", "too long", "bad version", "unknown type", "auth failed", "replayed",
-	"many sources", "flood", "no destination", "no remote", "send failed", "late", "bad check", "no keys yet",
+	"many sources", "flood", "no destination", "no remote", "send failed", "late", "bad check", "no keys yet", "defect",
 }
 
 // String is the cause as a metric label.

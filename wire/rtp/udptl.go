@@ -28,9 +28,7 @@ func (p *Port) pass(kind int, pkt []byte, src netip.AddrPort, now time.Time) Cau
 		return TooShort
 	}
 	h := header{seq: binary.BigEndian.Uint16(pkt), size: 2}
-	p.rx.Lock()
 	r, cause := p.hear(h, pkt, src, now)
-	p.rx.Unlock()
 	if cause != passed {
 		return cause
 	}
@@ -45,8 +43,10 @@ func (p *Port) pass(kind int, pkt []byte, src netip.AddrPort, now time.Time) Cau
 	return r.To.throw(pkt)
 }
 
-// hear judges a datagram and takes it into the books. The caller holds rx.
+// hear judges a datagram and takes it into the books.
 func (p *Port) hear(h header, pkt []byte, src netip.AddrPort, now time.Time) (*route, Cause) {
+	p.rx.Lock()
+	defer p.rx.Unlock()
 	switch {
 	case p.closed:
 		return nil, Late
