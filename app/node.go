@@ -204,7 +204,7 @@ func (n *Node) openMetrics() error {
 }
 
 func (n *Node) openMedia() error {
-	cfg := rtp.Config{Threads: n.cfg.Media.Threads, Quarantine: n.cfg.Media.Quarantine, DSCP: uint8(n.cfg.Media.DSCP)}
+	cfg := rtp.Config{Threads: n.cfg.Media.Threads, Quarantine: n.cfg.Media.Quarantine, DSCP: uint8(n.cfg.Media.DSCP), Log: n.log}
 	for _, i := range n.cfg.Media.Interfaces {
 		cfg.Interfaces = append(cfg.Interfaces, rtp.Interface{
 			Name: string(i.Side), Bind: i.Bind, Advertise: i.Advertise,
