@@ -147,6 +147,35 @@ func delegation(z *content) (lines []string) {
 
 func line(rr dns.RR) string { return strings.ReplaceAll(rr.String(), "\t", " ") }
 
+// Visible returns when every name server of ours, copies included, shows a TXT
+// record: whoever looks for it may ask any of them.
+func (s *Set) Visible(ctx context.Context, name, value string) error {
+	servers := s.ourselves().servers
+	for _, sec := range s.cfg.Secondaries {
+		servers = append(servers, sec.Addr)
+	}
+	want := &dns.TXT{Hdr: header(canonical(name), dns.TypeTXT, textTTL), Txt: chunks(value)}
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for _, server := range servers {
+		for {
+			got, err := (resolver{servers: []netip.AddrPort{server}}).ask(ctx, want.Hdr.Name, dns.TypeTXT)
+			if err == nil && slices.ContainsFunc(got, func(rr dns.RR) bool { return dns.IsDuplicate(rr, want) }) {
+				break
+			}
+			if err == nil {
+				err = errors.New("it has not copied it yet")
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return fmt.Errorf("name server %s does not show the TXT record of %s: %w", server, name, err)
+			}
+		}
+	}
+	return nil
+}
+
 // ourselves asks our own server.
 func (s *Set) ourselves() resolver {
 	at := s.Addr()
