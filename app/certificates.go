@@ -12,7 +12,7 @@ import (
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/publish"
 	"github.com/tandemgw/tandem/front/ops"
-	link "github.com/tandemgw/tandem/link/record"
+	"github.com/tandemgw/tandem/link/record"
 )
 
 // identity is a certificate of ours as others see it.
@@ -131,7 +131,7 @@ func usable(c *x509.Certificate, u x509.ExtKeyUsage) bool {
 }
 
 // ofPeer are the warnings of one peer's certificate.
-func ofPeer(p link.PeerHealth, at time.Time) (all []ops.Warning) {
+func ofPeer(p record.PeerHealth, at time.Time) (all []ops.Warning) {
 	if p.CertEnds != nil {
 		if cause, when := ending(*p.CertEnds, at); cause != "" {
 			all = append(all, ops.Warning{About: p.Peer, Cause: cause, Text: "the certificate of peer " + p.Peer + " " + when + ": have the peer renew it"})

@@ -38,6 +38,7 @@ type Config struct {
 	NumbersFile string `yaml:"numbersFile"` // CSV with more of them
 
 	Control *ControlConfig `yaml:"control"` // nil: not a control node
+	Link    *LinkConfig    `yaml:"link"`    // nil: this file says all, or all of it is in this process
 
 	File     string         `yaml:"-"` // where it was read, absolute
 	Warnings Problems       `yaml:"-"` // what is allowed but unwise
@@ -176,6 +177,7 @@ func (c *Config) locate(dir string) {
 	}
 	files = append(files, c.stirFiles()...)
 	files = append(files, c.controlFiles()...)
+	files = append(files, c.linkFiles()...)
 	for _, f := range files {
 		if *f != "" && !filepath.IsAbs(*f) {
 			*f = filepath.Join(dir, *f)

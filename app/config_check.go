@@ -29,11 +29,17 @@ type configCheck struct {
 func (k *configCheck) all() {
 	k.node()
 	k.control()
+	k.link()
 	if !k.edge() {
 		return // the resources that the far sides are for come by the API
 	}
 	k.signalling()
 	k.media()
+	if k.managed() {
+		k.foreign()
+		k.stir()
+		return
+	}
 	k.services()
 	k.zoom()
 	k.operator()
@@ -428,7 +434,7 @@ func (k *configCheck) addresses() {
 	if o.SRV && o.Port != 0 {
 		k.bad("operator.port", "SRV records tell the port: remove port or srv")
 	}
-	if o.SRTP != nil && *o.SRTP && o.Transport != "" && o.Transport != "tls" {
+	if o.SRTP != nil && *o.SRTP && o.Transport != "" && o.Transport != "tls" && o.Interworking.Keying != "dtls" {
 		k.unwise("operator.srtp", "over %s the keys of SRTP can be read by whoever can read the signalling: use tls", o.Transport)
 	}
 	for i, l := range k.Gateway.Properties.ServiceLocations {
@@ -499,7 +505,7 @@ func (k *configCheck) groupSources() {
 				k.lockedOut(here, p.AllowedSignalingSourceAddressPrefixes, a.IPAddress, "the peer's own address, is locked out")
 			}
 		}
-		if g.MediaProtocol == "SRTP" && g.SignalingProtocol != "TLS" && g.SignalingProtocol != "" {
+		if g.MediaProtocol == "SRTP" && g.SignalingProtocol != "TLS" && g.SignalingProtocol != "" && k.keying(g.PeerGroupName) != "dtls" {
 			k.unwise(path+".mediaProtocol", "over %s the keys of SRTP can be read by whoever can read the signalling: use TLS", g.SignalingProtocol)
 		}
 	}
@@ -536,11 +542,19 @@ func (k *configCheck) reach() {
 		return
 	}
 	k.loginPeers(s)
+	if lacks := k.lacksListener(s); lacks != "" {
+		k.bad("sip.listeners", "%s", lacks)
+	}
+}
+
+// lacksListener tells of the first peer that no listener could reach; the
+// others miss the same.
+func (c *Config) lacksListener(s *snapshot.Snapshot) string {
 	for g, p := range s.Peers() {
 		transport := strings.ToLower(p.Transport)
-		if !slices.ContainsFunc(k.SIP.Listeners, func(l ListenerConfig) bool { return l.Side == g.Side && l.Transport == transport }) {
-			k.bad("sip.listeners", "peer %s of group %s speaks %s, and no listener with side %s has transport %s: add one", p.Name, g.Name, p.Transport, g.Side, transport)
-			return // one is enough: the others miss the same
+		if !slices.ContainsFunc(c.SIP.Listeners, func(l ListenerConfig) bool { return l.Side == g.Side && l.Transport == transport }) {
+			return fmt.Sprintf("peer %s of group %s speaks %s, and no listener with side %s has transport %s: add one", p.Name, g.Name, p.Transport, g.Side, transport)
 		}
 	}
+	return ""
 }

@@ -64,6 +64,11 @@ var (
 	descVerified  = desc("callers_verified_total", "Calls whose Identity headers were verified, by what came of it.", "verdict")
 	descSTIRFetch = desc("stir_certificates_fetched_total", "Certificates fetched to verify callers, by outcome.", "outcome")
 	descWaiting   = desc("records_waiting", "Entries waiting for the disk.")
+	descLink      = desc("link_connected", "1 while control can be reached.")
+	descAge       = desc("snapshot_timestamp_seconds", "When the snapshot of control that is in force was put in force; absent while there is none.")
+	descBehind    = desc("snapshots_refused_total", "Snapshots that were damaged, old or unfit, and are not in force.")
+	descBacklog   = desc("records_backlog", "Calls whose records control has not got as they stand.")
+	descUploaded  = desc("records_uploaded_total", "Entries of call records that control's stream has on disk.")
 )
 
 // Describe is empty on purpose: peers come and go, so the collector is unchecked.
@@ -106,6 +111,24 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	count(descCommits, spool.Commits)
 	count(descRefused, spool.Refused)
 	gauge(descWaiting, spool.Waiting)
+	c.collectLink(count, gauge)
+}
+
+func (c collector) collectLink(count countFunc, gauge gaugeFunc) {
+	if c.n.up == nil {
+		return
+	}
+	link, connected := c.n.up.Counters(), 0
+	if link.Connected {
+		connected = 1
+	}
+	gauge(descLink, connected)
+	if now := c.n.running.Load(); now.snapshot.Revision > 0 {
+		gauge(descAge, int(now.since.Unix()))
+	}
+	count(descBehind, link.Refused)
+	gauge(descBacklog, c.n.backlog())
+	count(descUploaded, link.Uploaded)
 }
 
 type (

@@ -29,7 +29,8 @@ import (
 	"github.com/tandemgw/tandem/edge/relay"
 	"github.com/tandemgw/tandem/edge/trace"
 	"github.com/tandemgw/tandem/front/ops"
-	link "github.com/tandemgw/tandem/link/record"
+	"github.com/tandemgw/tandem/link"
+	records "github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/codec"
 	"github.com/tandemgw/tandem/wire/rtp"
@@ -60,6 +61,9 @@ type Node struct {
 	stack    *sip.Stack
 	control  *ops.Server
 
+	up     *upward      // nil: the file says all
+	server *link.Server // of a control node; nil: there is none in this process
+
 	draining atomic.Bool
 	ready    atomic.Bool
 	stops    []func() // in the order of starting; run in reverse
@@ -78,6 +82,7 @@ func New(cfg *Config, log *slog.Logger, version string) (*Node, error) {
 		n.openControl,
 		n.openMedia,
 		n.openSignalling,
+		n.openLink,
 	} {
 		if err := start(); err != nil {
 			n.stop()
@@ -135,7 +140,7 @@ func (n *Node) lockData() error {
 
 func (n *Node) openSpool() error {
 	spool, err := record.Open(record.Config{
-		Dir: n.cfg.Node.Data, Node: n.cfg.Node.Name, Region: n.cfg.Node.Region, Log: n.log,
+		Dir: n.cfg.Node.Data, Node: n.cfg.Node.Name, Region: n.cfg.Node.Region, Upward: n.cfg.managed(), Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -156,6 +161,7 @@ func (n *Node) compile() error {
 		return err
 	}
 	n.running.Store(first)
+	n.readCopy()
 	return nil
 }
 
@@ -249,7 +255,7 @@ func (n *Node) openSignalling() error {
 	}
 	n.calls = call.NewSet(call.Config{
 		Node: n.cfg.Node.Name, Region: n.cfg.Node.Region, Peers: n.peers, Relay: n.relay,
-		Interfaces: map[link.Side]string{link.Side(snapshot.Operator): string(snapshot.Operator), link.Side(snapshot.Cloud): string(snapshot.Cloud)},
+		Interfaces: map[records.Side]string{records.Side(snapshot.Operator): string(snapshot.Operator), records.Side(snapshot.Cloud): string(snapshot.Cloud)},
 		Snapshot:   func() *snapshot.Snapshot { return n.running.Load().snapshot },
 		Records:    n.spool, Traces: n.traces, Product: n.product(), Log: n.log,
 		Vouching: vouching,
@@ -325,6 +331,7 @@ func (n *Node) health() ops.Health {
 		return h
 	}
 	h.State = ops.Ready
+	n.healthUp(&h)
 	if n.draining.Load() {
 		h.State = ops.Draining
 	}
@@ -346,14 +353,14 @@ type (
 	explainer struct{ n *Node }
 )
 
-func (e explainer) Explain(from string, invite []byte) (link.Explanation, error) {
+func (e explainer) Explain(from string, invite []byte) (records.Explanation, error) {
 	if !e.n.ready.Load() {
-		return link.Explanation{}, errStarting
+		return records.Explanation{}, errStarting
 	}
 	return e.n.calls.Explain(from, invite)
 }
 
-func (l liveCalls) Live() []link.LiveCall {
+func (l liveCalls) Live() []records.LiveCall {
 	if !l.n.ready.Load() {
 		return nil
 	}
@@ -370,14 +377,14 @@ func (l liveCalls) Hangup(id string) error {
 func (l livePeers) Certificates() []ops.Certificate { return l.n.shownCertificates() }
 func (l livePeers) Warnings() []ops.Warning         { return l.n.warnings(time.Now()) }
 
-func (l livePeers) Reconnect(ctx context.Context, names ...string) ([]link.Reconnection, error) {
+func (l livePeers) Reconnect(ctx context.Context, names ...string) ([]records.Reconnection, error) {
 	if !l.n.ready.Load() {
 		return nil, errStarting
 	}
 	return l.n.peers.Reconnect(ctx, names...)
 }
 
-func (l livePeers) Health() []link.PeerHealth {
+func (l livePeers) Health() []records.PeerHealth {
 	if !l.n.ready.Load() {
 		return nil
 	}

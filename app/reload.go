@@ -108,7 +108,7 @@ func (n *Node) plan(now *running, file string) (*running, ops.Reload, error) {
 // A running process keeps its name, its data and its sockets; sip.domain is in
 // what its listeners advertise.
 var (
-	fixed      = regexp.MustCompile(`^(node\.(name|region|data|metrics|log\.format)|sip\.(domain|listeners|progress)|media|stir)\b`)
+	fixed      = regexp.MustCompile(`^(node\.(name|region|data|metrics|log\.format)|sip\.(domain|listeners|progress)|media|stir|link)\b`)
 	changeable = regexp.MustCompile(`^sip\.listeners\[[^\]]*\]\.certificate\b`)
 )
 

@@ -52,10 +52,24 @@ func (c *Config) make(revision uint64, old *running) (*running, error) {
 	} else if r.resolver, err = c.newResolver(); err != nil {
 		return nil, err
 	}
+	if c.managed() {
+		r.snapshot = &snapshot.Snapshot{} // until control says more
+		if old != nil {
+			r.snapshot = old.snapshot
+		}
+		return r, nil
+	}
 	if r.snapshot, err = c.Snapshot(revision); err != nil {
 		return nil, fmt.Errorf("compile the gateway: %w", err)
 	}
 	return r, nil
+}
+
+// with is the same with another snapshot, put in force now.
+func (r *running) with(s *snapshot.Snapshot) *running {
+	next := *r
+	next.snapshot, next.since = s, time.Now()
+	return &next
 }
 
 func (c *Config) newResolver() (*sip.Resolver, error) {

@@ -34,6 +34,7 @@ type Conn struct {
 
 	mu   sync.Mutex
 	back []chan struct{} // mu: one place each: "the connection stands again"
+	why  string          // mu: nobody was reached last
 }
 
 // Dial makes a connection, whether or not anybody answers yet.
@@ -64,7 +65,7 @@ func dial(c DialConfig, opts nats.Options) (*Conn, error) {
 	opts.ReconnectBufSize = -1 // what cannot be sent fails at once: every sender keeps what it owes
 	opts.CustomReconnectDelayCB = backOff
 	opts.Timeout, opts.PingInterval, opts.MaxPingsOut = 5*time.Second, 10*time.Second, 2
-	opts.NoEcho = true
+	opts.NoEcho, opts.IgnoreDiscoveredServers = true, true
 	opts.ConnectedCB = func(*nats.Conn) { l.connected("link stands") }
 	opts.ReconnectedCB = func(*nats.Conn) { l.connected("link stands again") }
 	opts.DisconnectedErrCB = func(_ *nats.Conn, err error) {
@@ -72,6 +73,7 @@ func dial(c DialConfig, opts nats.Options) (*Conn, error) {
 			l.log.Warn("link is lost and will be made again", "error", err)
 		}
 	}
+	opts.ReconnectErrCB = func(_ *nats.Conn, err error) { l.unreachable(err) }
 	opts.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) { l.log.Warn("link", "error", err) }
 	var err error
 	if l.nc, err = opts.Connect(); err != nil {
@@ -95,10 +97,21 @@ func backOff(attempts int) time.Duration {
 	return d + rand.N(d/5)
 }
 
+// unreachable says why nobody is reached, when the reason is new.
+func (l *Conn) unreachable(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if say := err.Error(); say != l.why {
+		l.why = say
+		l.log.Warn("control is not reached and will be tried again", "error", err)
+	}
+}
+
 func (l *Conn) connected(say string) {
 	l.log.Info(say, "node", l.node)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.why = ""
 	for _, ch := range l.back {
 		poke(ch)
 	}

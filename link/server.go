@@ -67,7 +67,7 @@ func Serve(c ServerConfig) (*Server, error) {
 			return nil, err
 		}
 		opts.DontListen, opts.Host, opts.Port = false, c.Listen.Addr().String(), listenPort(c.Listen)
-		opts.TLSConfig = mutual(c.TLS)
+		opts.TLSConfig = mutual(c.TLS, func(*x509.Certificate) error { return nil })
 		opts.TLS, opts.TLSVerify = true, true
 	}
 	if c.Cluster != nil {
@@ -106,10 +106,23 @@ func free(a netip.AddrPort) error {
 	return l.Close()
 }
 
-// mutual demands a certificate of who connects.
-func mutual(c *tls.Config) *tls.Config {
+// mutual demands a certificate of who connects, by the authority of the nodes.
+// What it says it is for does not matter: the authority is the operator's own,
+// and many sign for servers only.
+func mutual(c *tls.Config, also func(*x509.Certificate) error) *tls.Config {
 	c = c.Clone()
-	c.ClientAuth, c.MinVersion = tls.RequireAndVerifyClientCert, tls.VersionTLS13
+	c.ClientAuth, c.MinVersion = tls.RequireAnyClientCert, tls.VersionTLS13
+	c.VerifyConnection = func(s tls.ConnectionState) error {
+		if len(s.PeerCertificates) == 0 {
+			return errors.New("no certificate")
+		}
+		leaf, between := s.PeerCertificates[0], x509.NewCertPool()
+		for _, c := range s.PeerCertificates[1:] {
+			between.AddCert(c)
+		}
+		_, err := leaf.Verify(x509.VerifyOptions{Roots: c.ClientCAs, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+		return cmp.Or(err, also(leaf))
+	}
 	return c
 }
 
@@ -126,10 +139,8 @@ func (c *Cluster) options(opts *server.Options, from ServerConfig) error {
 	}
 	// An edge's certificate is of the same authority. As a member of the
 	// cluster it could do everything.
-	t := mutual(from.TLS)
-	t.RootCAs = cmp.Or(t.RootCAs, t.ClientCAs)
-	t.InsecureSkipVerify = true // by address, since members are known by name: VerifyConnection does it
-	t.VerifyConnection = func(s tls.ConnectionState) error { return member(s, t.RootCAs, members) }
+	t := mutual(from.TLS, func(leaf *x509.Certificate) error { return member(leaf, members) })
+	t.InsecureSkipVerify = true // the names of members count, and not their addresses: VerifyConnection does it
 	opts.Cluster = server.ClusterOpts{
 		Name: c.Name, Host: c.Listen.Addr().String(), Port: listenPort(c.Listen), NoAdvertise: true,
 		TLSConfig: t, TLSTimeout: 5, PoolSize: -1,
@@ -139,17 +150,7 @@ func (c *Cluster) options(opts *server.Options, from ServerConfig) error {
 }
 
 // member checks that the other end of a route is one of the control nodes.
-func member(s tls.ConnectionState, roots *x509.CertPool, members map[string]bool) error {
-	if len(s.PeerCertificates) == 0 {
-		return errors.New("no certificate")
-	}
-	leaf, between := s.PeerCertificates[0], x509.NewCertPool()
-	for _, c := range s.PeerCertificates[1:] {
-		between.AddCert(c)
-	}
-	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
-		return err
-	}
+func member(leaf *x509.Certificate, members map[string]bool) error {
 	for node := range members {
 		if bears(leaf, node) {
 			return nil

@@ -250,6 +250,9 @@ func (s *Set) Drain() {
 	s.unregisterAll()
 }
 
+// Resume makes Answer say 200 again. Registrations are made anew by Renew.
+func (s *Set) Resume() { s.draining.Store(false) }
+
 // Admit is the allow-list, in the shape the stack wants it: the peers of the
 // listener's side that may send from src. A peer is only met on the kind of
 // transport it is configured with, so that the allow-list of a TLS peer opens

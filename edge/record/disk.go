@@ -60,8 +60,10 @@ func connect(path string, pragmas ...string) (*sql.DB, error) {
 
 func (s *Spool) closeFiles() error {
 	var errs []error
-	if s.insert != nil {
-		errs = append(errs, s.insert.Close())
+	for _, stmt := range []*sql.Stmt{s.insert, s.settle} {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
+		}
 	}
 	if s.conn != nil {
 		errs = append(errs, s.conn.Close())

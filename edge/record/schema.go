@@ -38,6 +38,8 @@ var steps = []string{
 	CREATE INDEX calls_callee ON calls(callee, began);
 	CREATE INDEX calls_failed ON calls(began) WHERE failed = 1;
 	CREATE INDEX calls_open ON calls(run) WHERE stage < 2;`,
+	`ALTER TABLE calls ADD COLUMN owed INTEGER NOT NULL DEFAULT 0; -- number of the entry that control has not got, 0 when it has all or wants none
+	CREATE INDEX calls_owed ON calls(owed) WHERE owed > 0;`,
 }
 
 // migrate takes the forward steps the file lacks, each in a transaction of
@@ -65,10 +67,10 @@ func migrate(ctx context.Context, c *sql.Conn) error {
 // They ended, as far as anybody can know, at the last sign of life of the run
 // that carried them: its newest heartbeat, or the call's own beginning or
 // answer where that is later.
-func buryOrphans(ctx context.Context, c *sql.Conn) (int, error) {
+func buryOrphans(ctx context.Context, c *sql.Conn, owe func() int64) (int, error) {
 	total := 0
 	for {
-		n, err := buryBatch(ctx, c)
+		n, err := buryBatch(ctx, c, owe)
 		total += n
 		if n == 0 || err != nil {
 			return total, err
@@ -76,7 +78,7 @@ func buryOrphans(ctx context.Context, c *sql.Conn) (int, error) {
 	}
 }
 
-func buryBatch(ctx context.Context, c *sql.Conn) (n int, err error) {
+func buryBatch(ctx context.Context, c *sql.Conn, owe func() int64) (n int, err error) {
 	tx, err := c.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, err
@@ -107,7 +109,7 @@ func buryBatch(ctx context.Context, c *sql.Conn) (n int, err error) {
 		return 0, err
 	}
 	for _, o := range orphans {
-		if _, err := tx.ExecContext(ctx, `UPDATE calls SET stage = 2, failed = 1, body = ? WHERE rowid = ?`, o.body, o.row); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE calls SET stage = 2, failed = 1, body = ?, owed = max(owed, ?) WHERE rowid = ?`, o.body, owe(), o.row); err != nil {
 			return 0, err
 		}
 	}

@@ -34,6 +34,7 @@ type Config struct {
 	Keep   time.Duration // age at which finished calls are deleted; 0 means 30 days
 	Limit  int64         // bytes the records may occupy, oldest go first; 0 means 4 GiB
 	Queue  int           // new calls that may wait for the disk; 0 means 8192
+	Upward bool          // entries are owed to control, and kept until it has them; see upward.go
 	Log    *slog.Logger  // nil means slog.Default
 }
 
@@ -58,14 +59,19 @@ type Spool struct {
 	readers *sql.DB       // RO: for List and Get, which never wait for the writer
 	tuning  tuning        // RO
 
-	run    int64     // RO: this run of the node, key of its row
-	insert *sql.Stmt // run
-	conn   *sql.Conn // run
+	upward  bool          // RO
+	run     int64         // RO: this run of the node, key of its row
+	insert  *sql.Stmt     // run
+	settle  *sql.Stmt     // run
+	conn    *sql.Conn     // run
+	counted int64         // run: the number of the newest entry owed
+	owing   chan struct{} // one place: "there is more for control"
 
 	mu      sync.Mutex
 	waiting []entry // mu
 	// progress is what goes with the next commit, by call.
 	progress map[string]entry // mu
+	arrived  []link.Owed      // mu: what control has, and the file does not know yet
 	trouble  *fault.Error     // mu: why the disk refuses, nil while it does not
 	closed   bool             // mu
 	wake     chan struct{}    // one place: "an entry waits, and somebody for it"
@@ -127,8 +133,11 @@ func (s *Spool) start() error {
 	if err := migrate(ctx, s.conn); err != nil {
 		return err
 	}
+	if err := s.count(ctx); err != nil {
+		return err
+	}
 	now := time.Now()
-	lost, err := buryOrphans(ctx, s.conn)
+	lost, err := buryOrphans(ctx, s.conn, s.owe)
 	if err != nil {
 		return fmt.Errorf("close the calls of an earlier run: %w", err)
 	}
@@ -140,7 +149,10 @@ func (s *Spool) start() error {
 	if err := row.Scan(&s.run); err != nil {
 		return err
 	}
-	s.insert, err = s.conn.PrepareContext(ctx, upsert)
+	if s.insert, err = s.conn.PrepareContext(ctx, upsert); err != nil {
+		return err
+	}
+	s.settle, err = s.conn.PrepareContext(ctx, "UPDATE calls SET owed = 0 WHERE owed > 0 AND owed = ?")
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
+	link "github.com/tandemgw/tandem/link/record"
 )
 
 // stage of a call's record. A later stage replaces an earlier one and never
@@ -32,9 +33,9 @@ type entry struct {
 
 // The numbers and the beginning of a call do not change after its first
 // entry, so their indexes are left alone by the later ones.
-const upsert = `INSERT INTO calls(id, run, stage, began, caller_peer, callee_peer, caller, callee, failed, body)
-VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT(id) DO UPDATE SET stage = excluded.stage, callee_peer = excluded.callee_peer, failed = excluded.failed, body = excluded.body
+const upsert = `INSERT INTO calls(id, run, stage, began, caller_peer, callee_peer, caller, callee, failed, body, owed)
+VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT(id) DO UPDATE SET stage = excluded.stage, callee_peer = excluded.callee_peer, failed = excluded.failed, body = excluded.body, owed = CASE WHEN excluded.owed > 0 THEN excluded.owed ELSE calls.owed END
 WHERE excluded.stage >= calls.stage`
 
 // The run's row is touched this often: it dates the end of calls that a crash
@@ -105,15 +106,17 @@ func (s *Spool) finish() {
 // flush commits one batch of what waits, with a sign of life if asked for. It
 // reports whether something was written and more may wait.
 func (s *Spool) flush(alive bool) bool {
-	batch := s.take(alive)
-	if len(batch) == 0 && !alive {
+	batch, arrived := s.take(alive)
+	if len(batch) == 0 && len(arrived) == 0 && !alive {
 		return false
 	}
-	if err := s.commit(batch, alive); err != nil {
+	if err := s.commit(batch, arrived, alive); err != nil {
 		s.suffer(batch, explain(s.path, err))
+		s.Arrived(arrived)
 		return false
 	}
 	s.heal()
+	s.tellOwing(batch)
 	s.written.Add(uint64(len(batch)))
 	s.commits.Add(1)
 	acknowledge(batch, nil)
@@ -121,14 +124,14 @@ func (s *Spool) flush(alive bool) bool {
 }
 
 // take gives what waits, and with it what goes with any commit.
-func (s *Spool) take(alive bool) []entry {
+func (s *Spool) take(alive bool) (batch []entry, arrived []link.Owed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := min(len(s.waiting), s.tuning.batch)
-	batch := s.waiting[:n:n]
-	s.waiting = s.waiting[n:]
+	batch, arrived = s.waiting[:n:n], s.arrived
+	s.waiting, s.arrived = s.waiting[n:], nil
 	if n == 0 && !alive {
-		return nil
+		return nil, arrived
 	}
 	for id, e := range s.progress {
 		if len(batch) >= s.tuning.batch {
@@ -137,12 +140,12 @@ func (s *Spool) take(alive bool) []entry {
 		batch = append(batch, e)
 		delete(s.progress, id)
 	}
-	return batch
+	return batch, arrived
 }
 
 // commit makes a batch durable: with synchronous=FULL, COMMIT returns when
 // the write-ahead log is on the disk.
-func (s *Spool) commit(batch []entry, alive bool) (err error) {
+func (s *Spool) commit(batch []entry, arrived []link.Owed, alive bool) (err error) {
 	ctx := context.Background()
 	if _, err := s.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
@@ -160,8 +163,13 @@ func (s *Spool) commit(batch []entry, alive bool) (err error) {
 	for i := range batch {
 		e := &batch[i]
 		_, err := s.insert.ExecContext(ctx, e.id, s.run, int64(e.stage), e.began,
-			e.callerPeer, e.calleePeer, e.caller, e.callee, e.failed, e.body)
+			e.callerPeer, e.calleePeer, e.caller, e.callee, e.failed, e.body, s.oweFor(e))
 		if err != nil {
+			return err
+		}
+	}
+	for _, o := range arrived {
+		if _, err := s.settle.ExecContext(ctx, int64(o.Number)); err != nil {
 			return err
 		}
 	}
@@ -260,7 +268,7 @@ func (s *Spool) bite() (int64, error) {
 		before = time.Now()
 	}
 	r, err := s.conn.ExecContext(ctx, `DELETE FROM calls WHERE rowid IN
-		(SELECT rowid FROM calls WHERE began < ? AND stage = ? ORDER BY began LIMIT ?)`, before.UnixMicro(), finished, bite)
+		(SELECT rowid FROM calls WHERE began < ? AND stage = ? AND owed = 0 ORDER BY began LIMIT ?)`, before.UnixMicro(), finished, bite)
 	if err != nil {
 		return 0, err
 	}

@@ -68,7 +68,7 @@ type Warning struct {
 
 // Health is how a node stands.
 type Health struct {
-	State     string      `json:"state"` // "ready", "starting", "draining"
+	State     string      `json:"state"` // "ready", "starting", "waiting", "draining"
 	Why       string      `json:"why,omitempty"`
 	Node      string      `json:"node"`
 	Region    string      `json:"region"`
@@ -79,6 +79,16 @@ type Health struct {
 	Reload    *LastReload `json:"lastReload,omitempty"`
 	Calls     int         `json:"calls"`
 	Listeners []Listener  `json:"listeners"`
+	Link      *Link       `json:"link,omitempty"` // to control; nil: the node's file says all
+}
+
+// Link is how a node stands to its control nodes.
+type Link struct {
+	Connected bool   `json:"connected"`
+	Gateway   string `json:"gateway,omitempty"` // whose calls it carries
+	Backlog   int    `json:"backlog"`           // calls whose records control has not got as they stand
+	Refused   uint64 `json:"refused,omitempty"` // newer revision that could not be put in force
+	Why       string `json:"why,omitempty"`     // and why not
 }
 
 // LastReload is how the newest attempt to change the configuration went.
@@ -93,6 +103,7 @@ const (
 	Ready    = "ready"
 	Starting = "starting"
 	Draining = "draining"
+	Waiting  = "waiting" // for a snapshot from control
 )
 
 // Listener is one SIP listener of a node.

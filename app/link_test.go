@@ -1,0 +1,190 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/front/ops"
+	"github.com/tandemgw/tandem/link"
+	"github.com/tandemgw/tandem/link/record"
+	"github.com/tandemgw/tandem/link/snapshot"
+	"github.com/tandemgw/tandem/sandbox/authority"
+)
+
+// upper is a control node as an edge sees it.
+type upper struct {
+	t      *testing.T
+	dir    string
+	tls    *tls.Config
+	at     netip.AddrPort
+	server *link.Server
+	conn   *link.Conn
+	*link.Control
+}
+
+// newUpper makes the files of the link in a world's folder, and starts.
+func newUpper(w *world) *upper {
+	w.t.Helper()
+	own, err := w.ca.Issue(authority.Terms{NotAfter: time.Now().AddDate(0, 3, 0)}, "c1", "127.78.4.1")
+	w.must(err)
+	pool := w.ca.Roots()
+	u := &upper{
+		t: w.t, dir: w.t.TempDir(), at: netip.MustParseAddrPort("127.78.4.1:4222"),
+		tls: &tls.Config{Certificates: []tls.Certificate{*own}, RootCAs: pool, ClientCAs: pool},
+	}
+	w.t.Cleanup(u.stop)
+	return u
+}
+
+func (u *upper) start() {
+	u.t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	var err error
+	if u.server, err = link.Serve(link.ServerConfig{Node: "c1", Dir: u.dir, Listen: u.at, TLS: u.tls, Log: log}); err != nil {
+		u.t.Fatal(err)
+	}
+	if u.conn, err = u.server.Conn(link.DialConfig{Node: "c1", Control: true, Log: log}); err != nil {
+		u.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if u.Control, err = link.NewControl(ctx, u.conn); err != nil {
+		u.t.Fatal(err)
+	}
+}
+
+func (u *upper) stop() {
+	if u.server == nil {
+		return
+	}
+	u.Control.Close()
+	u.conn.Close()
+	u.server.Close()
+	u.server = nil
+}
+
+func (u *upper) publish(revision uint64, s *snapshot.Snapshot) {
+	u.t.Helper()
+	err := u.Publish(u.t.Context(), link.Publication{Gateway: "lab", Revision: revision, Nodes: []string{"r1-a"}, Snapshot: s})
+	if err != nil {
+		u.t.Fatal(err)
+	}
+}
+
+// edge waits for how the edge stands.
+func (u *upper) edge(what string, f func(link.EdgeStatus) bool) link.EdgeStatus {
+	u.t.Helper()
+	var last link.EdgeStatus
+	until(u.t, func() string {
+		last, _ = u.Edge("r1-a")
+		if f(last) {
+			return ""
+		}
+		text, _ := json.Marshal(last)
+		return "in vain waited until the edge " + what + ": " + string(text)
+	})
+	return last
+}
+
+// managed turns a world's node into an edge of a control node that has
+// published what the node's file would have said.
+func managed(u **upper, s **snapshot.Snapshot) func(*world) {
+	return func(w *world) {
+		before, err := LoadConfig(filepath.Join(w.dir, "tandem.yaml"))
+		w.must(err)
+		*s, err = before.Snapshot(1)
+		w.must(err)
+		own, err := w.ca.Issue(authority.Terms{NotAfter: time.Now().AddDate(0, 3, 0)}, "r1-a")
+		w.must(err)
+		_, err = w.ca.Write(w.dir, "node", own)
+		w.must(err)
+		head, _, _ := strings.Cut(w.text, "services:\n")
+		w.text = head + "link: {urls: [\"tls://127.78.4.1:4222\"], ca: root.pem, certificate: {chain: node.pem, key: node.key}}\n"
+		w.write()
+		*u = newUpper(w)
+		(*u).start()
+		(*u).publish(1, *s)
+	}
+}
+
+func TestAnEdgeLivesFromPublishedSnapshots(t *testing.T) {
+	var u *upper
+	var s *snapshot.Snapshot
+	w := build(t, managed(&u, &s))
+	status := u.edge("is ready with revision 1", func(e link.EdgeStatus) bool { return e.State == link.Ready && e.Revision == 1 })
+	if l := status.Listeners; len(l) != 2 || l[0].Address != "127.78.1.1:5063" || l[0].Certificate == nil || l[0].Certificate.Bears[0] != "1r1.lab.example" {
+		t.Errorf("its listeners are %+v", l)
+	}
+	if m := status.Media; len(m) != 2 || m[0].Address != "127.78.1.2" || m[0].Min != 20000 {
+		t.Errorf("its media is %+v", m)
+	}
+	call := w.talk(true)
+
+	// Another snapshot comes into force without touching the call.
+	next := *s
+	next.Emergency = []string{"112"}
+	u.publish(2, &next)
+	u.edge("has revision 2", func(e link.EdgeStatus) bool { return e.Revision == 2 })
+	if got := w.node.running.Load().snapshot; got.Revision != 2 || !got.IsEmergency("112") {
+		t.Errorf("in force is revision %d", got.Revision)
+	}
+
+	// What does not fit this node is refused, with the reason.
+	foreign := next
+	foreign.Regions = []snapshot.Region{{Name: "elsewhere"}}
+	u.publish(3, &foreign)
+	refused := u.edge("refuses revision 3", func(e link.EdgeStatus) bool { return e.Refused == 3 })
+	if want := "gateway lab is not in r1, where this node is (node.region): it is in elsewhere"; refused.Error != want || refused.Revision != 2 {
+		t.Errorf("it says %q of revision 3, with %d in force", refused.Error, refused.Revision)
+	}
+	u.publish(4, &next)
+	u.edge("has revision 4", func(e link.EdgeStatus) bool { return e.Revision == 4 && e.Error == "" && e.Refused == 0 })
+
+	// The questions.
+	var live []record.LiveCall
+	w.must(u.Ask(t.Context(), "r1-a", link.AskCalls, nil, &live))
+	if len(live) != 1 || live[0].Revision != 1 {
+		t.Fatalf("live calls: %+v", live)
+	}
+	var trace record.Trace
+	w.must(u.Ask(t.Context(), "r1-a", link.AskTrace, live[0].ID, &trace))
+	var peers []record.PeerHealth
+	w.must(u.Ask(t.Context(), "r1-a", link.AskPeers, nil, &peers))
+	var checks []link.ListenerCheck
+	w.must(u.Ask(t.Context(), "r1-a", link.AskListeners, nil, &checks))
+	if len(trace.Packets) == 0 || len(peers) != 4 || len(checks) != 2 || checks[0].Error+checks[1].Error != "" {
+		t.Errorf("trace of %d packets, %d peers, checks %+v", len(trace.Packets), len(peers), checks)
+	}
+	err := u.Ask(t.Context(), "r1-a", link.AskHangup, "nobody", nil)
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.NotFound {
+		t.Errorf("hanging up nobody: %v", err)
+	}
+
+	// A withdrawal lets the call end, and takes no other.
+	w.must(u.Withdraw(t.Context(), 5, "r1-a"))
+	u.edge("drains", func(e link.EdgeStatus) bool { return e.State == link.Draining && e.Revision == 5 })
+	if h := w.node.health(); h.State != ops.Draining || h.Why == "" {
+		t.Errorf("health is %+v", h)
+	}
+	w.must(u.Ask(t.Context(), "r1-a", link.AskHangup, live[0].ID, nil))
+	<-call.Done()
+	u.edge("waits", func(e link.EdgeStatus) bool { return e.State == link.Waiting && e.Gateway == "" })
+	if h := w.node.health(); h.State != ops.Waiting {
+		t.Errorf("health is %+v", h)
+	}
+	u.publish(6, s)
+	u.edge("is ready again", func(e link.EdgeStatus) bool { return e.State == link.Ready && e.Revision == 6 })
+	w.ready()
+	again := w.talk(false)
+	again.HangUp()
+	<-again.Done()
+}
