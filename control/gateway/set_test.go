@@ -2,9 +2,11 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -26,9 +28,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if url := childURL(); url != "" {
-		child(url)
-		return
+	if url := os.Getenv("TANDEM_GATEWAY_CHILD"); url != "" {
+		os.Exit(child(url))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -74,12 +75,14 @@ type edgeNet struct {
 	calls    map[string]int // mu: that go on when a node is withdrawn from
 	newest   uint64         // mu
 	reported func()         // RO once edges report
+	point    func(string)   // RO: where a child process kills itself
+	file     string         // RO: keeps orders where another process finds them; "": nowhere
 }
 
 func newEdgeNet() *edgeNet {
 	return &edgeNet{
 		edges: map[string]*link.EdgeStatus{}, orders: map[string]link.Publication{}, stuck: map[string]bool{},
-		checks: map[string][]link.ListenerCheck{}, calls: map[string]int{}, reported: func() {},
+		checks: map[string][]link.ListenerCheck{}, calls: map[string]int{}, reported: func() {}, point: func(string) {},
 	}
 }
 
@@ -98,6 +101,7 @@ func (n *edgeNet) Ask(_ context.Context, node, question string, _, out any) erro
 	if e := n.edges[node]; e == nil || !e.Live {
 		return fault.New(fault.Unavailable, "edge "+node+" is away")
 	}
+	n.point("edge asked")
 	*out.(*[]link.ListenerCheck) = n.checks[node]
 	return nil
 }
@@ -109,6 +113,8 @@ func (n *edgeNet) Newest() uint64 {
 }
 
 func (n *edgeNet) Publish(_ context.Context, p link.Publication) error {
+	n.point("publishing")
+	defer n.point("published")
 	for _, node := range p.Nodes {
 		if err := n.order(node, p); err != nil {
 			return err
@@ -118,6 +124,8 @@ func (n *edgeNet) Publish(_ context.Context, p link.Publication) error {
 }
 
 func (n *edgeNet) Withdraw(_ context.Context, revision uint64, nodes ...string) error {
+	n.point("withdrawing")
+	defer n.point("withdrawn")
 	for _, node := range nodes {
 		if err := n.order(node, link.Publication{Revision: revision}); err != nil {
 			return err
@@ -140,6 +148,7 @@ func (n *edgeNet) order(node string, p link.Publication) error {
 	n.orders[node] = p
 	n.newest = max(n.newest, p.Revision)
 	n.sent++
+	n.keep()
 	n.obey(node)
 	n.mu.Unlock()
 	n.reported()
@@ -152,13 +161,53 @@ func (n *edgeNet) obey(node string) {
 	if e == nil || !e.Live || n.stuck[node] || p.Revision == 0 {
 		return
 	}
-	if p.Snapshot == nil && n.calls[node] > 0 {
+	if p.Gateway == "" && n.calls[node] > 0 {
 		e.State, e.Calls = link.Draining, n.calls[node]
 		return
 	}
 	e.Revision, e.Gateway, e.State = p.Revision, p.Gateway, link.Ready
-	if p.Snapshot == nil {
+	if p.Gateway == "" {
 		e.State, e.Calls = link.Waiting, 0
+	}
+}
+
+// kept is an order in the file.
+type kept struct {
+	Gateway  string
+	Revision uint64
+}
+
+// keep writes the orders to the file. Callers hold mu.
+func (n *edgeNet) keep() {
+	if n.file == "" {
+		return
+	}
+	all := map[string]kept{}
+	for node, p := range n.orders {
+		all[node] = kept{p.Gateway, p.Revision}
+	}
+	text, err := json.Marshal(all)
+	if err == nil {
+		err = os.WriteFile(n.file, text, 0o600)
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
+// recall reads the orders from the file, when there is one.
+func (n *edgeNet) recall() {
+	text, err := os.ReadFile(n.file)
+	if err != nil {
+		return
+	}
+	all := map[string]kept{}
+	if err := json.Unmarshal(text, &all); err != nil {
+		panic(err)
+	}
+	for node, k := range all {
+		n.orders[node] = link.Publication{Gateway: k.Gateway, Revision: k.Revision}
+		n.newest = max(n.newest, k.Revision)
 	}
 }
 
@@ -195,9 +244,12 @@ type names struct {
 	served         []zone.Gateway // mu
 	absent, advice string         // mu
 	forgotten      []string       // mu
+	point          func(string)   // RO
 }
 
 func (z *names) Refresh(ctx context.Context) error {
+	z.point("zone refreshing")
+	defer z.point("zone refreshed")
 	served, err := z.set.Zones(ctx)
 	z.mu.Lock()
 	defer z.mu.Unlock()
@@ -205,7 +257,11 @@ func (z *names) Refresh(ctx context.Context) error {
 	return err
 }
 
-func (z *names) Check(_ context.Context, base string) (absent, advice string, err error) {
+func (z *names) Check(ctx context.Context, base string) (absent, advice string, err error) {
+	z.point("zone checked")
+	if err := z.Refresh(ctx); err != nil { // a process that resumes here has served nothing yet
+		return "", "", err
+	}
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if !slices.ContainsFunc(z.served, func(g zone.Gateway) bool { return g.Base == base }) {
@@ -215,6 +271,7 @@ func (z *names) Check(_ context.Context, base string) (absent, advice string, er
 }
 
 func (z *names) Forget(_ context.Context, _ *store.Tx, base string) error {
+	z.point("zone forgets")
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.forgotten = append(z.forgotten, base)
@@ -243,14 +300,28 @@ type world struct {
 
 // build makes a world on a store; change may correct its configuration.
 func build(t *testing.T, s *store.Store, change ...func(*world, *gateway.Config)) *world {
-	w := &world{T: t, store: s, net: newEdgeNet(), zone: &names{}, locations: []subscription.Location{
+	w, err := assemble(s, change...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.T = t
+	if err := w.ops.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.ops.Close)
+	return w
+}
+
+// assemble makes a world whose operations do not run yet.
+func assemble(s *store.Store, change ...func(*world, *gateway.Config)) (*world, error) {
+	w := &world{store: s, net: newEdgeNet(), zone: &names{point: func(string) {}}, locations: []subscription.Location{
 		{Name: "westeurope", Management: true, Service: true, Edges: []string{"r1-a"}},
 		{Name: "northeurope", Service: true, Edges: []string{"r2-a"}},
 		{Name: "uksouth", Management: true},
 	}}
 	var err error
-	if w.ops, err = operation.New(operation.Config{Store: s, Retry: 10 * time.Millisecond}); err != nil {
-		t.Fatal(err)
+	if w.ops, err = operation.New(operation.Config{Store: s, Retry: 10 * time.Millisecond, Lease: 300 * time.Millisecond}); err != nil {
+		return nil, err
 	}
 	w.published = publish.NewSet(publish.Config{Store: s, Link: w.net, Input: func() (publish.Input, error) {
 		return publish.Input{Numbers: w.numbers}, nil
@@ -267,15 +338,11 @@ func build(t *testing.T, s *store.Store, change ...func(*world, *gateway.Config)
 		f(w, &cfg)
 	}
 	if w.set, err = gateway.New(cfg); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	w.zone.set = w.set
 	w.net.reported = func() { _ = w.set.Changed(context.Background()) }
-	if err := w.ops.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.ops.Close)
-	return w
+	return w, nil
 }
 
 // base is the domain that a gateway will have.
