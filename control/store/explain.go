@@ -32,7 +32,7 @@ func IsDuplicate(err error) bool {
 // class 40, and a SQLite file that somebody else holds.
 func retry(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return e.Code == "40001" || e.Code == "40P01" // serialization_failure, deadlock_detected
+		return e.Code == "40001" || e.Code == "40P01"
 	}
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code()&0xff == sqlite3.SQLITE_BUSY
@@ -63,6 +63,9 @@ func (s *Store) explain(err error) error {
 
 func cause(err error) string {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		if e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE { // no room for the index of the log
+			return causeFile(sqlite3.SQLITE_FULL)
+		}
 		return causeFile(e.Code() & 0xff) // the rest is SQLite's finer division
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
@@ -104,6 +107,8 @@ func causeFile(code int) string {
 // causeServer reads PostgreSQL's codes (PostgreSQL documentation, appendix A).
 func causeServer(code string) string {
 	switch code {
+	case "40001", "40P01": // serialization_failure, deadlock_detected, after patience
+		return "is too busy: each time the change was tried, others were first; try again"
 	case "53100": // disk_full
 		return "cannot grow, its disk is full: free some space there; nothing was changed"
 	case "53300": // too_many_connections

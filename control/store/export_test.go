@@ -1,5 +1,7 @@
 package store
 
+import "time"
+
 // For the tests, which stand outside because storetest imports the store.
 var (
 	MigrateTo  = migrateTo
@@ -11,4 +13,11 @@ var (
 func (s *Store) Break(q string) error {
 	_, err := s.write.Exec(q)
 	return err
+}
+
+// Impatient shortens the patience until undo.
+func Impatient(d time.Duration) (undo func()) {
+	was := patience
+	patience = d
+	return func() { patience = was }
 }

@@ -120,7 +120,7 @@ func (s *Store) Read(ctx context.Context, f func(*Tx) error) error {
 // patience is how long a write waits for its turn, and how long it is tried
 // again when it loses against others: above any honest transaction, below what
 // a client of the resource API waits.
-const patience = 20 * time.Second
+var patience = 20 * time.Second // a variable for the tests
 
 // Write calls f with a transaction that runs as if it were alone, and commits
 // when f returns nil. f may be called more than once, each time from nothing:
@@ -140,7 +140,7 @@ func (s *Store) Write(ctx context.Context, f func(*Tx) error) error {
 			return s.explain(err)
 		}
 		if time.Now().After(deadline) {
-			return &fault.Error{Kind: fault.Unavailable, Public: s.where + " is too busy: the change was tried for " + patience.String() + " and lost to others each time; try again", Err: err}
+			return s.explain(err)
 		}
 		select {
 		case <-ctx.Done():
