@@ -26,11 +26,13 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/wire/stir"
 )
 
@@ -221,7 +223,7 @@ func (s *Set) Verify(values []string, r stir.Request, tell func(Verdict)) {
 		read = append(read, i)
 	}
 	if certs := s.atHand(read, r.Now); certs != nil {
-		s.told(tell, judge(read, certs, last, r))
+		s.told(tell, s.verdict(read, certs, last, r))
 		return
 	}
 	s.work.Go(func() {
@@ -233,7 +235,7 @@ func (s *Set) Verify(values []string, r stir.Request, tell func(Verdict)) {
 				certs[i.Info] = s.find(ctx, i.Info, r.Now)
 			}
 		}
-		s.told(tell, judge(read, certs, last, r))
+		s.told(tell, s.verdict(read, certs, last, r))
 	})
 }
 
@@ -244,6 +246,22 @@ func (s *Set) told(tell func(Verdict), v Verdict) {
 		s.counters.failed.Add(1)
 	}
 	tell(v)
+}
+
+// verdict is judge's, and disbelief where that panics over what strangers have
+// written: the call waits for one.
+func (s *Set) verdict(read []*stir.Identity, certs map[string]*chain, last *stir.Error, r stir.Request) (v Verdict) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.defect(p)
+			v = Verdict{Err: &stir.Error{Status: 438, Text: "a defect of the gateway kept it from being read"}}
+		}
+	}()
+	return judge(read, certs, last, r)
+}
+
+func (s *Set) defect(p any) {
+	s.cfg.Log.Error("panic over the Identity header of a call, which is not believed", obs.KeyError, fmt.Sprint(p), "stack", string(debug.Stack()))
 }
 
 // judge believes a token that vouches for the caller. One of the kind div

@@ -331,3 +331,31 @@ func TestConfigurationsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+type bomb struct{}
+
+func (bomb) RoundTrip(*http.Request) (*http.Response, error) { panic("a bomb went off") }
+
+// A defect over what strangers have written costs their call its belief, and
+// nobody else anything.
+func TestAPanicIsDisbelief(t *testing.T) {
+	r := newRepository(t)
+	var lines strings.Builder
+	s := r.set(t, func(c *Config) { c.Transport, c.Log = bomb{}, slog.New(slog.NewTextHandler(&lines, nil)) })
+	value := r.signed(t, s)
+	for range 2 {
+		if v := ask(s, value); v.Err == nil || v.Err.Status != 436 {
+			t.Errorf("a certificate that cannot be fetched: %v", v)
+		}
+	}
+	i, err := stir.Parse(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := s.verdict([]*stir.Identity{i}, nil, nil, request()); v.Err == nil || v.Err.Status != 438 {
+		t.Errorf("a token that cannot be judged: %v", v)
+	}
+	if n := strings.Count(lines.String(), "panic over"); n != 2 {
+		t.Errorf("%d are logged:\n%s", n, &lines)
+	}
+}

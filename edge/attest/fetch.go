@@ -22,6 +22,12 @@ import (
 // fetch fills c, and closes its ready.
 func (s *Set) fetch(at string, c *chain) {
 	defer s.fetched(c)
+	defer func() {
+		if p := recover(); p != nil {
+			s.defect(p)
+			c.err, c.until = errDefect, time.Now().Add(keepNone)
+		}
+	}()
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -49,6 +55,8 @@ func (s *Set) fetch(at string, c *chain) {
 		c.until = c.certs[0].NotAfter
 	}
 }
+
+var errDefect = errors.New("a defect of the gateway kept it from being fetched")
 
 // fetched tells those who wait for c.
 func (s *Set) fetched(c *chain) {
