@@ -96,6 +96,7 @@ const (
 	stunCookie      = 0x2112A442
 	stunRequest     = 0x0001 // Binding
 	stunSuccess     = 0x0101
+	stunError       = 0x0111
 	stunFingerprint = 0x5354554e
 
 	attrUsername    = 0x0006
@@ -104,6 +105,8 @@ const (
 	attrPriority    = 0x0024
 	attrUse         = 0x0025 // USE-CANDIDATE
 	attrFingerprint = 0x8028
+	attrControlled  = 0x8029
+	attrError       = 0x0009
 )
 
 // looksSTUN tells checks from RTP by the first two bits (RFC 7983).
@@ -115,6 +118,7 @@ type check struct {
 	remote   string // ufrag of who sent it
 	priority uint32
 	use      bool
+	role     bool // who sent it takes itself for the controlled one
 }
 
 // Divert gives what looks like STUN to f, and Check no more, for a far side that
@@ -158,6 +162,13 @@ func (p *Port) checkFrom(s *socket, pkt []byte, src netip.AddrPort, now time.Tim
 	}
 	if p.flooded(now) {
 		return Flood
+	}
+	if c.role { // RFC 8445 7.3.1.1: we are lite and never anything else
+		var room [128]byte
+		if err := p.engine.tier.send(s, appendConflict(room[:0], c.id, p.ice.key), src); err != nil {
+			return SendFailed
+		}
+		return passed
 	}
 	x := p.ice.seen(s.kind, c, src)
 	if x == nil {
@@ -224,6 +235,8 @@ func parseCheck(b []byte, i *lite) (c check, ok bool) {
 			c.priority = binary.BigEndian.Uint32(v)
 		case kind == attrUse:
 			c.use = true
+		case kind == attrControlled:
+			c.role = true
 		case kind == attrIntegrity:
 			mac := integrity(b[:at], i.key)
 			if n != len(mac) || !hmac.Equal(v, mac[:]) {
@@ -260,25 +273,45 @@ func appendSuccess(dst []byte, id [12]byte, src netip.AddrPort, key string) []by
 	if addr.Is6() {
 		n = 16
 	}
-	attr := func(kind uint16, length int) {
-		dst = binary.BigEndian.AppendUint16(dst, kind)
-		dst = binary.BigEndian.AppendUint16(dst, uint16(length))
-	}
-	dst = binary.BigEndian.AppendUint16(dst, stunSuccess)
-	dst = binary.BigEndian.AppendUint16(dst, 0)
-	dst = binary.BigEndian.AppendUint32(dst, stunCookie)
-	dst = append(dst, id[:]...)
-	attr(attrMapped, 4+n)
+	dst = appendHeader(dst, stunSuccess, id)
+	dst = appendAttribute(dst, attrMapped, 4+n)
 	dst = append(dst, 0, byte(1+n/16))
 	dst = binary.BigEndian.AppendUint16(dst, src.Port()^uint16(stunCookie>>16))
 	for i, b := range addr.AsSlice() { // XORed with cookie and transaction, which stand behind each other
 		dst = append(dst, b^dst[4+i])
 	}
+	return appendProof(dst, key)
+}
+
+// appendConflict writes 487 Role Conflict (RFC 8445 7.3.1.1, RFC 8489 14.8)
+// behind dst, which is empty.
+func appendConflict(dst []byte, id [12]byte, key string) []byte {
+	const reason = "Role clashes" // in whole words of four octets
+	dst = appendHeader(dst, stunError, id)
+	dst = appendAttribute(dst, attrError, 4+len(reason))
+	dst = append(dst, 0, 0, 4, 87)
+	return appendProof(append(dst, reason...), key)
+}
+
+func appendHeader(dst []byte, kind uint16, id [12]byte) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, kind)
+	dst = binary.BigEndian.AppendUint16(dst, 0)
+	dst = binary.BigEndian.AppendUint32(dst, stunCookie)
+	return append(dst, id[:]...)
+}
+
+func appendAttribute(dst []byte, kind uint16, length int) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, kind)
+	return binary.BigEndian.AppendUint16(dst, uint16(length))
+}
+
+// appendProof ends a message: MESSAGE-INTEGRITY, FINGERPRINT, and its length.
+func appendProof(dst []byte, key string) []byte {
 	mac := integrity(dst, key)
-	attr(attrIntegrity, len(mac))
+	dst = appendAttribute(dst, attrIntegrity, len(mac))
 	dst = append(dst, mac[:]...)
 	binary.BigEndian.PutUint16(dst[2:], uint16(len(dst)-stunHeader+8))
 	sum := fingerprint(dst)
-	attr(attrFingerprint, 4)
+	dst = appendAttribute(dst, attrFingerprint, 4)
 	return binary.BigEndian.AppendUint32(dst, sum)
 }
