@@ -392,6 +392,7 @@ func TestWarningsDoNotStopANode(t *testing.T) {
 		{"ports: 20000-24999", "ports: 20000-20009", "media.interfaces[0].ports", "carry 5 calls"},
 		{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tls: {clientCertificate: false}\n", "operator.tls.clientCertificate", "is taken for the peer"},
 		{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tls: {roots: roots.pem}\n", "operator.tls.roots", "the authority old ended on"},
+		{"sources: [127.0.2.0/24]}", "sources: [127.0.2.0/24], interworking: {keying: dtls}}", "services.teams.interworking.keying", "write sdes or either"},
 		{"  names: [core.lab.example]\n", "", "gateway.properties.serviceLocations[0].primaryRegionProperties.operatorAddresses[0]", "write it in operator.names"},
 	} {
 		t.Run(m.text, func(t *testing.T) {
@@ -541,7 +542,7 @@ func example(t *testing.T, change func(string) string) (path string) {
 	if err := os.Mkdir(filepath.Join(dir, "certificates"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for stem, name := range map[string]string{"cloud": "1r1.tandem.example", "core": "r1.tandem.example", "us": "us.tandem.example", "api": "api.telecom.example"} {
+	for stem, name := range map[string]string{"cloud": "1r1.tandem.example", "core": "r1.tandem.example", "us": "us.tandem.example", "api": "api.telecom.example", "node": "r1-a"} {
 		cert, err := ca.Issue(authority.Terms{}, name)
 		if err != nil {
 			t.Fatal(err)
@@ -550,7 +551,7 @@ func example(t *testing.T, change func(string) string) (path string) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"roots", "core-roots", "microsoft-roots", "sti-roots", "web-roots"} {
+	for _, name := range []string{"roots", "core-roots", "microsoft-roots", "sti-roots", "web-roots", "nodes"} {
 		write(t, dir, "certificates/"+name+".pem", string(ca.RootPEM()))
 	}
 	if err := os.Mkdir(filepath.Join(dir, "secrets"), 0o700); err != nil {
@@ -589,7 +590,7 @@ func TestExampleLoads(t *testing.T) {
 // and expect it to work.
 func TestExampleLoadsWithItsAlternatives(t *testing.T) {
 	comment := regexp.MustCompile(`(?m)^( *)# ((?:- |  )*[{a-zA-Z0-9]+: .*|(?:- |  )*[a-zA-Z0-9]+:(?: +#.*)?|  +- .*)$`)
-	clash := map[string]bool{"srv": true, "transport": true, "port": true, "srtp": true, "aRecordsAndPorts": true, "srvRecord": true, "integratedMcpEnabled": true, "zoomConfig": true, "zoom": true, "advertise": true}
+	clash := map[string]bool{"srv": true, "transport": true, "port": true, "srtp": true, "aRecordsAndPorts": true, "srvRecord": true, "integratedMcpEnabled": true, "zoomConfig": true, "zoom": true, "advertise": true, "urls": true}
 	var taken []string
 	_, problems := Check(example(t, func(s string) string {
 		return comment.ReplaceAllStringFunc(s, func(line string) string {
@@ -721,6 +722,11 @@ func TestCheckKnowsPeerGroups(t *testing.T) {
 		if !strings.Contains(problems.Error(), want) {
 			t.Errorf("not told: %s", want)
 		}
+	}
+	// A handshake's keys cannot be read there.
+	_, problems = Check(write(t, dir, "tandem.yaml", strings.Replace(text, "operator:\n", "operator:\n  interworkingByGroup: {fixed: {keying: dtls}}\n", 1)))
+	if strings.Contains(problems.Error(), "can be read") {
+		t.Error("told of keys that are not there")
 	}
 	if t.Failed() {
 		t.Log("\n" + problems.Error())
