@@ -16,6 +16,7 @@ CREATE TABLE operation (
 	ended BIGINT NOT NULL
 );
 CREATE INDEX operation_resource ON operation (resource, created);
+CREATE INDEX operation_open ON operation (resource, ended);
 CREATE INDEX operation_due ON operation (ended, due);
 
 -- One row a running process. Whose beat stands still is dead.
