@@ -50,6 +50,9 @@ func migrateTo(ctx context.Context, db *sql.DB, dialect string, files fs.FS, log
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
+	if _, err := p.GetDBVersion(ctx); err != nil { // makes goose's table
+		return fmt.Errorf("read schema version: %w", err)
+	}
 	if err := known(ctx, db, p); err != nil {
 		return err
 	}
@@ -68,9 +71,6 @@ func known(ctx context.Context, db *sql.DB, p *goose.Provider) error {
 	ours := map[int64]bool{0: true} // goose's own first row
 	for _, src := range p.ListSources() {
 		ours[src.Version] = true
-	}
-	if _, err := p.GetDBVersion(ctx); err != nil { // makes goose's table
-		return fmt.Errorf("read schema version: %w", err)
 	}
 	rows, err := db.QueryContext(ctx, "SELECT version_id FROM "+goose.DefaultTablename)
 	if err != nil {

@@ -105,6 +105,7 @@ func open(c Config, t tuning) (*Spool, error) {
 		queue:    cmp.Or(c.Queue, 8192),
 		log:      cmp.Or(c.Log, slog.Default()),
 		tuning:   t,
+		upward:   c.Upward,
 		progress: map[string]entry{},
 		wake:     make(chan struct{}, 1),
 		idle:     make(chan struct{}, 1),

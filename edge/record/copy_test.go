@@ -1,0 +1,98 @@
+package record
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tandemgw/tandem/base/fault"
+	link "github.com/tandemgw/tandem/link/record"
+)
+
+func TestACopyHasWhatWasAcknowledgedWhileCallsGoOn(t *testing.T) {
+	s := openAt(t, t.TempDir())
+	defer s.Close()
+	durable(t, s.Begin, sample(1))
+	durable(t, s.End, endedCall(answeredCall(sample(1)), link.ByCaller, 0))
+	durable(t, s.Begin, sample(2))
+	dir := t.TempDir()
+	if err := s.Copy(t.Context(), filepath.Join(dir, FileName)); err != nil {
+		t.Fatal(err)
+	}
+	durable(t, s.Begin, sample(3))
+	if err := CheckFile(t.Context(), filepath.Join(dir, FileName)); err != nil {
+		t.Fatal(err)
+	}
+	c := openAt(t, dir)
+	defer c.Close()
+	if got := get(t, c, sample(1).ID); got.Ended == nil {
+		t.Errorf("the ended call: %+v", got)
+	}
+	if got := get(t, c, sample(2).ID); got.Ended == nil || got.Cause.Text == "" {
+		t.Errorf("the call in progress is not closed as lost: %+v", got)
+	}
+	if _, err := c.Get(t.Context(), sample(3).ID); fault.Of(err) != fault.NotFound {
+		t.Errorf("a later call: %v", err)
+	}
+}
+
+func TestACopySendsUpAgainWhatWasSentLately(t *testing.T) {
+	s, err := Open(Config{Dir: t.TempDir(), Node: "n", Upward: true, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i := range 3 {
+		c := sample(i)
+		c.Began = time.Now().Add(-time.Duration(i) * 20 * time.Hour) // the third is old
+		durable(t, s.Begin, c)
+		durable(t, s.End, endedCall(c, link.ByCaller, 0))
+	}
+	owed, err := s.Owed(t.Context(), 0, 10)
+	if err != nil || len(owed) != 3 {
+		t.Fatalf("owed %d, %v", len(owed), err)
+	}
+	s.Arrived(owed)
+	durable(t, s.Begin, sample(9)) // takes the news along
+	dir := t.TempDir()
+	if err := s.Copy(t.Context(), filepath.Join(dir, FileName)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(Config{Dir: dir, Node: "n", Upward: true, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	owed, err = c.Owed(t.Context(), 0, 10)
+	if err != nil || len(owed) != 3 { // two lately, and the one that was open
+		t.Errorf("the copy owes %d, %v", len(owed), err)
+	}
+	seen := map[uint64]bool{}
+	for _, o := range owed {
+		if seen[o.Number] {
+			t.Errorf("number %d twice", o.Number)
+		}
+		seen[o.Number] = true
+	}
+}
+
+func TestACopyOfANewerTandemIsRefused(t *testing.T) {
+	s := openAt(t, t.TempDir())
+	defer s.Close()
+	path := filepath.Join(t.TempDir(), FileName)
+	if err := s.Copy(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	db, err := connect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("PRAGMA user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckFile(t.Context(), path); fault.Of(err) != fault.Conflict || !strings.Contains(err.Error(), "newer Tandem") {
+		t.Errorf("error = %v", err)
+	}
+}
