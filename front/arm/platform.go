@@ -163,7 +163,9 @@ func (a *api) metadata(q *request) (answer, error) {
 		host = u.Hostname()
 	}
 	cloud := map[string]any{
-		"name": a.Name, "portal": a.URL, "resourceManager": a.URL + "/", "gallery": a.URL, "graph": a.URL, "graphAudience": a.URL,
+		// Without a slash at its end: HashiCorp's clients add one, and lose the
+		// last part of a path that begins with two.
+		"name": a.Name, "portal": a.URL, "resourceManager": a.URL, "gallery": a.URL, "graph": a.URL, "graphAudience": a.URL,
 		"microsoftGraphResourceId": a.URL, "batch": a.URL, "media": a.URL, "sqlManagement": a.URL, "vmImageAliasDoc": a.URL, "activeDirectoryDataLake": a.URL,
 		"authentication": map[string]any{"loginEndpoint": a.LoginURL, "audiences": audiences, "tenant": tenant, "identityProvider": "AAD"},
 		"suffixes": map[string]string{

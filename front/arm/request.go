@@ -32,7 +32,7 @@ const maxBody = 4 << 20
 type request struct {
 	*http.Request
 	vars      map[string]string // out of the path
-	path      string            // without a slash at the end
+	path      string            // begins with one slash and ends with none
 	query     query
 	version   version // of our own resources
 	apiText   string  // api-version as it was written
@@ -70,7 +70,8 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Expires", "-1")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-	q := &request{Request: r, path: strings.TrimRight(r.URL.Path, "/")}
+	// Clients join a base that ends in a slash and a path that begins with one.
+	q := &request{Request: r, path: "/" + strings.Trim(r.URL.Path, "/")}
 	status, err := a.guarded(w, q, &about)
 	a.log(q, about, status, err, time.Since(begun))
 }
