@@ -35,15 +35,15 @@ type ACME struct {
 	KeyID     string // of the account at the authority that this one belongs to (§7.3.4); empty: none
 	MACKey    string // of it, base64url
 	Dir       string // keeps the account's key: a file that only we may read, until there is a vault
-	Zone      zone
+	Zone      tokens
 	Client    *http.Client // nil: the default, with the system's roots
 
 	mu       sync.Mutex
 	accounts map[string]acme.Account // mu; by directory
 }
 
-// zone is where tokens are shown.
-type zone interface {
+// tokens is where tokens are shown.
+type tokens interface {
 	AddText(ctx context.Context, name, value string) error
 	RemoveText(ctx context.Context, name, value string) error
 	Visible(ctx context.Context, name, value string) error // returns when every name server shows it
@@ -191,7 +191,7 @@ func newAccountKey(file string) (*ecdsa.PrivateKey, error) {
 }
 
 // solver shows tokens in our zone.
-type solver struct{ zone zone }
+type solver struct{ zone tokens }
 
 func (s solver) Present(ctx context.Context, c acme.Challenge) error {
 	return s.zone.AddText(ctx, c.DNS01TXTRecordName(), c.DNS01KeyAuthorization())

@@ -240,7 +240,7 @@ func (s *Set) attendSafely(c Certificate) {
 	before := c
 	ctx, cancel := context.WithTimeout(s.life, leased-time.Minute)
 	defer cancel()
-	err := s.attend(ctx, &c, time.Now())
+	err := s.attend(ctx, &c)
 	if s.life.Err() != nil {
 		return // the lease ends, and the next start goes on
 	}
@@ -259,14 +259,14 @@ func (s *Set) attendSafely(c Certificate) {
 
 // attend takes a certificate as far as it goes now. The error is why it does
 // not go further; one that is about the edge being away is no failure.
-func (s *Set) attend(ctx context.Context, c *Certificate, now time.Time) error {
+func (s *Set) attend(ctx context.Context, c *Certificate) error {
 	if c.chain != "" {
-		if err := s.install(ctx, c, now); err != nil {
+		if err := s.install(ctx, c); err != nil {
 			return err
 		}
 	}
 	var on link.CertificateState
-	if err := s.cfg.Edges.Ask(ctx, c.Node, link.AskCertificate, link.CertificateWanted{Names: c.Names, Renew: c.renewable(now)}, &on); err != nil {
+	if err := s.cfg.Edges.Ask(ctx, c.Node, link.AskCertificate, link.CertificateWanted{Names: c.Names, Renew: c.renewable(time.Now())}, &on); err != nil {
 		return err
 	}
 	if on.Current != nil {
@@ -297,12 +297,12 @@ func (s *Set) attend(ctx context.Context, c *Certificate, now time.Time) error {
 	if err := s.keep(c); err != nil {
 		return err
 	}
-	return s.install(ctx, c, now)
+	return s.install(ctx, c)
 }
 
 // install brings the chain to the edge.
-func (s *Set) install(ctx context.Context, c *Certificate, now time.Time) error {
-	if _, err := judge(c.chain, *c, s.cfg.Roots, now); err != nil {
+func (s *Set) install(ctx context.Context, c *Certificate) error {
+	if _, err := judge(c.chain, *c, s.cfg.Roots, time.Now()); err != nil {
 		c.chain = "" // it has become too old meanwhile, or other names are wanted
 		return err
 	}
@@ -360,15 +360,10 @@ func (c Certificate) next(now time.Time) time.Time {
 	switch {
 	case c.State == Waiting:
 		return now.Add(recheck) // the edge may have been made anew, with another key
+	case c.State == Shown && c.renewable(now):
+		return now.Add(again) // the edge has not asked for another, as it should have
 	case c.State == Shown && !c.Ends.IsZero() && c.renewal().Before(due):
-		return later(c.renewal(), now.Add(again))
+		return c.renewal()
 	}
 	return due
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
