@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/subscription"
@@ -175,12 +176,23 @@ func (s *Set) assign(ctx context.Context, tx *store.Tx, r *row) (mine []assignme
 	}
 	for _, a := range all {
 		if a.gateway == r.key() && !kept[a.node] {
-			if _, err := tx.Exec(ctx, "DELETE FROM edge_assignment WHERE node = ?", a.node); err != nil {
+			if err := s.release(ctx, tx, a.node); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return mine, nil
+}
+
+// release takes an edge from its gateway.
+func (s *Set) release(ctx context.Context, tx *store.Tx, node string) error {
+	if s.cfg.Certificates != nil {
+		if err := s.cfg.Certificates.Forget(ctx, tx, node); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, "DELETE FROM edge_assignment WHERE node = ?", node)
+	return err
 }
 
 // noEdge says why a region has no edge for a gateway.
@@ -242,25 +254,34 @@ func (s *Set) applyCertificates(ctx context.Context, job *operation.Job, r *row)
 		return err
 	}
 	for _, a := range mine {
+		var inTheWay error
 		if s.cfg.Certificates != nil {
-			if err := s.cfg.Certificates.Order(ctx, a.node, append(s.names(r, a.region, "operator"), s.names(r, a.region, "cloud")...)); err != nil {
-				return err
-			}
+			inTheWay = s.cfg.Certificates.Order(ctx, a.node, s.ordered(r, a.region))
 		}
 		for _, l := range status[a.node].Listeners {
-			why := s.lacks(l, s.names(r, a.region, l.Side))
+			why := lacks(l, s.names(r, a.region, l.Side))
 			if why == "" {
 				continue
 			}
 			message := fmt.Sprintf("listener %s of edge %s %s", l.Name, a.node, why)
+			if f, ok := errors.AsType[*fault.Error](inTheWay); ok && f.Public != "" {
+				message = f.Public + " (" + message + ")"
+			}
 			return s.patience(job, "certificates", codeCertificate, message)
 		}
 	}
 	return nil
 }
 
+// ordered are the names of a certificate that is ordered for an edge: those that
+// it needs, and those that it may need when a service is added.
+func (s *Set) ordered(r *row, region string) []string {
+	names := zone.CertificateNames(s.base(r), r.number(region))
+	return append(names, s.names(r, region, "cloud")...)
+}
+
 // lacks tells what is wrong with the certificate of a listener, "" for nothing.
-func (s *Set) lacks(l link.Listener, names []string) string {
+func lacks(l link.Listener, names []string) string {
 	if l.Transport != "tls" {
 		return ""
 	}
@@ -484,6 +505,15 @@ func (s *Set) deleteClean(ctx context.Context, job *operation.Job, r *row) error
 		return nil
 	}
 	return job.Write(ctx, func(tx *store.Tx) error {
+		mine, err := assignments(ctx, tx, r.key())
+		if err != nil {
+			return err
+		}
+		for _, a := range mine {
+			if err := s.release(ctx, tx, a.node); err != nil {
+				return err
+			}
+		}
 		if s.cfg.Zone != nil {
 			if err := s.cfg.Zone.Forget(ctx, tx, s.base(r)); err != nil {
 				return err

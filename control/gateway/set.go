@@ -157,8 +157,11 @@ type zones interface {
 
 // certificates is who sees to the certificates of edges.
 type certificates interface {
-	// Order has an edge get a certificate for names, unless it has one.
+	// Order has an edge get a certificate for names, unless it has one. The error
+	// says what is in the way.
 	Order(ctx context.Context, node string, names []string) error
+	// Forget ends the care for the certificate of an edge.
+	Forget(ctx context.Context, tx *store.Tx, node string) error
 }
 
 // publisher is who compiles and publishes snapshots.

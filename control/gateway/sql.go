@@ -93,9 +93,9 @@ func (r *row) save(ctx context.Context, tx *store.Tx) error {
 	return nil
 }
 
-// erase removes the gateway and all that hangs on it.
+// erase removes the gateway and all that hangs on it but its edges.
 func (r *row) erase(ctx context.Context, tx *store.Tx) error {
-	for _, table := range []string{"edge_assignment WHERE gateway", "integration_number WHERE gateway", "test_line WHERE gateway", "gateway_tag WHERE gateway", "gateway WHERE key"} {
+	for _, table := range []string{"integration_number WHERE gateway", "test_line WHERE gateway", "gateway_tag WHERE gateway", "gateway WHERE key"} {
 		if _, err := tx.Exec(ctx, "DELETE FROM "+table+" = ?", r.key()); err != nil {
 			return err
 		}

@@ -1,14 +1,19 @@
 package gateway_test
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/operation"
+	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
 	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/control/zone"
 	"github.com/tandemgw/tandem/link"
 )
 
@@ -248,5 +253,59 @@ func TestALabDeploymentLeavesEdgesForOthers(t *testing.T) {
 		if got := w.net.orders[node].Gateway; got != id.String() {
 			t.Errorf("%s serves %s", node, got)
 		}
+	}
+}
+
+// orders is who orders certificates.
+type orders struct {
+	names     map[string][]string // by node
+	forgotten []string
+	inTheWay  error
+}
+
+func (o *orders) Order(_ context.Context, node string, names []string) error {
+	o.names[node] = names
+	return o.inTheWay
+}
+
+func (o *orders) Forget(_ context.Context, _ *store.Tx, node string) error {
+	o.forgotten = append(o.forgotten, node)
+	return nil
+}
+
+// Certificates bear the names that customers of Direct Routing have, in the
+// operator's own domain too; what is in the way of one is said.
+func TestCertificatesAreOrderedForTheNamesOfCustomers(t *testing.T) {
+	id, authority := named("lab-1"), &orders{names: map[string][]string{}}
+	w := build(t, storetest.New(t), impatient, func(_ *world, c *gateway.Config) { c.Certificates = authority })
+	doc := two()
+	doc.Properties.Platforms = []string{"OperatorConnect", "TeamsDirectRouting"}
+	doc.Properties.DNSDelegations = &gateway.DNSDelegations{Delegations: []gateway.DNSDelegation{{Domain: "voice.example"}}}
+	w.rise(id)
+	_, op := w.put(id, doc)
+	w.fails(op.ID, "certificates", "lacks *.1r1."+base(id)+", 1r1.voice.example, *.1r1.voice.example: order one")
+	for _, name := range []string{"r1." + base(id), "*.r1." + base(id), "1r1." + base(id), "*.1r1." + base(id), "1r1.voice.example", "*.1r1.voice.example"} {
+		if !slices.Contains(authority.names["r1-a"], name) {
+			t.Errorf("%s is not ordered: %v", name, authority.names)
+		}
+	}
+	authority.inTheWay = fault.New(fault.Unavailable, "edge r1-a waits for a certificate: have its request signed, and bring the chain")
+	_, op = w.put(id, doc)
+	w.fails(op.ID, "certificates", "have its request signed, and bring the chain (listener")
+
+	w.net.rise("r1-a", "westeurope", "192.0.2.1", authority.names["r1-a"]...)
+	w.net.rise("r2-a", "northeurope", "192.0.2.2", zone.RegionName(base(id), 2), zone.CloudName(base(id), 2), "*."+zone.CloudName(base(id), 2), "1r2.voice.example", "*.1r2.voice.example")
+	_, op = w.put(id, doc)
+	w.complete(op.ID) // a renewal that is in the way of nothing is no reason to wait
+	if got := w.get(id).Properties.DNSDelegations.Delegations[0].NameServers; !slices.Equal(got, []string{"ns1.gw.example."}) {
+		t.Error(got)
+	}
+	op, err := w.set.Delete(t.Context(), alice, id, none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.complete(op.ID)
+	if !slices.Equal(authority.forgotten, []string{"r1-a", "r2-a"}) {
+		t.Error(authority.forgotten)
 	}
 }
