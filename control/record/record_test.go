@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/tandemgw/tandem/control/record"
@@ -16,8 +15,6 @@ import (
 	"github.com/tandemgw/tandem/control/store/storetest"
 	link "github.com/tandemgw/tandem/link/record"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var begin = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
