@@ -42,6 +42,7 @@ type api struct{ Config }
 //	DELETE /calls/{id}         hang it up
 //	GET    /peers              health of the peers; our certificates; warnings of both
 //	POST   /peers/reconnect    make TLS connections anew, of all peers or of {"peers":["…"]}
+//	GET    /backup             a consistent copy of the node's data, a tar
 //	POST   /reload             read the configuration again; {"dryRun":true,"file":"…"} only compares
 //	GET    /health             state of the node; 503 unless ready
 //	GET    /metrics            for Prometheus
@@ -63,6 +64,9 @@ func Handler(c Config) http.Handler {
 	}
 	if c.Reload != nil {
 		mux.HandleFunc("POST /reload", a.answer(a.reload))
+	}
+	if c.Backup != nil {
+		mux.HandleFunc("GET /backup", a.backup)
 	}
 	if c.Metrics != nil {
 		mux.Handle("GET /metrics", c.Metrics)

@@ -123,6 +123,7 @@ type Config struct {
 	Peers   Peers
 	Explain Explainer                                            // nil: no /explain
 	Reload  func(context.Context, ReloadRequest) (Reload, error) // the error may be *Rejected; nil: no /reload
+	Backup  func(context.Context) (Copy, error)                  // nil: no /backup
 	Health  func() Health
 	Metrics http.Handler // nil: no /metrics
 	Log     *slog.Logger
