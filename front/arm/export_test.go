@@ -1,6 +1,10 @@
 package arm
 
-import "net/http/httptest"
+import (
+	"net/http/httptest"
+
+	"github.com/tandemgw/tandem/base/fault"
+)
 
 // Routes are all operations, as "GET subscriptions/{subscription}".
 func Routes() (list []string) {
@@ -29,8 +33,10 @@ func DecodeGateway(body []byte) ([]string, error) {
 	return decode(body, &b)
 }
 
-// Statuses are the translations of fault kinds.
-var Statuses = statuses
+// Translation is what a kind of fault is to a client.
+func Translation(k fault.Kind) (status int, code string) {
+	return statuses[k].status, statuses[k].code
+}
 
 // TagFilter reads a filter.
 var TagFilter = tagFilter

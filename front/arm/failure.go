@@ -37,11 +37,14 @@ func fail(status int, code, format string, args ...any) *failure {
 	return &failure{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// statuses translate the kinds of faults.
-var statuses = map[fault.Kind]struct {
+// translation is what a kind of fault is to a client.
+type translation struct {
 	status int
 	code   string
-}{
+}
+
+// statuses translate the kinds of faults.
+var statuses = map[fault.Kind]translation{
 	fault.Internal:    {http.StatusInternalServerError, "InternalServerError"},
 	fault.Invalid:     {http.StatusBadRequest, "InvalidParameter"},
 	fault.Denied:      {http.StatusForbidden, "AuthorizationFailed"},
