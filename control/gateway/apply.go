@@ -372,8 +372,8 @@ func regional(g Gateway) Gateway {
 }
 
 // numbersForTests gathers the numbers of test lines and of integration with
-// their services, so that calls to them find their way where two services share
-// the operator's peers.
+// their services. Those of Direct Routing find theirs by the tenant that they
+// are provisioned for, and by nothing else.
 func numbersForTests(ctx context.Context, tx *store.Tx, r *row, into map[string]string) error {
 	lines, err := lines(ctx, tx, r.ID)
 	if err != nil {
@@ -384,12 +384,12 @@ func numbersForTests(ctx context.Context, tx *store.Tx, r *row, into map[string]
 		return err
 	}
 	add := func(number, service string) {
-		if slices.Contains(r.Properties.Platforms, service) {
-			into[plainNumber(number)] = service
+		if slices.Contains(r.Properties.Platforms, service) && service != directRouting {
+			into[E164(number)] = service
 		}
 	}
 	for _, l := range lines {
-		add(l.PhoneNumber, l.service(""))
+		add(l.PhoneNumber, l.service(only(r.Gateway)))
 	}
 	for _, n := range numbers {
 		add(n.PhoneNumber, n.Service)

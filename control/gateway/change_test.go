@@ -87,21 +87,26 @@ func TestWhatIsCreateOnlyStays(t *testing.T) {
 	}
 }
 
-// A lab deployment becomes a standard one by a second region.
+// A lab deployment becomes a standard one by a second region, unless its sku
+// says that it is one.
 func TestALabDeploymentGrows(t *testing.T) {
 	w, id := build(t, storetest.New(t)), named("lab-1")
 	doc := two()
+	doc.SKU = &gateway.SKU{Name: "lab"}
 	doc.Properties.ServiceLocations = doc.Properties.ServiceLocations[:1]
 	w.put(id, doc)
 	_, _, _, err := w.set.Put(t.Context(), alice, id, two(), none)
-	if err == nil {
-		// without sku two regions are a standard deployment
-		t.Log("grown by its regions")
+	if got := problems(t, err); !slices.Equal(got, []string{"properties.serviceLocations: OutOfRange"}) {
+		t.Error(err)
 	}
-	doc = two()
-	doc.SKU = &gateway.SKU{Name: "standard"}
-	if r, _ := w.put(id, doc); r.SKU.Name != "standard" || len(r.Regions) != 2 {
-		t.Errorf("%+v", r)
+	doc.SKU = nil
+	w.put(named("lab-2"), doc)
+	grown := two()
+	grown.SKU = &gateway.SKU{Name: "standard"}
+	for _, id := range []gateway.ID{id, named("lab-2")} {
+		if r, _ := w.put(id, grown); r.SKU.Name != "standard" || len(r.Regions) != 2 {
+			t.Errorf("%+v", r)
+		}
 	}
 }
 

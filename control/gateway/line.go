@@ -38,11 +38,14 @@ type IntegrationNumber struct {
 	Service     string `json:"service" yaml:"service"`
 }
 
+// E164 is the number, whose + may be left out.
+func (l ZoomTestLine) E164() string { return "+" + strings.TrimPrefix(E164(l.PhoneNumber), "+") }
+
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 
-// plainNumber is a number without what people write for the eye (RFC 3966 §5.1.1);
-// the resource API's own example of a test line has it.
-func plainNumber(s string) string {
+// E164 is a number without what people write for the eye (RFC 3966 §5.1.1); the
+// resource API's own example of a test line has it.
+func E164(s string) string {
 	return strings.NewReplacer("-", "", ".", "", "(", "", ")", "", " ", "").Replace(s)
 }
 
@@ -51,7 +54,7 @@ func (c *checker) number(path, s string) bool {
 	switch {
 	case s == "":
 		c.add(path, Required, "missing: write a telephone number, for example +441134960000")
-	case !e164.MatchString(plainNumber(s)):
+	case !e164.MatchString(E164(s)):
 		c.add(path, InvalidFormat, "%q: write + and 7 to 15 digits, country code first, for example +441134960000", s)
 	default:
 		return true
@@ -282,7 +285,7 @@ func (s *Set) SetIntegrationNumbers(ctx context.Context, by Actor, id ID, list [
 			return err
 		}
 		for _, n := range list {
-			if _, err := tx.Exec(ctx, "INSERT INTO integration_number (gateway, number, phone, service) VALUES (?, ?, ?, ?)", g.key(), plainNumber(n.PhoneNumber), n.PhoneNumber, n.Service); err != nil {
+			if _, err := tx.Exec(ctx, "INSERT INTO integration_number (gateway, number, phone, service) VALUES (?, ?, ?, ?)", g.key(), E164(n.PhoneNumber), n.PhoneNumber, n.Service); err != nil {
 				return err
 			}
 		}
@@ -304,7 +307,7 @@ func integration(ctx context.Context, tx *store.Tx, g *row, list []IntegrationNu
 	for i, n := range list {
 		here := at("integrationNumbers", i)
 		if c.number(here+".phoneNumber", n.PhoneNumber) {
-			number := plainNumber(n.PhoneNumber)
+			number := E164(n.PhoneNumber)
 			c.first(here+".phoneNumber", number, before)
 			before = append(before, number)
 			c.apart(here+".phoneNumber", number, lines, nil)
@@ -319,18 +322,18 @@ func integration(ctx context.Context, tx *store.Tx, g *row, list []IntegrationNu
 // apart checks that a number is not one of the gateway's other lists.
 func (c *checker) apart(path, number string, lines []TestLine, numbers []IntegrationNumber) {
 	for _, l := range lines {
-		if plainNumber(l.PhoneNumber) == number {
+		if E164(l.PhoneNumber) == number {
 			c.add(path, Duplicate, "%s is that of test line %s: each number serves one purpose; give another", number, l.ID.Name)
 		}
 	}
 	for _, n := range numbers {
-		if plainNumber(n.PhoneNumber) == number {
+		if E164(n.PhoneNumber) == number {
 			c.add(path, Duplicate, "%s is an integration number of %s, which is in use only while the service is being connected: a test line needs a number of its own; give another", number, n.Service)
 		}
 	}
 	if z := c.Properties.ZoomConfig; z != nil {
 		for _, l := range z.TestLines {
-			if plainNumber(l.PhoneNumber) == number {
+			if l.E164() == number {
 				c.add(path, Duplicate, "%s is among zoomConfig.testLines: each number serves one purpose; give another", number)
 			}
 		}
@@ -349,7 +352,7 @@ func lineNumber(ctx context.Context, tx *store.Tx, g *row, l TestLine) (Problems
 	}
 	others = slices.DeleteFunc(others, func(x TestLine) bool { return strings.EqualFold(x.ID.Name, l.ID.Name) })
 	c := checker{Gateway: g.Gateway}
-	if number := plainNumber(l.PhoneNumber); number != "" {
+	if number := E164(l.PhoneNumber); number != "" {
 		c.apart(props+"phoneNumber", number, others, numbers)
 	}
 	return c.problems, nil
@@ -371,7 +374,7 @@ func (s *Set) numbers(ctx context.Context, tx *store.Tx, r *row) (Problems, erro
 	}
 	var c checker
 	for i, l := range r.Properties.ZoomConfig.TestLines {
-		c.apart(at(props+"zoomConfig.testLines", i)+".phoneNumber", plainNumber(l.PhoneNumber), lines, numbers)
+		c.apart(at(props+"zoomConfig.testLines", i)+".phoneNumber", l.E164(), lines, numbers)
 	}
 	return c.problems, nil
 }

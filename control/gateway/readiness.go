@@ -58,15 +58,15 @@ type Suggestion struct{ Name, Purpose string }
 // serviceTag names the service of a test line whose name does not.
 const serviceTag = "service"
 
-// prefixes32 are what names of test lines begin with (Azure Communications
+// linePrefixes are what names of test lines begin with (Azure Communications
 // Gateway docs, "Deploy": OC1, TPM1).
 var linePrefixes = map[string]string{"OC": "OperatorConnect", "TPM": "TeamsPhoneMobile", "DR": "TeamsDirectRouting", "ZM": "Zoom"}
 
 // lineServices are the services that lines and integration numbers are for.
 var lineServices = Platforms[:4]
 
-// Service is the communications service that a test line is for, "" when
-// nobody can tell. Only is the gateway's only service, or "".
+// service is the communications service that a test line is for, "" when nobody
+// can tell. Only is the gateway's only service, or "".
 func (l TestLine) service(only string) string {
 	for name, value := range l.Tags {
 		if strings.EqualFold(name, serviceTag) && slices.Contains(lineServices, value) {
@@ -82,6 +82,19 @@ func (l TestLine) service(only string) string {
 		return s
 	}
 	return only
+}
+
+// services are those of a gateway that lines are for.
+func services(g Gateway) []string {
+	return slices.DeleteFunc(slices.Clone(g.Properties.Platforms), func(s string) bool { return !slices.Contains(lineServices, s) })
+}
+
+// only is a gateway's only service, "" when it has more.
+func only(g Gateway) string {
+	if s := services(g); len(s) == 1 {
+		return s[0]
+	}
+	return ""
 }
 
 // Readiness tells what a gateway lacks.
@@ -119,14 +132,10 @@ func (s *Set) Readiness(ctx context.Context, id ID) (out Readiness, err error) {
 // readiness counts what a gateway has. It is pure.
 func readiness(g Gateway, lines []TestLine, numbers []IntegrationNumber) (out Readiness) {
 	g = Default(g)
-	services := slices.DeleteFunc(slices.Clone(g.Properties.Platforms), func(s string) bool { return !slices.Contains(lineServices, s) })
-	only := ""
-	if len(services) == 1 {
-		only = services[0]
-	}
+	services := services(g)
 	byService := map[string][]TestLine{}
 	for _, l := range lines {
-		if of := l.service(only); slices.Contains(services, of) {
+		if of := l.service(only(g)); slices.Contains(services, of) {
 			byService[of] = append(byService[of], l)
 		} else {
 			out.Strays = append(out.Strays, l.ID.Name)

@@ -148,7 +148,7 @@ func TestLabelsFollowTheirScope(t *testing.T) {
 			}
 		}
 	}
-	if label("t", id, "NoReuse", 16) == label("t", id, "NoReuse", 16) {
+	if once := label("t", id, "NoReuse", 16); once == label("t", id, "NoReuse", 16) {
 		t.Error("NoReuse is used again")
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -186,7 +186,7 @@ func FuzzNumber(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		problems := ValidateTestLine(TestLine{ID: LineID{Name: "OC1"}, Location: "westeurope", Purpose: "Manual", PhoneNumber: s})
-		plain := plainNumber(s)
+		plain := E164(s)
 		good := len(plain) >= 8 && len(plain) <= 16 && plain[0] == '+' && plain[1] != '0' && strings.Trim(plain[1:], "0123456789") == ""
 		if good != (problems == nil) {
 			t.Errorf("%q: %v", s, problems)

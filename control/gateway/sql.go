@@ -170,7 +170,7 @@ func (l *TestLine) save(ctx context.Context, tx *store.Tx) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, "INSERT INTO test_line (gateway, name_key, number, "+lineColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		l.ID.Gateway.Key(), strings.ToLower(l.ID.Name), plainNumber(l.PhoneNumber), l.ID.Name, l.Location, string(tags), l.PhoneNumber, l.Purpose, l.ETag,
+		l.ID.Gateway.Key(), strings.ToLower(l.ID.Name), E164(l.PhoneNumber), l.ID.Name, l.Location, string(tags), l.PhoneNumber, l.Purpose, l.ETag,
 		store.Micros(l.System.CreatedAt), l.System.CreatedBy, l.System.CreatedByType, store.Micros(l.System.LastModifiedAt), l.System.LastModifiedBy, l.System.LastModifiedByType)
 	return err
 }

@@ -87,10 +87,10 @@ func (c *checker) zoom() {
 	var numbers []string
 	for i, l := range z.TestLines {
 		here := at(props+"zoomConfig.testLines", i) + ".phoneNumber"
-		if !phoneNumber.MatchString(l.PhoneNumber) {
+		if !phoneNumber.MatchString(E164(l.PhoneNumber)) {
 			c.add(here, InvalidFormat, "%q: write a telephone number, for example +441134960000", l.PhoneNumber)
 		}
-		c.first(here, l.PhoneNumber, numbers)
-		numbers = append(numbers, l.PhoneNumber)
+		c.first(here, l.E164(), numbers)
+		numbers = append(numbers, l.E164())
 	}
 }

@@ -69,8 +69,9 @@ type TLS struct {
 
 // Certificate names the files of a certificate.
 type Certificate struct {
-	Chain string `yaml:"chain"` // PEM, leaf first, then intermediates
-	Key   string `yaml:"key"`   // PEM
+	Chain   string `yaml:"chain"`   // PEM, leaf first, then intermediates
+	Key     string `yaml:"key"`     // PEM
+	Managed bool   `yaml:"managed"` // of a listener: no files, control sees to it and the key is made here
 }
 
 // Plain tells that Teams is one of a measurement, without TLS.

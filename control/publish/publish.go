@@ -27,6 +27,7 @@ type Input struct {
 	Numbers  snapshot.Numbers
 	Accounts snapshot.Accounts
 	Rules    []Rule
+	Lines    map[string]string // number by which a service verifies the way, in E.164 -> service
 
 	Authorities map[string]string // the PEM in the files that TLS.Roots name
 }
@@ -60,9 +61,24 @@ func Compile(in Input) (*snapshot.Snapshot, error) {
 		return nil, err
 	}
 	c.emergencyOfZoom()
+	c.lines()
 	c.rules()
 	c.interworking()
 	return s, nil
+}
+
+// lines are routed to their service and from it whatever is provisioned.
+func (c *compiler) lines() {
+	for number, service := range c.in.Lines {
+		c.line(number, snapshot.Service(service))
+	}
+}
+
+func (c *compiler) line(number string, service snapshot.Service) {
+	if c.out.Policy.TestLines == nil {
+		c.out.Policy.TestLines = map[string]snapshot.Service{}
+	}
+	c.out.Policy.TestLines[number] = service
 }
 
 // compiler is one snapshot in the making.

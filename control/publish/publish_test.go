@@ -89,7 +89,7 @@ func TestCompile(t *testing.T) {
 			in.Authorities = map[string]string{"/core.pem": "PEM of the core", "/teams.pem": "PEM of Teams"}
 			in.Operator.TLS = TLS{Min: "1.3", Roots: "/core.pem"}
 			in.Operator.TLSByGroup = map[string]*TLS{"fixed": {
-				Max: "1.2", Suites: []string{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"}, ClientCertificate: &no, Certificate: &Certificate{"/a.pem", "/a.key"},
+				Max: "1.2", Suites: []string{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"}, ClientCertificate: &no, Certificate: &Certificate{Chain: "/a.pem", Key: "/a.key"},
 			}}
 			in.Services.Teams.TLS = TLS{Roots: "/teams.pem", ClientCertificate: &yes}
 		},

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/tandemgw/tandem/base/fault"
@@ -90,10 +89,7 @@ func (s *Set) compile(p gateway.Publication) (*published, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.Gateway, in.Domains = p.Gateway, p.Domains
-	if in.Numbers, err = withLines(in.Numbers, p); err != nil {
-		return nil, err
-	}
+	in.Gateway, in.Domains, in.Lines = p.Gateway, p.Domains, p.Lines
 	compiled, err := Compile(in)
 	if err != nil {
 		return nil, err
@@ -110,39 +106,6 @@ func (s *Set) compile(p gateway.Publication) (*published, error) {
 	sum.Write(text)
 	now.digest = hex.EncodeToString(sum.Sum(nil))
 	return now, nil
-}
-
-// withLines adds the numbers of test lines and of integration to those that are
-// provisioned, where nothing else tells whose calls to them are: with Operator
-// Connect and Teams Phone Mobile behind the same peers.
-func withLines(numbers snapshot.Numbers, p gateway.Publication) (snapshot.Numbers, error) {
-	shared := []string{string(snapshot.OperatorConnect), string(snapshot.TeamsPhoneMobile)}
-	for _, service := range shared {
-		if !slices.Contains(p.Gateway.Properties.Platforms, service) {
-			return numbers, nil
-		}
-	}
-	var more []snapshot.Number
-	for _, number := range slices.Sorted(maps.Keys(p.Lines)) {
-		if _, known := numbers.Find(number); !known && slices.Contains(shared, p.Lines[number]) {
-			more = append(more, snapshot.Number{E164: number, Service: snapshot.Service(p.Lines[number])})
-		}
-	}
-	if len(more) == 0 {
-		return numbers, nil
-	}
-	var b snapshot.NumbersBuilder
-	for n := range numbers.All() {
-		if err := b.Add(n); err != nil {
-			return numbers, err
-		}
-	}
-	for _, n := range more {
-		if err := b.Add(n); err != nil {
-			return numbers, err
-		}
-	}
-	return b.Build()
 }
 
 // keep stores the row, unless it is there already and need not be anew, and

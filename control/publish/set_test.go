@@ -218,23 +218,17 @@ func TestARestoredStoreGoesOn(t *testing.T) {
 	p.stands("r1:@91", "r1")
 }
 
-// The deployment's part of the snapshot counts: its numbers, and those of test
-// lines where two services share the operator's peers.
+// The deployment's part of the snapshot counts, its numbers; test lines are
+// beside them, and go before.
 func TestNumbersArePublished(t *testing.T) {
 	p := newPublishing(t, storetest.New(t))
 	p.in.Numbers = numbers(t, snapshot.Number{E164: "+441134960001", Service: snapshot.OperatorConnect})
 	x := p.publication("a", "r1")
-	x.Gateway.Properties.Platforms = []string{"OperatorConnect", "TeamsPhoneMobile"}
-	x.Lines = map[string]string{"+441134960001": "TeamsPhoneMobile", "+441134960002": "TeamsPhoneMobile", "+441134960003": "TeamsDirectRouting"}
+	x.Lines = map[string]string{"+441134960002": "TeamsPhoneMobile"}
 	p.publish(x, 1)
-	got := p.link.nodes["r1"].Snapshot.Numbers
-	for number, want := range map[string]snapshot.Service{"+441134960001": snapshot.OperatorConnect, "+441134960002": snapshot.TeamsPhoneMobile} {
-		if n, ok := got.Find(number); !ok || n.Service != want {
-			t.Errorf("%s: %+v", number, n)
-		}
-	}
-	if got.Len() != 2 {
-		t.Errorf("%d numbers", got.Len())
+	got := p.link.nodes["r1"].Snapshot
+	if got.Numbers.Len() != 1 || len(got.Policy.TestLines) != 1 || got.Policy.TestLines["+441134960002"] != snapshot.TeamsPhoneMobile {
+		t.Errorf("%d numbers, lines %v", got.Numbers.Len(), got.Policy.TestLines)
 	}
 	p.in.Numbers = numbers(t, snapshot.Number{E164: "+441134960009", Service: snapshot.OperatorConnect})
 	p.publish(x, 2)

@@ -77,13 +77,8 @@ var zoomCodecs = []string{"OPUS", "G722", "PCMA", "PCMU"}
 // testLines are numbers that are routed to Zoom and from it whatever is
 // provisioned.
 func (c *compiler) testLines() {
-	c.out.Policy.TestLines = map[string]snapshot.Service{}
 	for _, l := range c.p.ZoomConfig.TestLines {
-		number := l.PhoneNumber
-		if number[0] != '+' {
-			number = "+" + number
-		}
-		c.out.Policy.TestLines[number] = snapshot.Zoom
+		c.line(l.E164(), snapshot.Zoom)
 	}
 }
 
