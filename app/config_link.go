@@ -99,6 +99,9 @@ func (k *configCheck) cluster(path string) {
 	if !c.Listen.IsValid() {
 		k.bad(path+".listen", "missing: write an IP address and a port for the other control nodes, such as 10.0.0.1:6222")
 	}
+	if !k.Link.Listen.IsValid() {
+		k.bad("link.listen", "missing: a cluster's nodes listen for edges, too")
+	}
 	own := false
 	for i, n := range c.Nodes {
 		here := fmt.Sprintf("%s.nodes[%d]", path, i)

@@ -27,6 +27,7 @@ type Control struct {
 	log       *slog.Logger       // RO
 	snapshots jetstream.Stream   // RO
 	records   jetstream.Consumer // RO
+	room      int64              // RO: for records on their way
 	ends      []func()           // RO
 	changed   chan struct{}      // one place
 	watched   sync.WaitGroup     // the watch of who is alive
@@ -62,8 +63,12 @@ const recordRoom = 1 << 30
 // waits for the server, and in a cluster for most of the nodes, until ctx is
 // done.
 func NewControl(ctx context.Context, conn *Conn) (*Control, error) {
+	return newControl(ctx, conn, recordRoom)
+}
+
+func newControl(ctx context.Context, conn *Conn, room int64) (*Control, error) {
 	c := &Control{
-		conn: conn, log: conn.log, changed: make(chan struct{}, 1),
+		conn: conn, log: conn.log, room: room, changed: make(chan struct{}, 1),
 		edges: map[string]EdgeStatus{}, assigned: map[string]order{},
 	}
 	c.life, c.die = context.WithCancel(context.Background())
@@ -87,6 +92,9 @@ func (c *Control) open(ctx context.Context) error {
 	if err := c.conn.Await(ctx); err != nil {
 		return err
 	}
+	// A cluster that has no leader yet answers nothing: asked again, it may.
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
 	status, err := c.stream(ctx, jetstream.StreamConfig{Name: statusStream, Subjects: []string{statusSubject + "*"}, MaxMsgsPerSubject: 1, MaxMsgSize: maxPayload})
 	if err != nil {
 		return err
@@ -97,7 +105,7 @@ func (c *Control) open(ctx context.Context) error {
 	}
 	records, err := c.stream(ctx, jetstream.StreamConfig{
 		Name: recordStream, Subjects: []string{recordSubject + "*"}, Retention: jetstream.WorkQueuePolicy,
-		MaxBytes: recordRoom, Discard: jetstream.DiscardNew, Duplicates: 2 * time.Minute,
+		MaxBytes: c.room, Discard: jetstream.DiscardNew, Duplicates: 2 * time.Minute,
 	})
 	if err != nil {
 		return err

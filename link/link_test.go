@@ -89,11 +89,11 @@ func connect(t testing.TB, s *Server, node string, control bool) *Conn {
 	return conn
 }
 
-func newControl(t testing.TB, conn *Conn) *Control {
+func upperEnd(t testing.TB, conn *Conn, room int64) *Control {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	c, err := NewControl(ctx, conn)
+	c, err := newControl(ctx, conn, room)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,12 @@ func newControl(t testing.TB, conn *Conn) *Control {
 	return c
 }
 
-func newEdge(t testing.TB, node, dir string) *Edge {
+func theControl(t testing.TB, conn *Conn) *Control {
+	t.Helper()
+	return upperEnd(t, conn, recordRoom)
+}
+
+func theEdge(t testing.TB, node, dir string) *Edge {
 	t.Helper()
 	e := NewEdge(EdgeConfig{Node: node, Dir: dir, Log: quiet(t)})
 	t.Cleanup(e.Close)
@@ -171,8 +176,8 @@ func publish(t testing.TB, c *Control, revision uint64, s *snapshot.Snapshot, no
 // pair is a control node and an edge beside it.
 func pair(t testing.TB) (*Control, *Edge) {
 	s := serve(t, ServerConfig{})
-	c := newControl(t, connect(t, s, "c1", true))
-	e := newEdge(t, "r1-a", t.TempDir())
+	c := theControl(t, connect(t, s, "c1", true))
+	e := theEdge(t, "r1-a", t.TempDir())
 	e.Start(connect(t, s, "r1-a", false))
 	return c, e
 }
@@ -348,7 +353,7 @@ func TestAWithdrawalReachesTheEdgeAndItsDisk(t *testing.T) {
 	if err := e.Applied(a); err != nil {
 		t.Fatal(err)
 	}
-	again := newEdge(t, "r1-a", e.dir)
+	again := theEdge(t, "r1-a", e.dir)
 	if got := again.Copy(); got.Snapshot != nil || got.Revision != 2 {
 		t.Errorf("the copy is %+v", got)
 	}
@@ -359,8 +364,8 @@ func TestAWithdrawalReachesTheEdgeAndItsDisk(t *testing.T) {
 
 func TestControlSeesHowItsEdgesStand(t *testing.T) {
 	s := serve(t, ServerConfig{})
-	c := newControl(t, connect(t, s, "c1", true))
-	e := newEdge(t, "r1.a", t.TempDir()) // a dot is no token of a subject
+	c := theControl(t, connect(t, s, "c1", true))
+	e := theEdge(t, "r1.a", t.TempDir()) // a dot is no token of a subject
 	e.Start(connect(t, s, "r1.a", false))
 	want := EdgeStatus{
 		Node: "r1.a", Region: "westeurope", State: Ready, Gateway: "lab", Revision: 3, Calls: 12,
@@ -383,7 +388,7 @@ func TestControlSeesHowItsEdgesStand(t *testing.T) {
 		t.Error("nothing told of the change")
 	}
 	// Another control node knows it, too, and when it went.
-	other := newControl(t, connect(t, s, "c2", true))
+	other := theControl(t, connect(t, s, "c2", true))
 	if got := other.Edges(); len(got) != 1 || got[0].Revision != 3 || other.Newest() != 3 {
 		t.Errorf("another control node sees %+v", got)
 	}
@@ -410,8 +415,8 @@ func TestAnEdgeThatFallsSilentCountsAsAwayAfterThreeSignsOfLife(t *testing.T) {
 
 func TestQuestionsReachALiveEdgeAndItsErrorsCome(t *testing.T) {
 	s := serve(t, ServerConfig{})
-	c := newControl(t, connect(t, s, "c1", true))
-	e := newEdge(t, "r1-a", t.TempDir())
+	c := theControl(t, connect(t, s, "c1", true))
+	e := theEdge(t, "r1-a", t.TempDir())
 	long := make([]string, 200_000) // 3 MB: several messages
 	for i := range long {
 		long[i] = fmt.Sprintf("call %8d", i)
@@ -493,7 +498,7 @@ func (a *authority) node(t testing.TB, name string) *tls.Config {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name, "localhost"},
-		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}},
+		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}, {127, 79, 6, 1}, {127, 79, 6, 2}, {127, 79, 6, 3}, {127, 79, 6, 4}, {127, 79, 6, 5}},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {
@@ -518,8 +523,8 @@ func dialTo(t testing.TB, s *Server, node string, c *tls.Config) *Conn {
 func TestNodesAreKnownByTheirCertificates(t *testing.T) {
 	ca := newAuthority(t)
 	s := serve(t, ServerConfig{Listen: netip.MustParseAddrPort("127.0.0.1:0"), TLS: ca.node(t, "c1")})
-	c := newControl(t, connect(t, s, "c1", true))
-	e := newEdge(t, "r1-a", t.TempDir())
+	c := theControl(t, connect(t, s, "c1", true))
+	e := theEdge(t, "r1-a", t.TempDir())
 	e.Start(dialTo(t, s, "r1-a", ca.node(t, "r1-a")))
 	publish(t, c, 1, sample(t, "lab", 10), "r1-a")
 	if a := next(t, e); a.Revision != 1 {

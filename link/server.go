@@ -35,7 +35,7 @@ type ServerConfig struct {
 type Cluster struct {
 	Name   string
 	Listen netip.AddrPort
-	Nodes  map[string]string // control node -> host:port of its Listen; itself may be among them
+	Nodes  map[string]string // control node -> host:port of its Listen, which its certificate bears beside its name; itself may be among them
 }
 
 // Server is a NATS server with streams that sync every message to the disk.
@@ -127,8 +127,8 @@ func mutual(c *tls.Config, also func(*x509.Certificate) error) *tls.Config {
 }
 
 func (c *Cluster) options(opts *server.Options, from ServerConfig) error {
-	if from.TLS == nil {
-		return errors.New("link.cluster needs a certificate and the authority of the nodes'")
+	if from.TLS == nil || !from.Listen.IsValid() {
+		return errors.New("link.cluster needs link.listen, a certificate and the authority of the nodes'")
 	}
 	members := map[string]bool{}
 	for node, at := range c.Nodes {
@@ -140,7 +140,7 @@ func (c *Cluster) options(opts *server.Options, from ServerConfig) error {
 	// An edge's certificate is of the same authority. As a member of the
 	// cluster it could do everything.
 	t := mutual(from.TLS, func(leaf *x509.Certificate) error { return member(leaf, members) })
-	t.InsecureSkipVerify = true // the names of members count, and not their addresses: VerifyConnection does it
+	t.RootCAs = cmp.Or(t.RootCAs, t.ClientCAs)
 	opts.Cluster = server.ClusterOpts{
 		Name: c.Name, Host: c.Listen.Addr().String(), Port: listenPort(c.Listen), NoAdvertise: true,
 		TLSConfig: t, TLSTimeout: 5, PoolSize: -1,
