@@ -73,6 +73,12 @@ gateway:
 // configuration.
 func build(t *testing.T, changes ...func(*world)) *world {
 	t.Helper()
+	return buildOf(t, func(*teams.Config) {}, changes...)
+}
+
+// buildOf starts a world with another Teams.
+func buildOf(t *testing.T, other func(*teams.Config), changes ...func(*world)) *world {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("the world is left out by -short")
 	}
@@ -102,6 +108,7 @@ func build(t *testing.T, changes ...func(*world)) *world {
 	for i, a := range []string{"2.1", "2.2", "2.3"} {
 		cfg.Proxies[i] = netip.AddrPortFrom(at(a), 5061)
 	}
+	other(&cfg)
 	w.teams, err = teams.Start(t.Context(), cfg)
 	w.must(err)
 	t.Cleanup(func() { _ = w.teams.Close() })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -27,9 +28,11 @@ type Call struct {
 	gone     chan struct{} // closed when the goroutine ends
 	keys     []dialogKey   // Exchange.mu
 
-	mu    sync.Mutex
-	facts Facts  // mu; written by run
-	voice *voice // mu; set once by run
+	mu     sync.Mutex
+	facts  Facts     // mu; written by run
+	voice  *voice    // mu; set once by run
+	client *client   // mu; likewise; nil without media bypass
+	rivals []*client // run; devices that have not answered
 
 	phase    phase
 	gate     *Gate      // where it came in, or was placed
@@ -150,8 +153,12 @@ func (c *Call) Payloads() [][]byte {
 // Brief is Facts without the audio, up to a megabyte less to copy.
 func (c *Call) Brief() Facts {
 	c.mu.Lock()
-	f, v := c.facts, c.voice
+	f, v, k := c.facts, c.voice, c.client
 	c.mu.Unlock()
+	if k != nil {
+		state := k.agent.State()
+		f.ICE = &state
+	}
 	if v != nil {
 		f.Packets, f.Digits = v.counts()
 	}
@@ -305,6 +312,14 @@ func (c *Call) media() {
 	s := c.session
 	st := s.now
 	st.sending = st.sending && c.talk && (!s.holding || s.holdAs().Music != nil)
+	for _, f := range s.faults {
+		c.violate(f.Rule, "%s", f.Message)
+	}
+	s.faults = nil
+	if s.client != nil && s.far.Candidate.IsValid() {
+		s.client.agent.Meet(s.far)
+		st.settled = st.settled && s.client.agent.State().Valid
+	}
 	if s.peer.Addr().IsValid() && !s.peer.Addr().IsUnspecified() {
 		c.voice.port.Remote(s.peer, s.peerCtl)
 	}
@@ -322,7 +337,11 @@ func (c *Call) media() {
 
 // openVoice opens the media end and the descriptions around it.
 func (c *Call) openVoice(source []int16, codec string, ptime int) error {
-	port, err := c.x.engine.Open(mediaName)
+	at := mediaName
+	if c.bypasses() {
+		at = clientName
+	}
+	port, err := c.x.engine.Open(at)
 	if err != nil {
 		return err
 	}
@@ -331,8 +350,12 @@ func (c *Call) openVoice(source []int16, codec string, ptime int) error {
 	}
 	v := newVoice(port, source)
 	v.lose = &c.x.lose
+	var k *client
+	if c.bypasses() {
+		k = c.newClient(port)
+	}
 	c.mu.Lock()
-	c.voice = v
+	c.voice, c.client = v, k
 	c.mu.Unlock()
 	c.session = c.newSession(codec, ptime)
 	c.x.pacer.add(v)
@@ -340,8 +363,22 @@ func (c *Call) openVoice(source []int16, codec string, ptime int) error {
 }
 
 func (c *Call) newSession(codec string, ptime int) *session {
+	if c.client != nil {
+		return c.newSessionAt(c.client, codec, ptime)
+	}
+	return c.sessionAt(c.voice.port.Addr(), c.voice.port.RTCPAddr().Port(), codec, ptime)
+}
+
+// newSessionAt is that of a device with media bypass.
+func (c *Call) newSessionAt(k *client, codec string, ptime int) *session {
+	s := c.sessionAt(k.relay, k.relay.Port(), codec, ptime)
+	s.client = k
+	return s
+}
+
+func (c *Call) sessionAt(at netip.AddrPort, rtcp uint16, codec string, ptime int) *session {
 	return &session{
-		dialect: &c.x.cfg.Manner.Dialect, codec: codec, ptime: ptime, addr: c.voice.port.Addr(), rtcp: c.voice.port.RTCPAddr().Port(),
+		dialect: &c.x.cfg.Manner.Dialect, codec: codec, ptime: ptime, addr: at, rtcp: rtcp,
 		id: uint64(rand.Uint32()), offered: map[string]*rtp.Keys{},
 	}
 }
@@ -350,6 +387,10 @@ func (c *Call) newSession(codec string, ptime int) *session {
 func (c *Call) begin(digits, how string) {
 	c.phase, c.talk = talking, true
 	c.note(func(f *Facts) { f.Answered, f.Status = time.Now(), 200 })
+	c.concede()
+	if c.client != nil {
+		c.client.agent.Nominate()
+	}
 	c.media()
 	close(c.answered)
 	c.leave()
@@ -418,6 +459,8 @@ func (c *Call) finish(by string, status int, reason string) {
 		t.end(errEnded)
 	}
 	c.tell(Finishes)
+	c.concede()
+	c.client.close()
 	if c.voice != nil {
 		c.x.pacer.remove(c.voice)
 		c.voice.port.Close()

@@ -177,6 +177,12 @@ func (c *Call) provisional() {
 		}
 		c.note(func(f *Facts) { f.Ringing = time.Now() })
 	}
+	if c.does.Bypass && len(c.in.forks) > 1 {
+		if err := c.compete(); err != nil {
+			c.note(func(f *Facts) { f.Error = err.Error() })
+		}
+		return
+	}
 	if c.does.EarlyMedia && (len(c.in.invite.Body) > 0 || c.reliably()) {
 		c.speakEarly()
 	}

@@ -345,6 +345,9 @@ func (c *Call) progress(a *attempt, m *sip.Message) {
 			f.EarlyAt = time.Now()
 		}
 	})
+	if c.client != nil { // before the answer, as Teams may
+		c.client.agent.Nominate()
+	}
 	c.media()
 	c.tell(Speaks)
 }

@@ -15,7 +15,7 @@ import (
 //	GET  /violations            with the source of each rule
 //	GET  /calls                 facts, the oldest first
 //	POST /calls                 a CallSpec; answers with its facts once it is answered or has failed
-//	POST /calls/{n}/{hangup|hold|resume|refresh|update}
+//	POST /calls/{n}/{hangup|hold|resume|refresh|restart|update}
 //	POST /calls/{n}/press       {"keys":"12#","how":"info"}
 //	POST /calls/{n}/transfer    {"to":"+44…"}; answers when the far side has told how it went
 //	PUT  /numbers/{number}      a Behaviour
@@ -94,6 +94,8 @@ func (x *Exchange) act(w http.ResponseWriter, r *http.Request) {
 		err = c.Resume(r.Context())
 	case "refresh":
 		err = c.Refresh(r.Context())
+	case "restart":
+		err = c.RestartICE(r.Context())
 	case "update":
 		err = c.Update(r.Context(), true)
 	case "press":

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/tandemgw/tandem/sandbox/audio"
+	"github.com/tandemgw/tandem/sandbox/ice"
 	"github.com/tandemgw/tandem/wire/rtp"
 	"github.com/tandemgw/tandem/wire/sdp"
 )
@@ -63,10 +64,15 @@ type session struct {
 	twice   bool      // RO; two crypto lines in an answer
 	form    *HoldForm // how we hold; nil as the dialect says
 	qos     *qos      // preconditions; nil when there are none
+	client  *client   // RO; nil without media bypass
 	addr    netip.AddrPort
 	rtcp    uint16
 	id      uint64
 	version uint64
+
+	far        ice.Remote // what they say of ICE
+	restarting bool       // our offer restarts it
+	faults     []ice.Fault
 
 	offered map[string]*rtp.Keys // by tag, ours
 	answer  *rtp.Keys            // ours in answers; kept so that hold does not change it
@@ -142,7 +148,7 @@ func (s *session) offer() ([]byte, error) {
 	if s.secure() {
 		proto = "RTP/SAVP"
 	}
-	s.sent = s.write(proto, formats, slices.Concat(s.dialect.Attributes, lines, s.qos.lines()), s.direction())
+	s.sent = s.write(proto, formats, slices.Concat(s.dialect.Attributes, s.candidates(true), lines, s.qos.lines()), s.direction())
 	return s.sent, nil
 }
 
@@ -239,6 +245,9 @@ func (s *session) read(body []byte) (m *sdp.Media, st stream, err error) {
 // reply answers an offer.
 func (s *session) reply(body []byte) ([]byte, error) {
 	m, st, err := s.read(body)
+	if err == nil {
+		err = s.judgeICE(false)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -272,7 +281,7 @@ func (s *session) reply(body []byte) ([]byte, error) {
 	if s.holding && d != sdp.Inactive {
 		d = s.holdAs().Direction
 	}
-	lines = append(lines, s.qos.lines()...)
+	lines = slices.Concat(s.candidates(false), lines, s.qos.lines())
 	s.now, s.sent = st, nil // an older version must not be said again
 	return s.write(m.Proto, formats, lines, d), nil
 }
@@ -317,6 +326,9 @@ func (s *session) agreeKeys(m *sdp.Media, st *stream) ([]string, error) {
 // accept takes the answer to our offer in.
 func (s *session) accept(body []byte) error {
 	m, st, err := s.read(body)
+	if err == nil {
+		err = s.judgeICE(true)
+	}
 	if err != nil {
 		return err
 	}

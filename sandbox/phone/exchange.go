@@ -101,8 +101,10 @@ type Config struct {
 	DNS    netip.AddrPort
 	Media  netip.Addr // media ends listen here
 	Ports  [2]uint16  // first and last media port
-	Manner Manner
-	Log    *slog.Logger // nil discards
+	// Clients is where devices with media bypass are; zero: there are none.
+	Clients netip.Addr
+	Manner  Manner
+	Log     *slog.Logger // nil discards
 }
 
 // Exchange is a far side: numbers, calls, gates with faults, violations.
@@ -159,9 +161,11 @@ func (x *Exchange) Open() (err error) {
 	if err != nil {
 		return err
 	}
-	x.engine, err = rtp.New(rtp.Config{Threads: 1, Interfaces: []rtp.Interface{
-		{Name: mediaName, Bind: x.cfg.Media, PortMin: x.cfg.Ports[0], PortMax: x.cfg.Ports[1]},
-	}})
+	interfaces := []rtp.Interface{{Name: mediaName, Bind: x.cfg.Media, PortMin: x.cfg.Ports[0], PortMax: x.cfg.Ports[1]}}
+	if x.cfg.Clients.IsValid() {
+		interfaces = append(interfaces, rtp.Interface{Name: clientName, Bind: x.cfg.Clients, PortMin: x.cfg.Ports[0], PortMax: x.cfg.Ports[1]})
+	}
+	x.engine, err = rtp.New(rtp.Config{Threads: 1, Interfaces: interfaces})
 	if err != nil {
 		return err
 	}

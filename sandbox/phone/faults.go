@@ -1,6 +1,11 @@
 package phone
 
-import "time"
+import (
+	"cmp"
+	"time"
+
+	"github.com/tandemgw/tandem/sandbox/ice"
+)
 
 // Violation is one broken rule.
 type Violation struct {
@@ -23,7 +28,7 @@ func (x *Exchange) Faults() []Fault {
 	for _, v := range x.Violations() {
 		source := x.cfg.Manner.Sources[v.Rule]
 		if source == "" {
-			source = Sources[v.Rule]
+			source = cmp.Or(Sources[v.Rule], ice.Sources[v.Rule])
 		}
 		all = append(all, Fault{v, source})
 	}

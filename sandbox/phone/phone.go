@@ -15,6 +15,7 @@
 //	Refresh, Update             a re-INVITE or UPDATE that changes nothing
 //	Refer                       REFER; Transfer tells what became of it
 //	Mute                        silence, or comfort noise
+//	RestartICE                  by re-INVITE, of a call with media bypass
 //	Press                       keys as telephone events, INFO or sound
 //	Facts, Brief, Payloads      what this side saw and heard
 //
@@ -28,6 +29,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/sandbox/audio"
+	"github.com/tandemgw/tandem/sandbox/ice"
 )
 
 // CallSpec is a call to place.
@@ -50,6 +52,7 @@ type CallSpec struct {
 	DTMF     string        `json:"dtmf,omitempty"`     // how: "info", "inband", empty for telephone events
 	Headers  []Header      `json:"headers,omitempty"`  // on the INVITE, in place of those that the side writes
 	Params   string        `json:"params,omitempty"`   // of the Request-URI, ";cause=302"
+	Bypass   bool          `json:"bypass,omitempty"`   // its media come from the client, which checks the way by ICE; only Teams
 	Parts    []Part        `json:"parts,omitempty"`    // further parts of the INVITE's body, behind the description
 
 	// Only an operator's core has the following.
@@ -108,6 +111,7 @@ type Behaviour struct {
 	Forward   string `json:"forward,omitempty"`   // the call goes on to this number by way of the gateway, and both are joined
 	Cause     int    `json:"cause,omitempty"`     // why, by RFC 4458; 302 when zero
 	AlsoRing  string `json:"alsoRing,omitempty"`  // this number rings as well, by way of the gateway
+	Bypass    bool   `json:"bypass,omitempty"`    // its media come from the client, which checks the way by ICE; of Forks, all do at once
 
 	// Came is called when a call comes in, Taken when it was answered; both on
 	// the call's own goroutine.
@@ -140,6 +144,8 @@ type Facts struct {
 	Digits    string      `json:"digits,omitempty"` // keys heard as telephone events or INFO
 	Tones     string      `json:"tones,omitempty"`  // keys heard in the sound; not in Brief
 	Held      bool        `json:"held"`             // the far side has us on hold
+	ICE       *ice.State  `json:"ice,omitempty"`    // of a call with media bypass
+	Rivals    []ice.State `json:"rivals,omitempty"` // likewise, of the devices that have not answered
 	Reinvites int         `json:"reinvites"`        // re-INVITEs received
 	Updates   int         `json:"updates"`          // UPDATEs received
 	Pracks    int         `json:"pracks"`           // PRACKs received

@@ -336,6 +336,8 @@ func reason(status int, err error) string {
 	switch {
 	case errors.Is(err, phone.ErrNoCrypto):
 		return quoted(88, "531000;SrtpEncryptionRequired")
+	case errors.Is(err, phone.ErrNoICE):
+		return quoted(88, "531027;There are no ICE candidates in the SDP. Non-ice endpoints cannot use bypass")
 	case errors.Is(err, phone.ErrNoCodec):
 		return quoted(88, "531000;No acceptable codec")
 	case status == 486:

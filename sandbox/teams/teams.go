@@ -48,6 +48,7 @@ type Config struct {
 	Roots       *x509.CertPool
 	Media       netip.Addr // media ends listen here
 	Ports       [2]uint16  // first and last media port
+	Clients     netip.Addr // clients of calls with media bypass are here; zero: there are none
 	Trunks      []Trunk
 	// Tenants maps a tenant's registered domain (a trunk's FQDN, or that
 	// without its first label) to the tenant's id.
@@ -91,6 +92,7 @@ type TrunkState struct {
 //	Replace                            call queue pickup: INVITE with Replaces, early or confirmed
 //	Behaviour.Forward, .AlsoRing       forwarding and simultaneous ring, with history
 //	Emergency                          the specification of an emergency call with a location
+//	CallSpec.Bypass, Behaviour.Bypass  media bypass: media from the client, which checks the way by ICE
 //	Faults, Violations                 the rules that the gateway broke
 type System struct {
 	*phone.Exchange
@@ -128,7 +130,7 @@ func Start(_ context.Context, cfg Config) (*System, error) {
 		s.kick[t.FQDN] = make(chan place, 1)
 	}
 	s.Exchange = phone.New(phone.Config{
-		Name: "teams", Gates: s.listeners(), DNS: cfg.DNS.Addr(), Media: cfg.Media, Ports: cfg.Ports, Log: cfg.Log,
+		Name: "teams", Gates: s.listeners(), DNS: cfg.DNS.Addr(), Media: cfg.Media, Ports: cfg.Ports, Clients: cfg.Clients, Log: cfg.Log,
 		Remote: &sip.Remote{Name: "SBC", TLS: sip.TLSPolicy{Roots: cfg.Roots}},
 		Manner: phone.Manner{
 			Dialect: dialect, Allow: allow, Sources: Sources, Strict: true, Gap: cfg.Gap, LeastSession: leastSession, Behave: s.behave, Onward: s.onward, Transfer: s.transfer,
