@@ -95,8 +95,10 @@ func (n *Node) warnings(at time.Time) (all []ops.Warning) {
 	for _, id := range now.identities {
 		all = append(all, id.warnings(at)...)
 	}
-	for _, p := range n.peers.Health() {
-		all = append(all, ofPeer(p, at)...)
+	if n.cfg.edge() {
+		for _, p := range n.peers.Health() {
+			all = append(all, ofPeer(p, at)...)
+		}
 	}
 	return append(all, now.missingRoots()...)
 }

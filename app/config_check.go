@@ -30,21 +30,26 @@ func (k *configCheck) all() {
 	k.node()
 	k.control()
 	k.link()
-	if !k.edge() {
-		return // the resources that the far sides are for come by the API
+	if k.edge() {
+		k.signalling()
+		k.media()
 	}
-	k.signalling()
-	k.media()
 	if k.managed() {
 		k.foreign()
 		k.stir()
-		return
+	}
+	if k.managed() && k.Control == nil {
+		return // control says what the far sides are
 	}
 	k.services()
 	k.zoom()
 	k.operator()
 	k.gateway()
 	k.provision()
+	if k.Control != nil {
+		k.ruleList()
+		return // what depends on a gateway is judged when there is one
+	}
 	k.defaults()
 	k.directRouting()
 	k.reach()
@@ -453,6 +458,12 @@ func (k *configCheck) addresses() {
 
 // gateway lays the resource's own problems on the lines of the file.
 func (k *configCheck) gateway() {
+	if k.Control != nil {
+		if k.has("gateway") {
+			k.bad("gateway", "the gateways of a control node come by its API: remove this, and give it to `tandem apply`")
+		}
+		return
+	}
 	if !k.has("gateway") {
 		k.bad("gateway", "missing: describe the gateway resource")
 		return

@@ -54,6 +54,9 @@ func (k *configCheck) provision() {
 	if h := k.Gateway.Properties.CustomSIPHeaders; h != nil {
 		p.rules.Header = len(h.Headers) > 0
 	}
+	if k.Control != nil { // of gateways that come and go
+		p.rules.Platforms, p.rules.Header = gateway.Platforms, true
+	}
 	p.list()
 	p.file()
 	numbers, err := p.into.Build()

@@ -79,6 +79,14 @@ func (c *Config) rules() []publish.Rule {
 // rules checks the operator's own rules. Their groups can only be told once
 // all else is right.
 func (k *configCheck) rules() {
+	k.ruleList()
+	if k.problems.Errors() == nil {
+		k.ruleGroups()
+	}
+}
+
+// ruleList checks the rules as such.
+func (k *configCheck) ruleList() {
 	var list []snapshot.Rule
 	for i, r := range k.Rules {
 		path := fmt.Sprintf("rules[%d]", i)
@@ -97,9 +105,6 @@ func (k *configCheck) rules() {
 			path += "." + p.Path
 		}
 		k.bad(path, "%s", p.Text)
-	}
-	if k.problems.Errors() == nil {
-		k.ruleGroups()
 	}
 }
 

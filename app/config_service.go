@@ -11,13 +11,13 @@ import (
 
 // serves tells whether a service is among the gateway's.
 func (k *configCheck) serves(s snapshot.Service) bool {
-	return slices.Contains(k.Gateway.Properties.Platforms, string(s))
+	return k.Control != nil || slices.Contains(k.Gateway.Properties.Platforms, string(s))
 }
 
 // zoom checks where Zoom is.
 func (k *configCheck) zoom() {
 	z, path := k.Services.Zoom, "services.zoom"
-	if !k.serves(snapshot.Zoom) {
+	if !k.serves(snapshot.Zoom) || k.Control != nil && !k.has(path) {
 		if k.has(path) {
 			k.bad(path, "means nothing unless Zoom is among gateway.properties.platforms: add it there or remove this")
 		}

@@ -36,6 +36,9 @@ func (c *Config) pairs() map[string]publish.Certificate {
 			all[where] = *t.Certificate
 		}
 	}
+	if c.Control != nil {
+		all[ofAPI] = c.Control.API.Certificate
+	}
 	return all
 }
 
@@ -117,6 +120,7 @@ func (k *configCheck) tlsByGroup() {
 		}
 		i := slices.Index(groups, name)
 		switch meant := gateway.Suggest(name, groups); {
+		case k.Control != nil: // gateways come and go
 		case p.OperatorPeerGroupConfigScheme != gateway.PeerGroupScheme:
 			k.bad(path, "the gateway has no peer groups: write this in %s", publish.OperatorTLS)
 		case i < 0 && meant != "":

@@ -89,8 +89,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v int, labels ...string) {
 		emit(d, prometheus.GaugeValue, float64(v), labels...)
 	}
-	c.collectCalls(count, gauge)
-	c.collectSIP(count, gauge)
+	if c.n.cfg.edge() {
+		c.collectCalls(count, gauge)
+		c.collectSIP(count, gauge)
+	}
 
 	for _, own := range c.n.shownCertificates() {
 		gauge(descNotAfter, int(own.Ends.Unix()), "", own.Name)

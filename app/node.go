@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/edge/attest"
 	"github.com/tandemgw/tandem/edge/call"
@@ -60,6 +61,7 @@ type Node struct {
 	vouching *attest.Set // nil: callers are neither vouched for nor verified
 	stack    *sip.Stack
 	control  *ops.Server
+	plane    atomic.Pointer[plane] // nil: not a control node, or not yet
 
 	up     *upward      // nil: the file says all
 	server *link.Server // of a control node; nil: there is none in this process
@@ -80,6 +82,7 @@ func New(cfg *Config, log *slog.Logger, version string) (*Node, error) {
 		n.openSpool,
 		n.compile,
 		n.openControl,
+		n.openPlane,
 		n.openMedia,
 		n.openSignalling,
 		n.openLink,
@@ -100,15 +103,22 @@ func New(cfg *Config, log *slog.Logger, version string) (*Node, error) {
 func (n *Node) Run(ctx context.Context) error {
 	<-ctx.Done()
 	n.draining.Store(true)
+	if n.cfg.edge() {
+		n.drain()
+	}
+	n.stop()
+	n.log.Info("node has ended", obs.KeyNode, n.cfg.Node.Name)
+	return nil
+}
+
+// drain lets calls end by themselves, for as long as the configuration says.
+func (n *Node) drain() {
 	live, patience := n.calls.Counters().Live, n.running.Load().cfg.Node.Drain
 	n.log.Info("draining", obs.KeyNode, n.cfg.Node.Name, obs.KeyCount, live, obs.KeyDuration, patience)
 	n.peers.Drain()
 	deadline, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	n.calls.Drain(deadline)
-	n.stop()
-	n.log.Info("node has ended", obs.KeyNode, n.cfg.Node.Name)
-	return nil
 }
 
 // Close stops the node without draining.
@@ -169,7 +179,7 @@ func (n *Node) compile() error {
 // that hangs in its start can be asked why.
 func (n *Node) openControl() error {
 	n.traces = trace.New(trace.Config{})
-	server, err := ops.Listen(n.cfg.Node.Socket(), ops.Handler(n.api()), n.log)
+	server, err := ops.Listen(n.cfg.Node.Socket(), n.onSocket(ops.Handler(n.api())), n.log)
 	if err != nil {
 		return err
 	}
@@ -210,6 +220,9 @@ func (n *Node) openMetrics() error {
 }
 
 func (n *Node) openMedia() error {
+	if !n.cfg.edge() {
+		return nil
+	}
 	cfg := rtp.Config{Threads: n.cfg.Media.Threads, Quarantine: n.cfg.Media.Quarantine, DSCP: uint8(n.cfg.Media.DSCP), Log: n.log}
 	for _, i := range n.cfg.Media.Interfaces {
 		cfg.Interfaces = append(cfg.Interfaces, rtp.Interface{
@@ -243,6 +256,9 @@ func (n *Node) openMedia() error {
 // openSignalling makes peers, calls and the stack, which know each other, and
 // lets traffic in when all three stand.
 func (n *Node) openSignalling() error {
+	if !n.cfg.edge() {
+		return nil
+	}
 	listeners, now := n.listeners(), n.running.Load()
 	n.peers = peer.NewSet(peer.Config{
 		Region: n.cfg.Node.Region, Listeners: listeners, Product: n.product(), Certificate: n.certificate, Log: n.log,
@@ -318,6 +334,17 @@ func (n *Node) api() ops.Config {
 	}
 }
 
+// carries is an error while the node has no part that carries calls.
+func (n *Node) carries() error {
+	switch {
+	case !n.ready.Load():
+		return errStarting
+	case !n.cfg.edge():
+		return fault.New(fault.NotFound, "this node is a control node and carries no calls: ask one of its edges")
+	}
+	return nil
+}
+
 // health tells how the node stands.
 func (n *Node) health() ops.Health {
 	h := ops.Health{
@@ -334,6 +361,9 @@ func (n *Node) health() ops.Health {
 	n.healthUp(&h)
 	if n.draining.Load() {
 		h.State = ops.Draining
+	}
+	if !n.cfg.edge() {
+		return h
 	}
 	h.Calls = n.calls.Counters().Live
 	for _, l := range n.cfg.SIP.Listeners {
@@ -354,22 +384,22 @@ type (
 )
 
 func (e explainer) Explain(from string, invite []byte) (records.Explanation, error) {
-	if !e.n.ready.Load() {
-		return records.Explanation{}, errStarting
+	if err := e.n.carries(); err != nil {
+		return records.Explanation{}, err
 	}
 	return e.n.calls.Explain(from, invite)
 }
 
 func (l liveCalls) Live() []records.LiveCall {
-	if !l.n.ready.Load() {
+	if l.n.carries() != nil {
 		return nil
 	}
 	return l.n.calls.Live()
 }
 
 func (l liveCalls) Hangup(id string) error {
-	if !l.n.ready.Load() {
-		return errStarting
+	if err := l.n.carries(); err != nil {
+		return err
 	}
 	return l.n.calls.Hangup(id)
 }
@@ -378,14 +408,14 @@ func (l livePeers) Certificates() []ops.Certificate { return l.n.shownCertificat
 func (l livePeers) Warnings() []ops.Warning         { return l.n.warnings(time.Now()) }
 
 func (l livePeers) Reconnect(ctx context.Context, names ...string) ([]records.Reconnection, error) {
-	if !l.n.ready.Load() {
-		return nil, errStarting
+	if err := l.n.carries(); err != nil {
+		return nil, err
 	}
 	return l.n.peers.Reconnect(ctx, names...)
 }
 
 func (l livePeers) Health() []records.PeerHealth {
-	if !l.n.ready.Load() {
+	if l.n.carries() != nil {
 		return nil
 	}
 	return l.n.peers.Health()

@@ -137,14 +137,15 @@ func (ps Problems) lines() []string {
 // are made anew, which is under way when it returns.
 func (n *Node) enforce(now, next *running) (renewing []string) {
 	n.running.Store(next) // certificates, routing and the time to drain
+	if !n.cfg.edge() {
+		n.enforceLevel(next)
+		return nil
+	}
 	renewing = n.peers.Renew(next.snapshot, next.settings())
 	for _, side := range sides {
 		n.engine.Allow(string(side), next.snapshot.MediaSources(side, n.cfg.Node.Region))
 	}
-	if v := next.cfg.LogLevel; v != nil {
-		level, _ := obs.ParseLevel(next.cfg.Node.Log.Level) // it has been checked
-		v.Set(level)
-	}
+	n.enforceLevel(next)
 	for _, name := range n.shown(now, next) {
 		if !slices.Contains(renewing, name) {
 			renewing = append(renewing, name)
@@ -152,6 +153,13 @@ func (n *Node) enforce(now, next *running) (renewing []string) {
 	}
 	n.renew(renewing)
 	return renewing
+}
+
+func (n *Node) enforceLevel(next *running) {
+	if v := next.cfg.LogLevel; v != nil {
+		level, _ := obs.ParseLevel(next.cfg.Node.Log.Level) // it has been checked
+		v.Set(level)
+	}
 }
 
 // shown are the TLS peers to which we show another certificate than before.

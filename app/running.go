@@ -52,7 +52,7 @@ func (c *Config) make(revision uint64, old *running) (*running, error) {
 	} else if r.resolver, err = c.newResolver(); err != nil {
 		return nil, err
 	}
-	if c.managed() {
+	if c.Control != nil || c.managed() {
 		r.snapshot = &snapshot.Snapshot{} // until control says more
 		if old != nil {
 			r.snapshot = old.snapshot

@@ -1,0 +1,338 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/control/gateway"
+	"github.com/tandemgw/tandem/control/operation"
+	"github.com/tandemgw/tandem/control/publish"
+	"github.com/tandemgw/tandem/control/store"
+	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/control/zone"
+	"github.com/tandemgw/tandem/edge/peer"
+	"github.com/tandemgw/tandem/front/arm"
+	"github.com/tandemgw/tandem/front/login"
+	"github.com/tandemgw/tandem/link"
+)
+
+// plane is the control plane within a node: the gateways of a deployment, and
+// all that makes them true.
+type plane struct {
+	n   *Node          // RO
+	cfg *ControlConfig // RO
+
+	store         *store.Store
+	conn          *link.Conn
+	link          *link.Control
+	operations    *operation.Set
+	directory     *directory.Set
+	subscriptions *subscription.Set
+	zone          *zone.Set // nil: somebody else serves it
+	publish       *publish.Set
+	gateways      *gateway.Set
+}
+
+// startTime is how long the parts of a control plane may take to start.
+const startTime = 30 * time.Second
+
+// openPlane starts the control plane of a control node, in the order of who
+// needs whom. What a part starts is ended by the node's stops.
+func (n *Node) openPlane() error {
+	if n.cfg.Control == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(n.life, startTime)
+	defer cancel()
+	p := &plane{n: n, cfg: n.cfg.Control}
+	for _, start := range []func(context.Context) error{
+		p.openStore, p.openLink, p.openDirectory, p.openSubscriptions, p.openGateways, p.run,
+	} {
+		if err := start(ctx); err != nil {
+			return err
+		}
+	}
+	n.plane.Store(p)
+	return nil
+}
+
+func (p *plane) openStore(ctx context.Context) (err error) {
+	at := cmp.Or(p.cfg.Store, "sqlite:"+filepath.Join(p.n.cfg.Node.Data, "control.db"))
+	if p.store, err = store.Open(ctx, store.Config{URL: at, Log: p.n.log}); err != nil {
+		return err
+	}
+	p.n.onStop(func() {
+		if err := p.store.Close(); err != nil {
+			p.n.log.Error("close the store", obs.KeyError, err)
+		}
+	})
+	return nil
+}
+
+// openLink starts the server that edges meet at, unless there are servers
+// elsewhere, and this node's end of it.
+func (p *plane) openLink(ctx context.Context) (err error) {
+	if l := p.n.cfg.Link; l == nil || len(l.URLs) == 0 {
+		if err := p.n.serveLink(); err != nil {
+			return err
+		}
+	}
+	if p.conn, err = p.n.dialLink(true); err != nil {
+		return err
+	}
+	p.n.onStop(p.conn.Close)
+	if p.link, err = link.NewControl(ctx, p.conn); err != nil {
+		return err
+	}
+	p.n.onStop(p.link.Close)
+	return nil
+}
+
+// openDirectory knows the programs that may sign in.
+func (p *plane) openDirectory(ctx context.Context) error {
+	c := directory.Config{Store: p.store, Tenant: directory.Tenant(p.cfg.Tenant), Log: p.n.log}
+	for _, client := range p.cfg.Login.Clients {
+		if client.SecretFile == "" {
+			continue // signs in elsewhere
+		}
+		secret, err := peer.ReadSecret(publish.SecretAt(client.SecretFile, ""))
+		if err != nil {
+			return fmt.Errorf("secret of client %s: %w", client.Name, err)
+		}
+		c.Clients = append(c.Clients, directory.Client{ID: client.ID, Name: client.Name, Secret: obs.Secret(secret)})
+	}
+	var err error
+	p.directory, err = directory.Open(ctx, c)
+	return err
+}
+
+func (p *plane) openSubscriptions(context.Context) error {
+	c := subscription.Config{Store: p.store, Tenant: subscription.Tenant(p.cfg.Tenant), Log: p.n.log}
+	for _, s := range p.cfg.Subscriptions {
+		c.Subscriptions = append(c.Subscriptions, subscription.Subscription(s))
+	}
+	for _, client := range p.cfg.Login.Clients {
+		for _, r := range client.Roles {
+			c.Assignments = append(c.Assignments, subscription.Assignment{
+				Scope: r.Scope, Principal: client.ID, Type: "ServicePrincipal", Role: subscription.Role(r.Role),
+			})
+		}
+	}
+	for _, l := range p.cfg.Locations {
+		c.Locations = append(c.Locations, subscription.Location{
+			Name: l.Name, DisplayName: cmp.Or(l.DisplayName, l.Name), Edges: l.Edges,
+			Management: slices.Contains(l.Uses, "management"), Service: slices.Contains(l.Uses, "service"),
+		})
+	}
+	p.subscriptions = subscription.New(c)
+	return nil
+}
+
+// openGateways makes what knows gateways, and the zone, which takes its facts
+// from them.
+func (p *plane) openGateways(ctx context.Context) (err error) {
+	if p.operations, err = operation.New(operation.Config{Store: p.store, Log: p.n.log}); err != nil {
+		return err
+	}
+	p.publish = publish.NewSet(publish.Config{Store: p.store, Link: p.link, Input: p.n.cfg.deployment})
+	c := gateway.Config{
+		Store: p.store, Operations: p.operations, Log: p.n.log,
+		Locations: p.subscriptions.Locations, Suffix: p.cfg.Suffix, Tenant: p.cfg.Tenant.ID,
+		Edges: p.link, Publish: p.publish,
+		Place: arm.Place(p.subscriptions), Audit: arm.Audit(p.subscriptions),
+	}
+	if err := p.openZone(ctx); err != nil {
+		return err
+	}
+	if p.zone != nil {
+		c.Zone, c.NameServers = p.zone, p.zone.NameServers()
+	}
+	if p.gateways, err = gateway.New(c); err != nil {
+		return err
+	}
+	p.subscriptions.Register(p.operations, arm.Contents{Gateways: p.gateways})
+	return nil
+}
+
+// openZone serves the gateways' names. It asks for facts later than it is made,
+// when there are gateways to ask.
+func (p *plane) openZone(ctx context.Context) (err error) {
+	z := p.cfg.DNS
+	if z == nil {
+		return nil
+	}
+	c := zone.Config{
+		Store: p.store, Suffix: p.cfg.Suffix, Listen: z.Listen, Contact: z.Contact, DNSSEC: z.DNSSEC, Resolvers: p.n.cfg.SIP.DNS, Log: p.n.log,
+		Gateways: func(ctx context.Context) ([]zone.Gateway, error) { return p.gateways.Zones(ctx) },
+	}
+	for _, name := range z.NameServers {
+		s := zone.NameServer{Name: name}
+		if strings.HasSuffix(strings.ToLower(name), "."+strings.ToLower(p.cfg.Suffix)) && !z.Listen.Addr().IsUnspecified() {
+			s.Addrs = []netip.Addr{z.Listen.Addr()} // found by nothing but what the parent says of it
+		}
+		c.NameServers = append(c.NameServers, s)
+	}
+	for _, at := range z.Secondaries {
+		c.Secondaries = append(c.Secondaries, zone.Secondary{Addr: at})
+	}
+	if p.zone, err = zone.New(ctx, c); err != nil {
+		return fmt.Errorf("serve the zone: %w%s", err, remedy(err))
+	}
+	p.n.onStop(func() {
+		if err := p.zone.Close(); err != nil {
+			p.n.log.Warn("close the zone", obs.KeyError, err)
+		}
+	})
+	return nil
+}
+
+// run lets operations go on, publishes again what the link may have lost, and
+// answers the API.
+func (p *plane) run(ctx context.Context) error {
+	if err := p.operations.Start(p.n.life); err != nil {
+		return err
+	}
+	p.n.onStop(p.operations.Close)
+	if err := p.publish.Again(ctx); err != nil {
+		return fmt.Errorf("publish again what edges run: %w", err)
+	}
+	p.n.behind.Go(p.follow)
+	return p.listen()
+}
+
+// follow takes notice of edges that come, go or change.
+func (p *plane) follow() {
+	for {
+		select {
+		case <-p.n.life.Done():
+			return
+		case <-p.link.Changed():
+		}
+		if p.zone != nil {
+			p.zone.Changed()
+		}
+		if err := p.gateways.Changed(p.n.life); err != nil && p.n.life.Err() == nil {
+			p.n.log.Error("take notice of an edge", obs.KeyError, err)
+		}
+	}
+}
+
+// deployment is what the node's configuration says of every gateway's far
+// sides.
+func (c *Config) deployment() (publish.Input, error) {
+	authorities, err := c.authorities()
+	if err != nil {
+		return publish.Input{}, err
+	}
+	return publish.Input{
+		Authorities: authorities, Services: c.Services, Operator: c.Operator, Options: c.SIP.Options,
+		Numbers: c.provisioned, Accounts: c.accounts, Rules: c.rules(),
+	}, nil
+}
+
+// url is where clients find the API.
+func (p *plane) url() string { return "https://" + p.cfg.API.host() }
+
+// audiences are what tokens for the API may be made out for.
+func (p *plane) audiences() []string {
+	return append([]string{p.url(), "https://" + p.cfg.API.Name}, arm.AzureAudiences...)
+}
+
+// resources is the configuration of the resource API.
+func (p *plane) resources() arm.Config {
+	c := arm.Config{
+		Gateways: p.gateways, Operations: p.operations, Subscriptions: p.subscriptions,
+		URL: p.url(), LoginURL: p.cfg.Login.Issuer, Audiences: p.audiences(), RetryAfter: p.cfg.API.RetryAfter, Log: p.n.log,
+		Tokens: arm.NewTokens(p.directory, login.Issuers(p.url(), p.cfg.Tenant.ID), p.audiences(), p.cfg.Tenant.ID),
+	}
+	if p.cfg.Login.Issuer != "" {
+		c.Tokens = arm.RemoteTokens(http.DefaultClient, p.cfg.Login.Issuer, p.audiences(), p.cfg.Tenant.ID)
+	}
+	return c
+}
+
+// armRoots are the first parts of the resource API's paths. Everything else is
+// the token endpoint's, whose paths begin with a tenant.
+var armRoots = []string{"subscriptions", "providers", "tenants", "metadata"}
+
+// byPath gives a request to the API that it is for.
+func byPath(resources, tokens http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		first, _, _ := strings.Cut(strings.TrimLeft(r.URL.Path, "/"), "/")
+		if slices.Contains(armRoots, strings.ToLower(first)) {
+			resources.ServeHTTP(w, r)
+			return
+		}
+		tokens.ServeHTTP(w, r)
+	})
+}
+
+// onSocket adds the resource API of a control node to what its socket answers.
+func (n *Node) onSocket(next http.Handler) http.Handler {
+	if n.cfg.Control == nil {
+		return next
+	}
+	return byPath(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := n.plane.Load(); p != nil {
+			arm.Socket(p.resources()).ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}), next)
+}
+
+// listen answers programs and people by HTTPS.
+func (p *plane) listen() error {
+	tokens := http.Handler(http.NotFoundHandler())
+	if p.cfg.Login.Issuer == "" {
+		tokens = login.Handler(login.Config{Directory: p.directory, URL: p.url(), Resources: p.audiences(), Log: p.n.log})
+	}
+	listener, err := net.Listen("tcp", p.cfg.API.Listen.String())
+	if err != nil {
+		return fmt.Errorf("listen for the resource API on control.api.listen: %w%s", err, remedy(err))
+	}
+	server := &http.Server{
+		Handler:           byPath(arm.Handler(p.resources()), tokens),
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: p.certificate},
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       slog.NewLogLogger(p.n.log.Handler(), slog.LevelDebug), // handshakes of scanners
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			p.n.log.Error("serve the resource API", obs.KeyError, err)
+		}
+	}()
+	p.n.onStop(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if server.Shutdown(ctx) != nil {
+			_ = server.Close() // who has not finished by now asks again
+		}
+		<-done
+	})
+	return nil
+}
+
+// certificate is asked at every handshake.
+func (p *plane) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return p.n.certificate(ofAPI)
+}
+
+// ofAPI is the name of the API's certificate among the node's.
+const ofAPI = "control.api"
