@@ -101,6 +101,23 @@ func (n *node) ready(ctx context.Context, progress func(string)) error {
 	}
 }
 
+// up waits until the node says that it is ready, whatever peers it has.
+func (n *node) up(ctx context.Context) error {
+	for {
+		health, err := n.client.Health(ctx)
+		if err == nil && health.State == ops.Ready {
+			return nil
+		}
+		select {
+		case <-n.exited:
+			return fmt.Errorf("node %s ended: %s", n.name, n.log.last())
+		case <-ctx.Done():
+			return fmt.Errorf("node %s is not ready: %s", n.name, n.log.last())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 // missing says what keeps the node from being ready, "" when nothing does.
 func (n *node) missing(ctx context.Context) string {
 	health, err := n.client.Health(ctx)

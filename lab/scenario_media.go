@@ -10,14 +10,14 @@ import (
 )
 
 // playDTMF: both ways, keys are pressed at both ends, and the other end gets
-// them as keys. The core has telephone events with region 1, INFO with region 2.
+// them as keys: the core has INFO, Teams telephone events.
 func playDTMF(ctx context.Context, s *stage) error {
-	s.note("telephone events, and INFO in the core")
+	s.note("telephone events on Teams' side, INFO in the core")
 	return s.bothWays(ctx, func(ctx context.Context, s *stage, teams bool) error {
 		for _, form := range []struct {
 			region *region
 			core   string // how subscribers press keys
-		}{{s.r1, ""}, {s.r2, "info"}} {
+		}{{s.r1, "info"}, {s.r2, "info"}} {
 			t, at, err := s.converse(ctx, casting{teams: teams, region: form.region})
 			if err != nil {
 				return err

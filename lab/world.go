@@ -24,12 +24,12 @@ import (
 	"github.com/tandemgw/tandem/wire/sip"
 )
 
-// Names of the lab's world. The base domain is one nobody owns (RFC 2606).
+// Names of the lab's world. Its domains are ones nobody owns (RFC 2606).
 const (
-	baseDomain  = "lab.example"
+	suffix      = "gw.lab.example" // under which gateways have their names
 	teamsDomain = "pstnhub.lab.example"
 	coreDomain  = "core.lab.example"
-	tenant      = "00000000-0000-4000-8000-00000000c042"
+	tenant      = "00000000-0000-4000-8000-00000000c042" // of the enterprise
 )
 
 // Ports; every party has an address of its own, so the usual ones serve.
@@ -39,6 +39,8 @@ const (
 	portCore    = 5060
 	portProxy   = 5061
 	portControl = 8080
+	portAPI     = 8443
+	portLink    = 4222
 )
 
 // The parties' last byte within the lab's own /24 of loopback.
@@ -50,6 +52,7 @@ const (
 	hostSiteA, hostSiteB    = 41, 42
 	hostCoreMedia           = 43
 	hostDNS, hostLabControl = 53, 80
+	hostControl             = 81
 	firstMedia, lastMedia   = 20000, 20999
 )
 
@@ -65,8 +68,8 @@ const coreResponse = time.Second
 // region is one service region with its node and its names.
 type region struct {
 	name      string // "r1", as the gateway's service location
-	cloudName string // FQDN on the Teams side, "1r1.lab.example"
-	coreName  string // FQDN on the operator's side, "r1.lab.example"
+	cloudName string // FQDN on the Teams side, "1r1.<label>.gw.lab.example"
+	coreName  string // FQDN on the operator's side, "r1.<label>.gw.lab.example"
 	site      string // the core's site next to it
 	cloud     netip.Addr
 	core      netip.Addr
@@ -85,7 +88,12 @@ type world struct {
 	dns       *dns.Server
 	teams     *teams.System
 	core      *carrier.Core
-	control   *http.Server
+	control   *http.Server // of the far sides
+	plane     *node        // the control node
+	api       *api
+	base      string // domain of the gateway
+	operation string // that makes it complete
+	steps     string // of which it consisted
 	r1, r2    *region
 
 	dialled [2]atomic.Int32 // numbers given out so far: [0] subscribers, [1] users
@@ -94,31 +102,59 @@ type world struct {
 // build starts everything and waits until every OPTIONS is answered.
 func build(ctx context.Context, opt Options, s *show) (*world, error) {
 	w := &world{dir: opt.Dir, options: opt.Options, log: opt.Log}
-	s.begin("a world on loopback")
-	for _, step := range []func(context.Context, Options) error{
-		w.makeDir, w.findAddresses, w.startFarSides, w.writeNodes, w.startNodes,
+	if err := w.prepare(opt); err != nil {
+		w.close()
+		return nil, err
+	}
+	for _, step := range []struct {
+		name string
+		run  func(context.Context) error
+		came func() string
+	}{
+		{"a control node", func(wait context.Context) error { return w.startPlane(wait, opt) }, func() string { return "resource API, DNS zone, link" }},
+		{"a gateway is created", w.createGateway, func() string { return w.base }},
+		{"a world on loopback", func(context.Context) error { return w.startFarSides(ctx) }, func() string { return "3 proxies, 2 core sites" }},
+		{"two service regions", func(context.Context) error { return w.startNodes(opt) }, func() string { return w.r1.cloudName + " and 1r2" }},
+		{"the gateway is Complete", func(wait context.Context) error { return w.complete(wait, s) }, func() string { return w.steps }},
+		{"everybody answers OPTIONS", func(wait context.Context) error { return w.ready(wait, func(p string) { s.progress("%s", p) }) }, func() string { return "" }},
 	} {
-		if err := step(ctx, opt); err != nil {
+		s.begin(step.name)
+		wait, cancel := context.WithTimeout(ctx, stepTime)
+		err := step.run(wait)
+		cancel()
+		if err != nil {
 			s.end(false, "")
 			w.close()
 			return nil, err
 		}
+		s.end(true, "%s", step.came())
 	}
-	s.end(true, "2 regions, 3 proxies, 2 core sites")
-
-	s.begin("everybody answers OPTIONS")
-	wait, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	if err := w.ready(wait, func(p string) { s.progress("%s", p) }); err != nil {
-		s.end(false, "")
-		w.close()
-		return nil, err
-	}
-	s.end(true, "")
 	return w, nil
 }
 
-func (w *world) makeDir(_ context.Context, opt Options) error {
+// stepTime is how long a step of building the world may take.
+const stepTime = 30 * time.Second
+
+// prepare makes what everything else needs: a folder, addresses, an authority, DNS.
+func (w *world) prepare(opt Options) (err error) {
+	if err := w.makeDir(opt); err != nil {
+		return err
+	}
+	if err := w.findAddresses(); err != nil {
+		return err
+	}
+	if w.authority, err = authority.New("Tandem Lab"); err != nil {
+		return err
+	}
+	if w.dns, err = dns.Start(netip.AddrPortFrom(w.addr(hostDNS), portDNS)); err != nil {
+		return fmt.Errorf("start DNS: %w", err)
+	}
+	w.dns.SetHost(apiName, time.Minute, w.addr(hostControl))
+	w.dns.Forward(suffix, netip.AddrPortFrom(w.addr(hostControl), portDNS))
+	return nil
+}
+
+func (w *world) makeDir(opt Options) error {
 	if opt.Dir != "" {
 		return os.MkdirAll(opt.Dir, 0o700)
 	}
@@ -132,7 +168,7 @@ func (w *world) makeDir(_ context.Context, opt Options) error {
 
 // findAddresses picks a /24 of loopback that nobody uses: all of 127/8 is this
 // machine's, so two labs do not meet.
-func (w *world) findAddresses(context.Context, Options) error {
+func (w *world) findAddresses() error {
 	var last error
 	for range 20 {
 		w.net = [3]byte{127, byte(1 + rand.IntN(250)), byte(1 + rand.IntN(250))}
@@ -155,22 +191,50 @@ func (w *world) addr(host byte) netip.Addr {
 	return netip.AddrFrom4([4]byte{w.net[0], w.net[1], w.net[2], host})
 }
 
-// startFarSides makes the certificate authority, DNS, Teams and the core.
-func (w *world) startFarSides(ctx context.Context, _ Options) error {
-	var err error
-	if w.authority, err = authority.New("Tandem Lab"); err != nil {
+// startPlane starts the control node and waits until its API answers.
+func (w *world) startPlane(ctx context.Context, opt Options) error {
+	dir, err := w.nodeDir("control", controlNode, apiName)
+	if err != nil {
 		return err
 	}
-	if w.dns, err = dns.Start(netip.AddrPortFrom(w.addr(hostDNS), portDNS)); err != nil {
-		return fmt.Errorf("start DNS: %w", err)
+	if err := os.WriteFile(filepath.Join(dir, "client.secret"), []byte(clientSecret+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write the secret of a client: %w", err)
 	}
-	w.r1 = &region{name: "r1", cloudName: "1r1." + baseDomain, coreName: "r1." + baseDomain, site: "a", cloud: w.addr(hostR1Cloud), core: w.addr(hostR1Core)}
-	w.r2 = &region{name: "r2", cloudName: "1r2." + baseDomain, coreName: "r2." + baseDomain, site: "b", cloud: w.addr(hostR2Cloud), core: w.addr(hostR2Core)}
+	if w.plane, err = w.newNode("control", dir, controlConfig, w.facts(nil), opt); err != nil {
+		return err
+	}
+	if err := w.plane.start(); err != nil {
+		return err
+	}
+	w.api = w.newAPI()
+	return w.plane.up(ctx)
+}
+
+// createGateway makes the resource, whose label the names of all that follows
+// are made of.
+func (w *world) createGateway(ctx context.Context) error {
+	label, operation, err := w.api.createGateway(ctx, w.resource())
+	if err != nil {
+		return err
+	}
+	w.base, w.operation = label+"."+suffix, operation
+	w.r1 = &region{name: "r1", site: "a", cloud: w.addr(hostR1Cloud), core: w.addr(hostR1Core)}
+	w.r2 = &region{name: "r2", site: "b", cloud: w.addr(hostR2Cloud), core: w.addr(hostR2Core)}
 	for _, r := range w.regions() {
-		w.dns.SetHost(r.cloudName, time.Minute, r.cloud)
-		w.dns.SetHost(r.coreName, time.Minute, r.core)
-		w.dns.SetSRV("_sip._udp."+r.coreName, time.Minute, dns.SRV{Priority: 1, Weight: 1, Port: portCore, Target: r.coreName})
+		r.cloudName, r.coreName = "1"+r.name+"."+w.base, r.name+"."+w.base
 	}
+	return nil
+}
+
+// complete waits until the gateway is what its resource says.
+func (w *world) complete(ctx context.Context, s *show) error {
+	steps, err := w.api.complete(ctx, w.operation, func(p string) { s.progress("%s", p) })
+	w.steps = strings.Join(steps, ", ")
+	return err
+}
+
+// startFarSides makes Teams and the core.
+func (w *world) startFarSides(ctx context.Context) error {
 	if err := w.startTeams(ctx); err != nil {
 		return err
 	}
@@ -215,7 +279,7 @@ func (w *world) startCore(ctx context.Context) error {
 		Regions: []string{w.r1.coreName, w.r2.coreName},
 		Media:   w.addr(hostCoreMedia), Ports: [2]uint16{firstMedia, lastMedia},
 		Options: w.options, Response: coreResponse, Log: w.log,
-		Methods: []string{"INFO"}, // with region 2 it has keys by that
+		Methods: []string{"INFO"}, // it has keys by that
 		// The gateway hides Teams from the core; it does not hide itself.
 		Hidden: []string{teamsDomain, w.addr(hostProxy).String(), w.addr(hostTeamsMedia).String()},
 	})
@@ -243,41 +307,60 @@ func (w *world) startControl() error {
 
 func (w *world) regions() []*region { return []*region{w.r1, w.r2} }
 
-// writeNodes writes each region's certificate and configuration.
-func (w *world) writeNodes(_ context.Context, opt Options) error {
-	for _, r := range w.regions() {
-		dir := filepath.Join(w.dir, r.name)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("make a folder for %s: %w", r.name, err)
+// nodeDir makes a node's folder with its certificates: one for others of its
+// kind, which bears the node's name, and one for everybody else.
+func (w *world) nodeDir(name, node string, names ...string) (string, error) {
+	dir := filepath.Join(w.dir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make a folder for %s: %w", name, err)
+	}
+	for stem, names := range map[string][]string{"node": {node, w.addr(hostControl).String()}, "own": names} {
+		cert, err := w.authority.Issue(authority.Terms{ClientAuth: true}, names...)
+		if err != nil {
+			return "", err
 		}
-		cert, err := w.authority.Issue(authority.Terms{ClientAuth: true}, r.cloudName, "*."+r.cloudName, r.coreName)
+		if _, err := w.authority.Write(dir, stem, cert); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// newNode writes a node's configuration.
+func (w *world) newNode(name, dir string, config *template.Template, facts any, opt Options) (*node, error) {
+	var text strings.Builder
+	if err := config.Execute(&text, facts); err != nil {
+		return nil, fmt.Errorf("write the configuration of %s: %w", name, err)
+	}
+	file := filepath.Join(dir, "tandem.yaml")
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		return nil, fmt.Errorf("write the configuration of %s: %w", name, err)
+	}
+	return &node{name: name, command: opt.Node, file: file, socket: filepath.Join(dir, "data", "control.sock")}, nil
+}
+
+// startNodes starts the edges.
+func (w *world) startNodes(opt Options) error {
+	for _, r := range w.regions() {
+		dir, err := w.nodeDir(r.name, r.edge(), r.cloudName, "*."+r.cloudName, r.coreName)
 		if err != nil {
 			return err
 		}
-		if _, err := w.authority.Write(dir, "sip", cert); err != nil {
+		if r.node, err = w.newNode(r.name, dir, edgeConfig, w.facts(r), opt); err != nil {
 			return err
 		}
-		var text strings.Builder
-		if err := nodeConfig.Execute(&text, w.facts(r)); err != nil {
-			return fmt.Errorf("write the configuration of %s: %w", r.name, err)
-		}
-		file := filepath.Join(dir, "tandem.yaml")
-		if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
-			return fmt.Errorf("write the configuration of %s: %w", r.name, err)
-		}
-		r.node = &node{name: r.name, command: opt.Node, file: file, socket: filepath.Join(dir, "data", "control.sock")}
-	}
-	return nil
-}
-
-func (w *world) startNodes(context.Context, Options) error {
-	for _, r := range w.regions() {
 		if err := r.node.start(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// controlNode is the node.name of the control node.
+const controlNode = "control-lab"
+
+// edge is the node.name of a region's edge.
+func (r *region) edge() string { return r.name + "-lab" }
 
 // ready waits until every node reaches every peer and every far side reaches
 // every region.
@@ -360,6 +443,9 @@ func (w *world) close() {
 			r.node.terminate(3 * time.Second)
 		}
 	}
+	if w.plane != nil {
+		w.plane.terminate(3 * time.Second)
+	}
 	if w.control != nil {
 		_ = w.control.Close() // nobody is served any more
 	}
@@ -377,45 +463,94 @@ func (w *world) close() {
 	}
 }
 
-// nodeFacts is what the template of a node's configuration is filled with.
+// nodeFacts is what the templates of nodes' configurations are filled with.
 type nodeFacts struct {
-	Region, Domain          string
-	Cloud, Core, DNS        netip.AddrPort
-	Proxies, Names          []string
-	TeamsNet                netip.Prefix
-	SiteA, SiteB, CoreMedia netip.Addr
-	Options                 time.Duration
-	Digits                  string // how the core has keys; empty: telephone events
+	Node, Region, Domain string
+	Cloud, Core, DNS     netip.AddrPort
+	API, Zone, Link      netip.AddrPort
+	Suffix, APIName      string
+	Tenant, Subscription string
+	Client               string
+	Proxies, Names       []string
+	TeamsNet             netip.Prefix
+	CorePort             int
+	Options              time.Duration
 }
 
+// facts are those of a region's edge, or of the control node.
 func (w *world) facts(r *region) nodeFacts {
 	f := nodeFacts{
-		Region: r.name, Domain: r.cloudName,
-		Cloud: netip.AddrPortFrom(r.cloud, portCloud), Core: netip.AddrPortFrom(r.core, portCore),
-		DNS:      w.dns.Addr(),
+		Node: controlNode, DNS: w.dns.Addr(), Options: w.options, CorePort: portCore,
+		API:      netip.AddrPortFrom(w.addr(hostControl), portAPI),
+		Zone:     netip.AddrPortFrom(w.addr(hostControl), portDNS),
+		Link:     netip.AddrPortFrom(w.addr(hostControl), portLink),
 		TeamsNet: netip.PrefixFrom(w.addr(hostProxy-hostProxy%8), 29), // the proxies and their media
-		SiteA:    w.addr(hostSiteA), SiteB: w.addr(hostSiteB), CoreMedia: w.addr(hostCoreMedia),
-		Options: w.options,
-		Names:   []string{"sip." + teamsDomain, recordRoute + "." + teamsDomain},
-	}
-	if r == w.r2 {
-		f.Digits = "info"
+		Suffix:   suffix, APIName: apiName, Tenant: tenantID, Subscription: subscription, Client: clientID,
+		Names: []string{"sip." + teamsDomain, recordRoute + "." + teamsDomain},
 	}
 	for _, proxy := range []string{"sip.", "sip2.", "sip3."} {
 		f.Proxies = append(f.Proxies, fmt.Sprintf("%s%s:%d", proxy, teamsDomain, portProxy))
 	}
+	if r != nil {
+		f.Node, f.Region, f.Domain = r.edge(), r.name, r.cloudName
+		f.Cloud, f.Core = netip.AddrPortFrom(r.cloud, portCloud), netip.AddrPortFrom(r.core, portCore)
+	}
 	return f
 }
 
-// nodeConfig is the tandem.yaml of a lab's node.
-var nodeConfig = template.Must(template.New("tandem.yaml").Funcs(template.FuncMap{"list": func(items []string) string {
-	return "[" + strings.Join(items, ", ") + "]"
-}}).Parse(`# Written by "tandem lab".
-node:
-  name: {{.Region}}-lab
-  region: {{.Region}}
-  data: data
-  drain: 2s
+// resource is the gateway, as a customer of the withdrawn service writes it.
+func (w *world) resource() any {
+	sites := []string{w.addr(hostSiteA).String(), w.addr(hostSiteB).String()}
+	location := func(region, calls string) any {
+		return map[string]any{"name": region, "primaryRegionProperties": map[string]any{
+			"operatorAddresses": []string{calls}, "allowedSignalingSourceAddressPrefixes": sites,
+			"allowedMediaSourceAddressPrefixes": []string{w.addr(hostCoreMedia).String()},
+		}}
+	}
+	return map[string]any{"location": "r1", "sku": map[string]any{"name": "standard"}, "properties": map[string]any{
+		"connectivity": "PublicAddress", "codecs": []string{"PCMA", "PCMU", "G722"}, "e911Type": "Standard", "platforms": []string{"OperatorConnect"},
+		"serviceLocations": []any{location("r1", sites[0]), location("r2", sites[1])},
+	}}
+}
+
+func yamlTemplate(text string) *template.Template {
+	return template.Must(template.New("tandem.yaml").Funcs(template.FuncMap{"list": func(items []string) string {
+		return "[" + strings.Join(items, ", ") + "]"
+	}}).Parse("# Written by \"tandem lab\".\n" + text))
+}
+
+// controlConfig is the tandem.yaml of the lab's control node.
+var controlConfig = yamlTemplate(`node: {name: {{.Node}}, data: data, drain: 2s}
+control:
+  api: {listen: "{{.API}}", name: {{.APIName}}, certificate: {chain: own.pem, key: own.key}}
+  suffix: {{.Suffix}}
+  dns: {listen: "{{.Zone}}", nameServers: [ns1.lab.example], contact: hostmaster@lab.example}
+  tenant: {id: {{.Tenant}}, name: Lab}
+  subscriptions: [{id: {{.Subscription}}, name: lab}]
+  login:
+    clients:
+      - {id: {{.Client}}, name: lab, secretFile: client.secret, roles: [{role: Owner, scope: /subscriptions/{{.Subscription}}}]}
+  locations:
+    - {name: r1, displayName: Region 1, uses: [management, service], edges: [r1-lab]}
+    - {name: r2, displayName: Region 2, uses: [service], edges: [r2-lab]}
+link: {listen: "{{.Link}}", ca: root.pem, certificate: {chain: node.pem, key: node.key}}
+sip: {dns: ["{{.DNS}}"], options: {{.Options}}}
+services:
+  teams:
+    proxies: {{list .Proxies}}
+    sources: [{{.TeamsNet}}]
+    media: [{{.TeamsNet}}]
+    names: {{list .Names}}
+operator:
+  transport: udp
+  port: {{.CorePort}}
+  srtp: false
+  interworking: {dtmf: info}
+`)
+
+// edgeConfig is that of a region's edge.
+var edgeConfig = yamlTemplate(`node: {name: {{.Node}}, region: {{.Region}}, data: data, drain: 2s}
+link: {urls: ["tls://{{.Link}}"], ca: root.pem, certificate: {chain: node.pem, key: node.key}}
 sip:
   domain: {{.Domain}}
   listeners:
@@ -424,7 +559,7 @@ sip:
       transport: tls
       bind: {{.Cloud}}
       advertise: {{.Domain}}:{{.Cloud.Port}}
-      certificate: {chain: sip.pem, key: sip.key}
+      certificate: {chain: own.pem, key: own.key}
     - name: core
       side: operator
       transport: udp
@@ -437,36 +572,4 @@ media:
     - {side: cloud, bind: {{.Cloud.Addr}}, ports: 30000-31999}
     - {side: operator, bind: {{.Core.Addr}}, ports: 30000-31999}
   quarantine: 2s
-services:
-  teams:
-    proxies: {{list .Proxies}}
-    sources: [{{.TeamsNet}}]
-    media: [{{.TeamsNet}}]
-    names: {{list .Names}}
-operator:
-  transport: udp
-  port: {{.Core.Port}}
-  srtp: false
-{{- if .Digits}}
-  interworking: {dtmf: {{.Digits}}}
-{{- end}}
-gateway:
-  name: lab
-  location: r1
-  properties:
-    connectivity: PublicAddress
-    codecs: [PCMA, PCMU, G722]
-    e911Type: Standard
-    platforms: [OperatorConnect]
-    serviceLocations:
-      - name: r1
-        primaryRegionProperties:
-          operatorAddresses: [{{.SiteA}}]
-          allowedSignalingSourceAddressPrefixes: [{{.SiteA}}, {{.SiteB}}]
-          allowedMediaSourceAddressPrefixes: [{{.CoreMedia}}]
-      - name: r2
-        primaryRegionProperties:
-          operatorAddresses: [{{.SiteB}}]
-          allowedSignalingSourceAddressPrefixes: [{{.SiteA}}, {{.SiteB}}]
-          allowedMediaSourceAddressPrefixes: [{{.CoreMedia}}]
-`))
+`)
