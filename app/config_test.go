@@ -589,11 +589,21 @@ func TestExampleLoads(t *testing.T) {
 // What stands commented out must be right as well: people take the sign away
 // and expect it to work.
 func TestExampleLoadsWithItsAlternatives(t *testing.T) {
+	const control = "# A control node" // from here on the example is of another kind of node
+	for name, cut := range map[string]func(string) string{
+		"standalone": func(s string) string { return s[:strings.Index(s, "\n"+control)] },
+		"control":    func(s string) string { return "node: {name: r1-a}\n" + s[strings.Index(s, "\n"+control):] },
+	} {
+		t.Run(name, func(t *testing.T) { loadsWithAlternatives(t, cut) })
+	}
+}
+
+func loadsWithAlternatives(t *testing.T, cut func(string) string) {
 	comment := regexp.MustCompile(`(?m)^( *)# ((?:- |  )*[{a-zA-Z0-9]+: .*|(?:- |  )*[a-zA-Z0-9]+:(?: +#.*)?|  +- .*)$`)
 	clash := map[string]bool{"srv": true, "transport": true, "port": true, "srtp": true, "aRecordsAndPorts": true, "srvRecord": true, "integratedMcpEnabled": true, "zoomConfig": true, "zoom": true, "advertise": true, "urls": true}
 	var taken []string
 	_, problems := Check(example(t, func(s string) string {
-		return comment.ReplaceAllStringFunc(s, func(line string) string {
+		return comment.ReplaceAllStringFunc(cut(s), func(line string) string {
 			m := comment.FindStringSubmatch(line)
 			key, _, _ := strings.Cut(strings.TrimLeft(m[2], " -"), ":")
 			if clash[key] {
