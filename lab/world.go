@@ -113,9 +113,11 @@ func build(ctx context.Context, opt Options, s *show) (*world, error) {
 	}{
 		{"a control node", func(wait context.Context) error { return w.startPlane(wait, opt) }, func() string { return "resource API, DNS zone, link" }},
 		{"a gateway is created", w.createGateway, func() string { return w.base }},
-		{"a world on loopback", func(context.Context) error { return w.startFarSides(ctx) }, func() string { return "3 proxies, 2 core sites" }},
+		{"Teams", func(context.Context) error { return w.startTeams(ctx) }, func() string { return "3 proxies" }},
 		{"two service regions", func(context.Context) error { return w.startNodes(opt) }, func() string { return w.r1.cloudName + " and 1r2" }},
 		{"the gateway is Complete", func(wait context.Context) error { return w.complete(wait, s) }, func() string { return w.steps }},
+		// Not before the names are there: who has asked for one in vain remembers it.
+		{"the operator's core", func(context.Context) error { return w.startCore(ctx) }, func() string { return "2 sites" }},
 		{"everybody answers OPTIONS", func(wait context.Context) error { return w.ready(wait, func(p string) { s.progress("%s", p) }) }, func() string { return "" }},
 	} {
 		s.begin(step.name)
@@ -156,7 +158,7 @@ func (w *world) prepare(opt Options) (err error) {
 
 func (w *world) makeDir(opt Options) error {
 	if opt.Dir != "" {
-		return os.MkdirAll(opt.Dir, 0o700)
+		return w.clear()
 	}
 	dir, err := os.MkdirTemp("", "tandem-lab-")
 	if err != nil {
@@ -165,6 +167,25 @@ func (w *world) makeDir(opt Options) error {
 	w.dir, w.ownDir = dir, true
 	return nil
 }
+
+// clear takes away the nodes of an earlier lab in the same folder: they knew
+// themselves by other addresses. What the lab did not write stays.
+func (w *world) clear() error {
+	for _, name := range []string{"control", "r1", "r2"} {
+		dir := filepath.Join(w.dir, name)
+		text, err := os.ReadFile(filepath.Join(dir, "tandem.yaml"))
+		if err != nil || !strings.HasPrefix(string(text), written) {
+			continue
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("clear the folder of an earlier lab: %w", err)
+		}
+	}
+	return os.MkdirAll(w.dir, 0o700)
+}
+
+// written is the first line of a configuration that the lab wrote.
+const written = "# Written by \"tandem lab\".\n"
 
 // findAddresses picks a /24 of loopback that nobody uses: all of 127/8 is this
 // machine's, so two labs do not meet.
@@ -233,17 +254,6 @@ func (w *world) complete(ctx context.Context, s *show) error {
 	return err
 }
 
-// startFarSides makes Teams and the core.
-func (w *world) startFarSides(ctx context.Context) error {
-	if err := w.startTeams(ctx); err != nil {
-		return err
-	}
-	if err := w.startCore(ctx); err != nil {
-		return err
-	}
-	return w.startControl()
-}
-
 func (w *world) startTeams(ctx context.Context) error {
 	cert, err := w.authority.Issue(authority.Terms{}, "*."+teamsDomain)
 	if err != nil {
@@ -286,7 +296,7 @@ func (w *world) startCore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start the operator's core: %w", err)
 	}
-	return nil
+	return w.startControl()
 }
 
 // startControl serves the far sides' control ports, with which calls are
@@ -516,7 +526,7 @@ func (w *world) resource() any {
 func yamlTemplate(text string) *template.Template {
 	return template.Must(template.New("tandem.yaml").Funcs(template.FuncMap{"list": func(items []string) string {
 		return "[" + strings.Join(items, ", ") + "]"
-	}}).Parse("# Written by \"tandem lab\".\n" + text))
+	}}).Parse(written + text))
 }
 
 // controlConfig is the tandem.yaml of the lab's control node.
