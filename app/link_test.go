@@ -6,11 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/front/ops"
@@ -187,4 +192,142 @@ func TestAnEdgeLivesFromPublishedSnapshots(t *testing.T) {
 	again := w.talk(false)
 	again.HangUp()
 	<-again.Done()
+}
+
+// collected are the calls that have come up.
+func (u *upper) collect() (calls func() map[string]record.Call) {
+	var mu sync.Mutex
+	all := map[string]record.Call{}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = u.Records(ctx, func(_ context.Context, entries []record.Entry) error {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, e := range entries {
+				all[e.Call.ID] = e.Call
+			}
+			return nil
+		})
+	}()
+	u.t.Cleanup(func() { cancel(); <-done })
+	return func() map[string]record.Call {
+		mu.Lock()
+		defer mu.Unlock()
+		return maps.Clone(all)
+	}
+}
+
+func TestAnEdgeCarriesOnWithoutControl(t *testing.T) {
+	var u *upper
+	var s *snapshot.Snapshot
+	w := build(t, managed(&u, &s))
+	u.edge("is ready", func(e link.EdgeStatus) bool { return e.State == link.Ready })
+	during := w.talk(true)
+	u.stop()
+	w.until(func() string {
+		if h := w.node.health(); h.State != ops.Ready || h.Link == nil || h.Link.Connected {
+			return "the node has not noticed that control is away"
+		}
+		return ""
+	})
+	w.talk(false).HangUp() // calls are taken, and their records kept
+	during.HangUp()
+	<-during.Done()
+
+	// It even starts without.
+	w.node.Close()
+	loaded, err := LoadConfig(filepath.Join(w.dir, "tandem.yaml"))
+	w.must(err)
+	w.node, err = New(loaded, slog.New(slog.NewTextHandler(shown{t}, nil)), "test")
+	w.must(err)
+	t.Cleanup(w.node.Close)
+	if h := w.node.health(); h.State != ops.Ready || h.Revision != 1 || h.Link.Gateway != "lab" || h.Link.Backlog < 1 {
+		t.Errorf("health without control is %+v, %+v", h, h.Link)
+	}
+	w.ready()
+	last := w.talk(true)
+	last.HangUp()
+	<-last.Done()
+	w.until(func() string {
+		past, err := w.ops.Past(t.Context(), record.Filter{})
+		w.must(err)
+		if len(past) != 3 || slices.ContainsFunc(past, func(c record.Call) bool { return c.Ended == nil }) {
+			return "a record is open"
+		}
+		return ""
+	})
+
+	// What was published meanwhile, and what was carried, find their ways.
+	u.start()
+	next := *s
+	next.Emergency = []string{"112"}
+	u.publish(2, &next)
+	u.edge("has revision 2", func(e link.EdgeStatus) bool { return e.Revision == 2 })
+	calls := u.collect()
+	past, err := w.ops.Past(t.Context(), record.Filter{})
+	w.must(err)
+	w.until(func() string {
+		if h := w.node.health(); h.Link.Backlog > 0 {
+			return "records wait in the spool"
+		}
+		up := calls()
+		for _, want := range past {
+			if d := cmp.Diff(want, up[want.ID]); d != "" {
+				return "control has not got a call as its node has it:\n" + d
+			}
+		}
+		return ""
+	})
+	if up := calls(); len(up) != 3 {
+		t.Errorf("%d calls came up", len(up))
+	}
+}
+
+func TestAnEdgeWithoutSnapshotWaitsForControl(t *testing.T) {
+	var u *upper
+	var s *snapshot.Snapshot
+	dir := t.TempDir()
+	ca, err := authority.New("Test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, dir: dir, text: worldConfig, ca: ca}
+	w.renew()
+	w.write()
+	managed(&u, &s)(w)
+	u.stop()
+	loaded, err := LoadConfig(filepath.Join(dir, "tandem.yaml"))
+	w.must(err)
+	n := start(t, loaded)
+	t.Cleanup(n.Close)
+	h, err := ops.Dial(loaded.Node.Socket()).Health(t.Context())
+	if err != nil || h.State != ops.Waiting || h.Why == "" || h.Revision != 0 {
+		t.Errorf("health is %+v: %v", h, err)
+	}
+	u.start() // has published before
+	until(t, func() string {
+		if h := n.health(); h.State != ops.Ready {
+			return h.Why
+		}
+		return ""
+	})
+}
+
+func TestAnEdgesFileLeavesToControlWhatIsControls(t *testing.T) {
+	dir := room(t)
+	text := strings.Replace(good, "gateway:\n", "link: {urls: [\"tls://c1.example:4222\", \"nats://c2\"], ca: gone.pem}\ngateway:\n", 1)
+	_, problems := Check(write(t, dir, "tandem.yaml", text))
+	for _, want := range []string{
+		"gateway: comes from the control nodes", "services: comes from", "link.urls[1]: \"nats://c2\": write tls://host:port",
+		"link.ca: cannot be read", "link.certificate: missing",
+	} {
+		if !strings.Contains(problems.Error(), want) {
+			t.Errorf("not told: %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log("\n" + problems.Error())
+	}
 }
