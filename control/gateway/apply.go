@@ -406,6 +406,8 @@ func (s *Set) applyEdges(ctx context.Context, job *operation.Job, r *row) error 
 	for _, a := range mine {
 		e := status[a.node]
 		switch {
+		case e.State == link.Draining:
+			return s.patience(job, "edges", codeEdgeAway, fmt.Sprintf("edge %s of %s is draining: it follows when it has started again", a.node, a.region))
 		case e.Error != "" && e.Refused >= r.revision:
 			return operation.Fail(codeRefused, fmt.Sprintf("edge %s refuses revision %d: %s; correct that, then PUT the gateway again", a.node, r.revision, e.Error))
 		case !e.Live:
@@ -493,7 +495,11 @@ func (s *Set) deleteDrain(ctx context.Context, job *operation.Job, r *row) error
 	}
 	for _, a := range mine {
 		if e := status[a.node]; e.Live && e.Gateway == r.ID.String() {
-			return operation.Wait(again, fmt.Sprintf("%d calls go on at edge %s", e.Calls, a.node))
+			what := fmt.Sprintf("%d calls go on at edge %s", e.Calls, a.node)
+			if e.Calls == 0 {
+				what = "edge " + a.node + " has not heard of it yet"
+			}
+			return operation.Wait(again, what)
 		}
 	}
 	return nil

@@ -280,6 +280,72 @@ func TestDeletingDrains(t *testing.T) {
 	})
 }
 
+// A deletion that was canceled may be begun again, or the gateway had back.
+func TestADeletionIsCanceled(t *testing.T) {
+	w, id := build(t, storetest.New(t)), named("lab-1")
+	w.rise(id)
+	_, op := w.put(id, two())
+	w.complete(op.ID)
+	w.net.calls["r1-a"] = 3
+	canceled := func() {
+		t.Helper()
+		op, err := w.set.Delete(t.Context(), alice, id, none)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.until(op.ID, func(op operation.Operation) bool { return op.Steps[1].Detail != "" })
+		if err := w.ops.Cancel(t.Context(), op.ID); err != nil {
+			t.Fatal(err)
+		}
+		w.ended(op.ID)
+		if p := w.get(id).Properties; p.ProvisioningState != "Canceled" {
+			t.Errorf("state %s", p.ProvisioningState)
+		}
+	}
+	canceled()
+	if _, err := w.set.Patch(t.Context(), alice, id, gateway.Patch{}, none); fault.Of(err) != fault.Conflict {
+		t.Error(err)
+	}
+	_, op = w.put(id, two())
+	w.complete(op.ID)
+	if got := w.net.orders["r1-a"]; got.Gateway != id.String() || len(w.zone.served) != 1 {
+		t.Errorf("not had back: %+v, %v", got, w.zone.served)
+	}
+	canceled()
+	w.net.mu.Lock()
+	w.net.calls = map[string]int{}
+	w.net.mu.Unlock()
+	op, err := w.set.Delete(t.Context(), alice, id, none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.net.change("r1-a", func(e *link.EdgeStatus) { e.Calls = 0 })
+	w.complete(op.ID)
+	if _, err := w.set.Get(t.Context(), id); fault.Of(err) != fault.NotFound {
+		t.Error(err)
+	}
+}
+
+// An edge that the configuration takes from its region is withdrawn from by the
+// next PUT.
+func TestAnEdgeLeavesItsRegion(t *testing.T) {
+	w, id := build(t, storetest.New(t)), named("lab-1")
+	w.locations[0].Edges = []string{"r1-a", "r1-b"}
+	w.net.rise("r1-b", "westeurope", "192.0.2.3", "r1."+base(id), "1r1."+base(id))
+	w.rise(id)
+	_, op := w.put(id, two())
+	w.complete(op.ID)
+	w.locations[0].Edges = []string{"r1-b"}
+	r, op := w.put(id, two())
+	w.complete(op.ID)
+	if got := w.net.orders["r1-a"]; got.Gateway != "" || got.Revision != 2 {
+		t.Errorf("r1-a runs %+v", got)
+	}
+	if got := w.get(r.ID).Properties.ServiceLocations[0].ACGAddressRanges.MediaForOperator; !slices.Equal(got, []string{"192.0.2.3/32"}) {
+		t.Error(got)
+	}
+}
+
 func TestListsArePagedAndFiltered(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := build(t, s)

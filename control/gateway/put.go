@@ -54,12 +54,16 @@ func (s *Set) Put(ctx context.Context, by Actor, id ID, doc Draft, match Match) 
 
 // mayChange tells whether a change may be looked at at all.
 func (s *Set) mayChange(ctx context.Context, tx *store.Tx, old *row, id ID, match Match) error {
-	etag := ""
+	etag, going := "", false
 	if old != nil {
 		etag = old.ETag
+		var err error
+		if going, err = s.going(ctx, tx, old); err != nil {
+			return err
+		}
 	}
 	switch {
-	case old != nil && old.deleting():
+	case going:
 		return fault.New(fault.Conflict, fmt.Sprintf("gateway %s is being deleted: wait until it is gone, then make it again", old.ID.Name))
 	case !match.holds(etag):
 		return &fault.Error{Kind: fault.Conflict, Public: "the gateway has changed since: read it again", Err: ErrPrecondition}
@@ -67,6 +71,16 @@ func (s *Set) mayChange(ctx context.Context, tx *store.Tx, old *row, id ID, matc
 		return s.cfg.Place(ctx, tx, id)
 	}
 	return nil
+}
+
+// going tells that a gateway is on its way out. One whose deletion has failed,
+// or was canceled, may be had back by a PUT.
+func (s *Set) going(ctx context.Context, tx *store.Tx, r *row) (bool, error) {
+	if !r.deleting() {
+		return false, nil
+	}
+	op, err := s.cfg.Operations.LatestIn(ctx, tx, r.ID.String())
+	return err == nil && !op.Status.Ended(), err
 }
 
 // holds tells whether a resource with the ETag, "" when there is none, is in
@@ -253,6 +267,9 @@ func (s *Set) Patch(ctx context.Context, by Actor, id ID, p Patch, match Match) 
 		if err := s.mayChange(ctx, tx, old, id, match); err != nil {
 			return err
 		}
+		if old.deleting() {
+			return fault.New(fault.Conflict, fmt.Sprintf("the deletion of gateway %s has not come to its end: DELETE it again, or have it back by a PUT", old.ID.Name))
+		}
 		doc := Draft{Gateway: old.Gateway, Identity: p.Identity}
 		if p.Tags != nil {
 			doc.Tags = maps.Clone(*p.Tags)
@@ -291,9 +308,7 @@ func notFound(id ID) error {
 // names and edges are withdrawn, then it is gone. Deleting one that is being
 // deleted gives the operation that does it.
 func (s *Set) Delete(ctx context.Context, by Actor, id ID, match Match) (op operation.Operation, err error) {
-	running := ""
 	err = s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
-		running = ""
 		r, err := load(ctx, tx, id)
 		switch {
 		case err != nil:
@@ -302,9 +317,12 @@ func (s *Set) Delete(ctx context.Context, by Actor, id ID, match Match) (op oper
 			return notFound(id)
 		case !match.holds(r.ETag):
 			return &fault.Error{Kind: fault.Conflict, Public: "the gateway has changed since: read it again", Err: ErrPrecondition}
-		case r.deleting():
-			running = r.operation
-			return nil
+		}
+		if going, err := s.going(ctx, tx, r); err != nil || going {
+			if err == nil {
+				op, err = s.cfg.Operations.LatestIn(ctx, tx, r.ID.String())
+			}
+			return err
 		}
 		r.touch(by, false)
 		r.state, r.status = Deleting, ChangePending
@@ -312,29 +330,6 @@ func (s *Set) Delete(ctx context.Context, by Actor, id ID, match Match) (op oper
 			return err
 		}
 		return s.tell(ctx, tx, Change{By: by, Action: "delete", Resource: id.String()})
-	})
-	if err != nil || running == "" {
-		return op, err
-	}
-	op, err = s.cfg.Operations.Get(ctx, running)
-	if err != nil || op.Ended.IsZero() {
-		return op, err
-	}
-	return s.deleteAgain(ctx, by, id) // the one before failed
-}
-
-// deleteAgain begins to delete a gateway whose deletion has failed.
-func (s *Set) deleteAgain(ctx context.Context, by Actor, id ID) (op operation.Operation, err error) {
-	err = s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
-		r, err := load(ctx, tx, id)
-		switch {
-		case err != nil:
-			return err
-		case r == nil:
-			return notFound(id)
-		}
-		op, err = s.begin(ctx, tx, DeleteKind, r, by)
-		return err
 	})
 	return op, err
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tandemgw/tandem/base/fault"
@@ -31,7 +32,7 @@ func (r *row) standing(op *operation.Operation) (state, status string) {
 		return state, status
 	}
 	switch {
-	case op.Kind == DeleteKind && op.Status != operation.Failed:
+	case op.Kind == DeleteKind && !op.Status.Ended():
 		state = Deleting
 	case op.Status == operation.Succeeded:
 		state, status = Succeeded, Complete
@@ -141,21 +142,22 @@ func sorted(set map[string]bool) (list []string) {
 	return list
 }
 
-// reached is where others reach a listener: at the address it advertises, else
-// at its own.
+// reached is where others reach a listener: at what it advertises, and at its
+// own address where that is a name.
 func reached(l link.Listener) netip.AddrPort {
 	own, _ := netip.ParseAddrPort(l.Address)
-	host, _, err := net.SplitHostPort(l.Advertise)
+	host, digits, err := net.SplitHostPort(l.Advertise)
 	if err != nil {
 		host = l.Advertise
 	}
+	addr, port := own.Addr(), own.Port()
 	if a, err := netip.ParseAddr(host); err == nil {
-		own = netip.AddrPortFrom(a, own.Port())
+		addr = a
 	}
-	if p, err := netip.ParseAddrPort(l.Advertise); err == nil {
-		own = p
+	if n, err := strconv.ParseUint(digits, 10, 16); err == nil {
+		port = uint16(n)
 	}
-	return own
+	return netip.AddrPortFrom(addr, port)
 }
 
 // signallingOf are the addresses of listeners as prefixes.
