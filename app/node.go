@@ -63,6 +63,10 @@ type Node struct {
 	control  *ops.Server
 	plane    atomic.Pointer[plane] // nil: not a control node, or not yet
 
+	databases []database // RO once it is ready
+	elsewhere []string   // RO once it is ready: data that is not in the folder
+	backingUp sync.Mutex // one backup at a time
+
 	up     *upward      // nil: the file says all
 	server *link.Server // of a control node; nil: there is none in this process
 
@@ -145,7 +149,7 @@ func (n *Node) lockData() error {
 		return err
 	}
 	n.onStop(release)
-	return nil
+	return tidy(n.cfg.Node.Data)
 }
 
 func (n *Node) openSpool() error {
@@ -156,6 +160,7 @@ func (n *Node) openSpool() error {
 		return err
 	}
 	n.spool = spool
+	n.backsUp(database{record.FileName, spool.Copy})
 	n.onStop(func() {
 		if err := spool.Close(); err != nil {
 			n.log.Error("close call records", obs.KeyError, err)
@@ -330,7 +335,7 @@ var transports = map[string]sip.Transport{"udp": sip.UDP, "tcp": sip.TCP, "tls":
 func (n *Node) api() ops.Config {
 	return ops.Config{
 		Calls: liveCalls{n}, Records: n.spool, Traces: n.traces, Peers: livePeers{n}, Explain: explainer{n},
-		Reload: n.reload, Health: n.health, Metrics: n.metrics(), Log: n.log,
+		Reload: n.reload, Backup: n.backup, Health: n.health, Metrics: n.metrics(), Log: n.log,
 	}
 }
 

@@ -36,7 +36,7 @@ New here? Run "tandem lab": a whole world on this machine, and calls to hear.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	cmd.AddCommand(newLab(), newServe(), newConfig(), cli.NewReload(), newBench(), cli.NewCall(), cli.NewPeer(), newVersion(),
+	cmd.AddCommand(newLab(), newServe(), newConfig(), cli.NewReload(), cli.NewBackup(), cli.NewRestore(restore), newBench(), cli.NewCall(), cli.NewPeer(), newVersion(),
 		cli.NewGateway(), cli.NewTestLine(), cli.NewCheckName(), cli.NewApply(), cli.NewGroup(), cli.NewNetwork(), cli.NewVoiceService(), newMan())
 	return cmd
 }
