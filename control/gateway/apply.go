@@ -316,6 +316,11 @@ func (s *Set) applySnapshot(ctx context.Context, job *operation.Job, r *row) err
 	if r.deleting() {
 		return operation.Fail(codeGone, "the gateway is being deleted")
 	}
+	if job.Kind == republishKind {
+		if early, err := s.early(ctx, r); err != nil || early {
+			return err
+		}
+	}
 	p := Publication{ID: r.ID, Gateway: regional(r.Gateway), Domains: map[string]string{}, Lines: map[string]string{}, Still: r.still}
 	for _, a := range mine {
 		p.Nodes = append(p.Nodes, a.node)
@@ -337,6 +342,16 @@ func (s *Set) applySnapshot(ctx context.Context, job *operation.Job, r *row) err
 		_, err := tx.Exec(ctx, "UPDATE gateway SET revision = ? WHERE key = ? AND revision < ?", revision, r.key(), revision)
 		return err
 	})
+}
+
+// early tells that what the gateway is to become may not be published yet: its
+// own operation has not come that far, and will bring the numbers along.
+func (s *Set) early(ctx context.Context, r *row) (bool, error) {
+	op, err := s.cfg.Operations.Latest(ctx, r.ID.String())
+	if fault.Of(err) == fault.NotFound {
+		return false, nil
+	}
+	return slices.ContainsFunc(op.Steps, func(p operation.Progress) bool { return p.Name == "snapshot" && p.Status != operation.Succeeded }), err
 }
 
 // still tells that the gateway is what it was when it was read. Without it what

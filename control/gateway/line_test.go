@@ -9,6 +9,7 @@ import (
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
+	"github.com/tandemgw/tandem/control/zone"
 	"github.com/tandemgw/tandem/link/snapshot"
 )
 
@@ -180,5 +181,35 @@ func TestNumbersForTestsReachTheirService(t *testing.T) {
 	w.complete(op.ID)
 	if got := w.net.orders["r2-a"].Snapshot.Policy.TestLines; len(got) != 1 || got["+441134960001"] != snapshot.TeamsPhoneMobile {
 		t.Errorf("%v", got)
+	}
+}
+
+// A number that comes while its gateway is being changed does not take the
+// change to the edges before its time.
+func TestNumbersDoNotHurryAChange(t *testing.T) {
+	w, id := build(t, storetest.New(t)), named("lab-1")
+	w.rise(id)
+	_, op := w.put(id, two())
+	w.complete(op.ID)
+	doc := two()
+	doc.Properties.Platforms = append(doc.Properties.Platforms, "TeamsDirectRouting")
+	_, op = w.put(id, doc) // needs certificates that are not there
+	if _, _, err := w.set.PutTestLine(t.Context(), alice, line(id, "OC1", "+441134960001"), none); err != nil {
+		t.Fatal(err)
+	}
+	numbers, err := w.ops.Latest(t.Context(), id.String()+"/testLines")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.complete(numbers.ID)
+	if got := w.net.orders["r1-a"]; got.Revision != 1 {
+		t.Errorf("revision %d is published", got.Revision)
+	}
+	for i, e := range []struct{ node, region, address string }{{"r1-a", "westeurope", "192.0.2.1"}, {"r2-a", "northeurope", "192.0.2.2"}} {
+		w.net.rise(e.node, e.region, e.address, zone.RegionName(base(id), i+1), zone.CloudName(base(id), i+1), "*."+zone.CloudName(base(id), i+1))
+	}
+	w.complete(op.ID)
+	if got := w.net.orders["r1-a"]; got.Revision != 2 || got.Snapshot.Policy.TestLines["+441134960001"] != snapshot.OperatorConnect {
+		t.Errorf("%+v", got)
 	}
 }
