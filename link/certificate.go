@@ -5,7 +5,7 @@ package link
 // comes the signed chain.
 const (
 	AskCertificate     = "certificate"         // CertificateWanted -> CertificateState
-	InstallCertificate = "install certificate" // string, the chain as PEM -> Certificate
+	InstallCertificate = "install-certificate" // string, the chain as PEM -> Certificate
 )
 
 // CertificateWanted is what control wants an edge to show.

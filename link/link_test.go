@@ -119,7 +119,7 @@ func next(t testing.TB, e *Edge) Assignment {
 	select {
 	case a := <-e.Assignments():
 		return a
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute): // ten million numbers take half of it
 		t.Fatal("no assignment has come")
 		return Assignment{}
 	}

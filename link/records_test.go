@@ -53,7 +53,8 @@ func (h *heap) Arrived(list []record.Owed) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.owed = slices.DeleteFunc(h.owed, func(o record.Owed) bool {
-		return slices.ContainsFunc(list, func(a record.Owed) bool { return a.Number == o.Number })
+		_, found := slices.BinarySearchFunc(list, o.Number, func(a record.Owed, n uint64) int { return cmp.Compare(a.Number, n) })
+		return found
 	})
 }
 
