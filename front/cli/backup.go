@@ -97,6 +97,9 @@ func compress(to io.Writer, archive *ops.Archive, p *progress) (ops.Manifest, er
 	}
 	seen := &meter{of: archive.Size, show: p.tell}
 	m, err := ops.ReadArchive(io.TeeReader(archive, io.MultiWriter(packed, seen)), func(ops.Manifest, ops.ArchivedFile, io.Reader) error { return nil })
+	if fault.Of(err) == fault.Invalid {
+		err = &fault.Error{Kind: fault.Unavailable, Public: "what the node sent is not whole, so nothing was kept: its log says why", Err: err}
+	}
 	return m, errors.Join(err, packed.Close(), buffered.Flush())
 }
 
