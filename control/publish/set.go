@@ -226,14 +226,36 @@ func (s *Set) Again(ctx context.Context) error {
 		err = errors.Join(err, s.withdraw(ctx, n))
 	}
 	for _, p := range rows {
-		err = errors.Join(err, s.insist(ctx, func(anew bool) error {
-			if anew {
-				if _, err := s.keep(ctx, p, true); err != nil {
-					return err
-				}
+		err = errors.Join(err, s.again(ctx, p))
+	}
+	return err
+}
+
+// errStale tells that a row has been replaced since it was read.
+var errStale = errors.New("something newer has been published")
+
+// again has the link carry one row, unless a newer one is on its way.
+func (s *Set) again(ctx context.Context, p *published) error {
+	read := p.revision
+	p.still = func(ctx context.Context, tx *store.Tx) error {
+		var now uint64
+		err := tx.Row(ctx, "SELECT revision FROM publication WHERE gateway = ?", p.key).Scan(&now)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && now != read {
+			return errStale
+		}
+		return err
+	}
+	err := s.insist(ctx, func(anew bool) error {
+		if anew {
+			if _, err := s.keep(ctx, p, true); err != nil {
+				return err
 			}
-			return s.carry(ctx, p, nil)
-		}))
+			read = p.revision
+		}
+		return s.carry(ctx, p, nil)
+	})
+	if errors.Is(err, errStale) {
+		return nil
 	}
 	return err
 }

@@ -198,6 +198,35 @@ func TestAgainAfterARestart(t *testing.T) {
 	})
 }
 
+// What is read at a start and replaced before it is carried is left to its
+// successor.
+func TestAgainLeavesTheNewerAlone(t *testing.T) {
+	p := newPublishing(t, storetest.New(t))
+	x := p.publication("a", "r1")
+	p.publish(x, 1)
+	var old []*published
+	err := p.store.Read(t.Context(), func(tx *store.Tx) (err error) {
+		old, err = all(t.Context(), tx)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Gateway.Properties.Codecs = []string{"PCMU"}
+	p.publish(x, 2)
+	if err := p.set.again(t.Context(), old[0]); err != nil {
+		t.Fatal(err)
+	}
+	p.stands("r1:a@2", "r1")
+	if err := p.set.Withdraw(t.Context(), x.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.set.again(t.Context(), old[0]); err != nil {
+		t.Fatal(err)
+	}
+	p.stands("r1:@3", "r1")
+}
+
 // A store that was restored from a backup knows less than the edges: what it
 // publishes is newer than all they have.
 func TestARestoredStoreGoesOn(t *testing.T) {
