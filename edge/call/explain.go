@@ -11,6 +11,7 @@ import (
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/edge/attest"
+	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/wire/sdp"
 	"github.com/tandemgw/tandem/wire/sip"
@@ -37,7 +38,8 @@ func (s *Set) Explain(from string, text []byte) (record.Explanation, error) {
 	r := rehearsal{
 		set: s, out: record.Explanation{Peer: known.Name, Group: known.Group.Name, Profile: dress.Profile.Name, Notes: []string{}},
 		st: state{
-			limits: s.cfg.Limits, vouching: s.cfg.Vouching, region: s.cfg.Region, random: rand.NewChaCha8([32]byte{}),
+			legs:   [2]leg{{peer: peer.Nobody}, {peer: peer.Nobody}},
+			limits: &s.cfg.Limits, vouching: &s.cfg.Vouching, region: s.cfg.Region, random: rand.NewChaCha8([32]byte{}),
 			record: record.Call{Node: s.cfg.Node, Region: s.cfg.Region},
 		},
 	}

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/rtp"
 	"github.com/tandemgw/tandem/wire/sdp"
@@ -261,7 +262,7 @@ func TestT38IsRefusedWhereItCannotBeCarried(t *testing.T) {
 		})
 	})
 	t.Run("encrypted", func(t *testing.T) {
-		l := &leg{end: sdp.End{Secret: make([]byte, sdp.SecretSize)}}
+		l := &leg{peer: &peer.Known{}, end: sdp.End{Secret: make([]byte, sdp.SecretSize)}}
 		l.peer.Group.Side = snapshot.Operator
 		if mayFax(l) {
 			t.Error("UDPTL in the clear beside SRTP")

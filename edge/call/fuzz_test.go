@@ -75,8 +75,10 @@ func newMachine(t *testing.T, data []byte) *machine {
 		asked: map[int]*sip.Message{}, numbers: map[ua.ID]uint32{},
 		invitesIn: map[*ua.Dialog]*sip.Message{}, joining: map[txn]relay.Side{}, repeated: map[int]bool{},
 	}
+	limits := Limits{Duration: time.Hour}.withDefaults()
 	m.s = &state{
-		limits: Limits{Duration: time.Hour}.withDefaults(), region: "r1", random: rand.NewChaCha8([32]byte{7}),
+		legs:   [2]leg{{peer: peer.Nobody}, {peer: peer.Nobody}},
+		limits: &limits, vouching: &Vouching{}, region: "r1", random: rand.NewChaCha8([32]byte{7}),
 		record: record.Call{ID: "fuzz"},
 	}
 	return m
@@ -92,10 +94,10 @@ func (m *machine) next(n int) int {
 	return int(b) % n
 }
 
-func (m *machine) known(side relay.Side) peer.Known {
+func (m *machine) known(side relay.Side) *peer.Known {
 	snap := snapOf()
 	g := snap.Groups[side]
-	return peer.Known{Peer: g.Peers[0], Group: g}
+	return &peer.Known{Peer: g.Peers[0], Group: g}
 }
 
 func (m *machine) dress(side relay.Side) interop.Leg {

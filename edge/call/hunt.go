@@ -217,11 +217,7 @@ func (s *state) more() bool { return len(s.hops) > 0 || len(s.targets) > 0 }
 
 // stub is what a dialog needs of an INVITE, without its body.
 func stub(m *sip.Message) *sip.Message {
-	out := sip.NewRequest("INVITE", m.RequestURI)
-	for _, name := range []string{"From", "To", "Call-ID", "CSeq"} {
-		out.Set(name, m.Get(name))
-	}
-	return out
+	return m.Part("From", "To", "Call-ID", "CSeq")
 }
 
 // firstOffer is the offer of the INVITE: the caller's, or, when it made none,

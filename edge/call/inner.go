@@ -40,7 +40,7 @@ type approach struct {
 	msg  *sip.Message
 	leg  relay.Side
 	join *ua.Replaces // of an INVITE that wants the place of the leg
-	peer peer.Known   // whose place that is
+	peer *peer.Known  // whose place that is
 }
 
 func (approach) event() {}

@@ -74,6 +74,7 @@ func (s *state) setCaller(ev invited) {
 	c := s.caller()
 	c.peer, c.dress, c.tag, c.timers = ev.peer, ev.dress.Called(ev.msg), s.token(8), ev.remote.Timers
 	callID, _ := ev.msg.CallID() // the stack has checked it
+	sip.Own(&callID)
 	s.record.Caller = record.Leg{
 		Side: record.Side(ev.peer.Group.Side), Peer: ev.peer.Name,
 		Transport: ev.transport.String(), Address: ev.addr.String(), CallID: callID,
@@ -142,6 +143,7 @@ func (s *state) checkIdentity() *refusal {
 	if err != nil {
 		return refusalOf(err)
 	}
+	id.Own()
 	s.identity = id
 	s.record.From, s.record.To = id.Caller(), id.Called
 	return nil

@@ -111,7 +111,7 @@ func (s *state) transferRoute(t *transfer) route.Decision {
 
 // transferFacts are those of a call by the party that stays.
 func (s *state) transferFacts(t *transfer) route.Facts {
-	stay := &s.legs[t.stays()].peer
+	stay := s.legs[t.stays()].peer
 	return route.Facts{
 		From: stay.Group.Side, Group: stay.Group.Name, Peer: stay.Name, Calling: t.caller.Caller(), Host: s.customer(),
 		Region: s.region, Seed: s.random.Uint64(),

@@ -22,7 +22,7 @@ import (
 // replace gives an INVITE with Replaces to the call it names. Tags are no
 // secret to whoever sees a trace, so only a leg of the newcomer's own peer group
 // can be replaced.
-func (s *Set) replace(tx *sip.ServerTx, req *sip.Message, known peer.Known) {
+func (s *Set) replace(tx *sip.ServerTx, req *sip.Message, known *peer.Known) {
 	rep, err := ua.ReplacesOf(req)
 	if err != nil {
 		s.refuse(tx, req, refusalOf(err).status, nil)
@@ -41,7 +41,7 @@ type summons struct {
 	msg      *sip.Message
 	leg      relay.Side
 	replaces ua.Replaces
-	peer     peer.Known
+	peer     *peer.Known
 }
 
 func (summons) event() {}
@@ -55,7 +55,7 @@ type replacing struct {
 	addr      netip.AddrPort
 	remote    *sip.Remote
 	transport sip.Transport
-	peer      peer.Known
+	peer      *peer.Known
 	dress     interop.Leg
 	inner     bool // from another call of ours
 }

@@ -71,11 +71,13 @@ type origin struct {
 
 func originOf(req *sip.Message) origin {
 	cseq, _ := req.CSeq() // the stack has checked it
-	return origin{ua.IDOf(req).RemoteTag, cseq.Seq}
+	o := origin{ua.IDOf(req).RemoteTag, cseq.Seq}
+	sip.Own(&o.fromTag)
+	return o
 }
 
 // begin makes a call of an INVITE and lets it run.
-func (s *Set) begin(stack *sip.Stack, tx *sip.ServerTx, req *sip.Message, known peer.Known) {
+func (s *Set) begin(stack *sip.Stack, tx *sip.ServerTx, req *sip.Message, known *peer.Known) {
 	var seed [32]byte
 	_, _ = cryptorand.Read(seed[:]) // never fails
 	random := rand.NewChaCha8(seed)
@@ -85,7 +87,8 @@ func (s *Set) begin(stack *sip.Stack, tx *sip.ServerTx, req *sip.Message, known 
 		wake:    make(chan struct{}, 1),
 		servers: map[txn]*sip.ServerTx{}, clients: map[int]*sip.ClientTx{}, ways: [2]*way{{}, {}},
 		st: state{
-			limits: s.cfg.Limits, vouching: s.cfg.Vouching, region: s.cfg.Region, random: random,
+			legs:   [2]leg{{peer: peer.Nobody}, {peer: peer.Nobody}},
+			limits: &s.cfg.Limits, vouching: &s.cfg.Vouching, region: s.cfg.Region, random: random,
 			record: record.Call{ID: "", Node: s.cfg.Node, Region: s.cfg.Region, Began: now.UTC()},
 		},
 	}
@@ -110,6 +113,7 @@ func (s *Set) begin(stack *sip.Stack, tx *sip.ServerTx, req *sip.Message, known 
 // enter puts a call into the tables; false when the node drains.
 func (s *Set) enter(c *call, req *sip.Message) bool {
 	callID, _ := req.CallID()
+	sip.Own(&callID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {

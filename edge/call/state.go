@@ -33,8 +33,8 @@ const (
 // state is everything of one call that decides what happens next. It belongs
 // to the call's goroutine; only step and what step calls change it.
 type state struct {
-	limits   Limits        // RO
-	vouching Vouching      // RO; only asked what it does
+	limits   *Limits       // RO
+	vouching *Vouching     // RO; only asked what it does
 	region   string        // RO
 	random   *rand.ChaCha8 // source of tags, Call-IDs and SRTP keys
 	now      time.Time     // of the event being handled
@@ -98,7 +98,7 @@ type state struct {
 
 // leg is one side of the call.
 type leg struct {
-	peer      peer.Known
+	peer      *peer.Known
 	dress     interop.Leg // how messages to it are written
 	tag       string      // ours
 	dialog    *ua.Dialog  // nil while there is none
@@ -197,7 +197,7 @@ type (
 		addr      netip.AddrPort
 		remote    *sip.Remote
 		transport sip.Transport
-		peer      peer.Known
+		peer      *peer.Known
 		dress     interop.Leg
 		snapshot  *snapshot.Snapshot
 		suspended route.Health
@@ -221,7 +221,7 @@ type (
 	begun struct{ err error }
 	// resolved answers resolve.
 	resolved struct {
-		peer  peer.Known
+		peer  *peer.Known
 		dress interop.Leg
 		hops  []sip.Target
 		down  bool // it does not answer OPTIONS

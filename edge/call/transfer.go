@@ -101,7 +101,7 @@ func (s *state) openTo(stays relay.Side) *sdp.Session {
 // newcomer is a leg that is to stand at a side, on the ports there.
 func (s *state) newcomer(side relay.Side) leg {
 	old := s.legs[side].end
-	return leg{end: sdp.End{RTP: old.RTP, RTCP: old.RTCP}}
+	return leg{peer: peer.Nobody, end: sdp.End{RTP: old.RTP, RTCP: old.RTCP}}
 }
 
 // takeOver gives a side to another leg. The one that stood there goes aside,

@@ -44,7 +44,7 @@ type vouch struct {
 // examine has the caller's Identity headers verified while ports and record
 // are made. Nobody's emergency call waits for a certificate.
 func (s *state) examine() {
-	v := &s.vouching
+	v := s.vouching
 	if !v.Set.Verifies() || s.record.Emergency || !slices.Contains(v.Verify, s.caller().peer.Group.Side) {
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/edge/attest"
+	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/link/record"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/stir"
@@ -113,7 +114,7 @@ func TestANumberIsVouchedForToItsOwnAccount(t *testing.T) {
 		{"+441134960004", snapshot.TeamsPhoneMobile, "", stir.Partial},
 		{"+441134960001", snapshot.OperatorConnect, "", stir.Partial},
 	} {
-		s := state{snapshot: &snapshot.Snapshot{Numbers: numbers}, record: record.Call{Service: string(x.service), Account: x.account}}
+		s := state{legs: [2]leg{{peer: &peer.Known{}}, {peer: &peer.Known{}}}, snapshot: &snapshot.Snapshot{Numbers: numbers}, record: record.Call{Service: string(x.service), Account: x.account}}
 		s.caller().peer.Group.Side = snapshot.Cloud
 		if got := s.attestation(x.who); got != x.want {
 			t.Errorf("%s calling from %s of %q: %v", x.who, x.service, x.account, got)

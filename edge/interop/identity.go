@@ -28,6 +28,17 @@ type Identity struct {
 	from *Profile // of the caller's side
 }
 
+// Own parts the identity from the message that it was read in.
+func (id *Identity) Own() {
+	sip.Own(&id.Called, &id.Calling, &id.Asserted, &id.Name, &id.Display, &id.Tenant, &id.Verstat)
+	for i := range id.Privacy {
+		sip.Own(&id.Privacy[i])
+	}
+	for i := range id.Forwards {
+		sip.Own(&id.Forwards[i].Number)
+	}
+}
+
 // Caller is the number the call is from for rules and records: the asserted
 // one, which the network vouches for, else that of From.
 func (id Identity) Caller() string {

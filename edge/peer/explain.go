@@ -23,7 +23,7 @@ import (
 // get). why may be set for a living peer, when its answer is a refusal.
 func verdict(resp *sip.Message, err error, m *member) (why string, dead bool) {
 	if err != nil {
-		return Explain(err, m.Known), true
+		return Explain(err, &m.Known), true
 	}
 	switch status := resp.Status; {
 	case status == 408 || status == 503 || status == 504:
@@ -54,7 +54,7 @@ func explainOutcome(o Outcome) string {
 
 // Explain puts a failure on the way to a peer in one sentence that tells what
 // to do.
-func Explain(err error, k Known) string {
+func Explain(err error, k *Known) string {
 	where := k.hostPort()
 	if te, ok := errors.AsType[*sip.TransportError](err); ok {
 		where += " (" + te.Addr.String() + ")"
@@ -68,7 +68,7 @@ func Explain(err error, k Known) string {
 	return where + ": " + err.Error()
 }
 
-func explainTLS(err error, k Known) string {
+func explainTLS(err error, k *Known) string {
 	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		issuer := "an unknown authority"
 		if e.Cert != nil {

@@ -46,7 +46,7 @@ func TestExplainTellsWhatToDo(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := &sip.TransportError{Op: "dial", Addr: netip.MustParseAddrPort("192.0.2.1:5061"), Peer: "core-1", Err: fmt.Errorf("wrapped: %w", tc.err)}
-			got := Explain(err, k)
+			got := Explain(err, &k)
 			for _, w := range append(tc.want, "sbc.core.example:5061", "192.0.2.1:5061") {
 				if !strings.Contains(got, w) {
 					t.Errorf("%q does not say %q", got, w)

@@ -98,7 +98,7 @@ type member struct {
 }
 
 // Known is a peer with its group, as the snapshot has them, and what that comes
-// to in the region of this node.
+// to in the region of this node. It is shared, and never changed.
 type Known struct {
 	snapshot.Peer
 	Group snapshot.Group
@@ -211,7 +211,7 @@ func (m *member) names() []string {
 }
 
 // hostPort is the peer as configured; without a port it is looked up by SRV.
-func (k Known) hostPort() string {
+func (k *Known) hostPort() string {
 	host := k.Host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
@@ -305,7 +305,7 @@ func (m *member) allows(src netip.Addr) bool {
 func (s *Set) Strangers() uint64 { return s.strangers.Load() }
 
 // MediaFrom tells whether the peer may have media at an address.
-func (k Known) MediaFrom(a netip.Addr) bool {
+func (k *Known) MediaFrom(a netip.Addr) bool {
 	a = a.Unmap()
 	return len(k.media) == 0 || slices.ContainsFunc(k.media, func(p netip.Prefix) bool { return p.Contains(a) })
 }
@@ -320,23 +320,26 @@ func (s *Set) Speaks(group string, src sip.Source) bool {
 	})
 }
 
-// Of tells which peer a message came from.
-func (s *Set) Of(src sip.Source) (Known, bool) {
+// Of tells which peer a message came from. It is never nil.
+func (s *Set) Of(src sip.Source) (*Known, bool) {
 	m := s.table.Load().byRemote[src.Remote]
 	if m == nil {
-		return Known{}, false
+		return Nobody, false
 	}
-	return m.Known, true
+	return &m.Known, true
 }
 
-// Find gives a peer by name.
-func (s *Set) Find(name string) (Known, bool) {
+// Find gives a peer by name. It is never nil.
+func (s *Set) Find(name string) (*Known, bool) {
 	m := s.table.Load().byName[name]
 	if m == nil {
-		return Known{}, false
+		return Nobody, false
 	}
-	return m.Known, true
+	return &m.Known, true
 }
+
+// Nobody is no peer.
+var Nobody = new(Known)
 
 // Rules are those of a peer's group, nil when it has none.
 func (s *Set) Rules(name string) *rule.Set {
@@ -358,7 +361,7 @@ func (s *Set) rules(g *snapshot.Group) *rule.Set {
 
 // Leg is what interop wants to know of the way to a peer. It is zero before
 // Start.
-func (s *Set) Leg(k Known) interop.Leg {
+func (s *Set) Leg(k *Known) interop.Leg {
 	m, stack := s.table.Load().byName[k.Name], s.stack.Load()
 	if m == nil || stack == nil {
 		return interop.Leg{Profile: k.profile}

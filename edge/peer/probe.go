@@ -105,7 +105,7 @@ func (s *Set) probe(ctx context.Context, m *member) {
 // ask sends one OPTIONS and waits for its final response.
 func (s *Set) ask(ctx context.Context, m *member, t sip.Target) (*sip.Message, error) {
 	m.asked()
-	req := interop.Options(s.Leg(m.Known), interop.Names{CallID: sip.NewCallID(), Tag: sip.NewTag()})
+	req := interop.Options(s.Leg(&m.Known), interop.Names{CallID: sip.NewCallID(), Tag: sip.NewTag()})
 	resp, _, err := s.exchange(ctx, m.login.prover, req, t, errSilent)
 	return resp, err
 }
@@ -118,7 +118,7 @@ func (s *Set) Answer(tx *sip.ServerTx) {
 		return // the peer was removed a moment ago: a stranger gets nothing
 	}
 	m.seen(time.Now())
-	req, leg := tx.Request(), s.Leg(m.Known)
+	req, leg := tx.Request(), s.Leg(&m.Known)
 	var resp *sip.Message
 	if s.draining.Load() {
 		resp = interop.Response(req, 503, leg)

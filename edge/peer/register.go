@@ -83,7 +83,7 @@ func (s *Set) registerAll(t *table) {
 		kept = append(kept, b)
 		if !slices.Contains(s.bindings, b) {
 			ctx, stop := context.WithCancel(s.ctx)
-			b.leg, b.stop = s.Leg(m.Known), stop
+			b.leg, b.stop = s.Leg(&m.Known), stop
 			s.watch.Go(func() { s.keep(ctx, b) })
 		}
 	}

@@ -108,7 +108,7 @@ func (s *Set) Reconnect(ctx context.Context, names ...string) ([]record.Reconnec
 func reconnection(r sip.Reconnection, m *member) record.Reconnection {
 	out := record.Reconnection{Peer: m.Name, Address: r.Addr.String(), Inbound: r.Inbound}
 	if r.Err != nil {
-		out.Why = Explain(r.Err, m.Known)
+		out.Why = Explain(r.Err, &m.Known)
 	}
 	return out
 }

@@ -21,17 +21,18 @@ func (m *Media) listen(plan *rtp.Plan, from Side) {
 	events, _ := ours(plan, n, isEvents)
 	_, noise := ours(plan, n, isNoise)
 	pad := m.keypads[from]
-	if pad == nil && !whole && noise == [128]bool{} {
+	if pad == nil && !whole && noise == (numbers{}) {
 		return
 	}
+	recode := n.Recode
 	plan.Sink = func(pkt []byte, rtcp bool) {
 		switch pt := pkt[1] & 0x7f; {
 		case rtcp:
-		case pad != nil && events[pt]:
+		case pad != nil && events.has(pt):
 			if p, ok := rtp.Read(pkt); ok {
 				pad.hear(p, time.Now())
 			}
-		case noise[pt] && !n.Recode:
+		case noise.has(pt) && !recode:
 			if p, ok := rtp.Read(pkt); ok {
 				hears.background(p.Payload)
 			}
@@ -55,7 +56,7 @@ func kept(codecs []sdp.Agreed) (pt [128]uint8) {
 // ours tells by which numbers the Sink of a plan sees packets of a kind: seen
 // those of all, kept those that the other side has not agreed to, which end
 // here.
-func ours(plan *rtp.Plan, n *Negotiated, kind func(sdp.Agreed) bool) (seen, kept [128]bool) {
+func ours(plan *rtp.Plan, n *Negotiated, kind func(sdp.Agreed) bool) (seen, kept numbers) {
 	for _, c := range n.Codecs {
 		if !kind(c) {
 			continue
@@ -63,13 +64,21 @@ func ours(plan *rtp.Plan, n *Negotiated, kind func(sdp.Agreed) bool) (seen, kept
 		in := c.In & 0x7f
 		switch image := plan.PT[in]; {
 		case image < 128:
-			seen[image] = true
+			seen.add(image)
 		case image == rtp.Keep, !slices.Contains(plan.PT[:], in): // else it would be taken for another
-			plan.PT[in], seen[in], kept[in] = rtp.Keep, true, true
+			plan.PT[in] = rtp.Keep
+			seen.add(in)
+			kept.add(in)
 		}
 	}
 	return seen, kept
 }
+
+// numbers is a set of payload numbers: small, since each call keeps some.
+type numbers [2]uint64
+
+func (s *numbers) add(pt uint8)      { s[pt>>6&1] |= 1 << (pt & 63) }
+func (s *numbers) has(pt uint8) bool { return s[pt>>6&1]>>(pt&63)&1 != 0 }
 
 // tapped: digits come as tones and the other side wants another form.
 func (m *Media) tapped(from Side) bool {

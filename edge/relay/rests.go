@@ -15,10 +15,10 @@ import (
 type rests struct {
 	noise  *sdp.Agreed // nil: pauses are sent like speech
 	listen *codec.Silence
-	wide   bool // of more than 8000 samples a second: the spectrum is not described
+	rate   int
 
-	told         codec.Noise // last
-	at           time.Time   // when; zero = not in this pause
+	told         uint8     // level, last
+	at           time.Time // when; zero = not in this pause
 	coefficients [12]uint8
 }
 
@@ -43,8 +43,8 @@ func (r *rests) adapt(t terms, f codec.Format) {
 			r.noise = &t.codecs[i]
 		}
 	}
-	if wide := f.Rate > 8000; r.listen == nil || r.wide != wide {
-		r.listen, r.wide = codec.NewSilence(f.Rate), wide
+	if r.noise != nil && (r.listen == nil || r.rate != f.Rate) {
+		r.listen, r.rate = codec.NewSilence(f.Rate), f.Rate
 	}
 }
 
@@ -65,15 +65,15 @@ func (e *ear) whole() bool {
 // describe gives the payload when the pause is to be told.
 func (r *rests) describe(now time.Time) (codec.Noise, bool) {
 	coefficients := r.coefficients[:]
-	if r.wide {
+	if r.rate > 8000 { // the spectrum of another rate than the clock's is not described
 		coefficients = nil
 	}
 	n := r.listen.Noise(coefficients)
-	change := max(n.Level, r.told.Level) - min(n.Level, r.told.Level)
+	change := max(n.Level, r.told) - min(n.Level, r.told)
 	if !r.at.IsZero() && now.Sub(r.at) < retold && change < louder {
 		return n, false
 	}
-	r.told, r.at = codec.Noise{Level: n.Level}, now
+	r.told, r.at = n.Level, now
 	return n, true
 }
 

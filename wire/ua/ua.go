@@ -87,7 +87,18 @@ func ClientDialog(invite, resp *sip.Message) (*Dialog, error) {
 		return nil, err
 	}
 	slices.Reverse(d.Routes)
-	return d, d.retarget(resp)
+	err = d.retarget(resp)
+	d.own()
+	return d, err
+}
+
+// own parts the dialog from the messages that it was made of.
+func (d *Dialog) own() {
+	parts := [...]*string{&d.Local, &d.Remote, &d.Target, &d.id.CallID, &d.id.LocalTag, &d.id.RemoteTag}
+	sip.Own(parts[:]...)
+	for i := range d.Routes {
+		sip.Own(&d.Routes[i])
+	}
 }
 
 // ServerDialog makes the dialog of an INVITE that we answer with localTag
@@ -118,6 +129,7 @@ func ServerDialog(invite *sip.Message, localTag string) (*Dialog, error) {
 	if d.Target == "" { // 8.1.1.8: an INVITE has exactly one
 		return nil, &sip.ParseError{Header: "Contact", Msg: "missing Contact", Status: 400}
 	}
+	d.own()
 	return d, nil
 }
 
@@ -210,6 +222,7 @@ func (d *Dialog) Refresh(m *sip.Message) {
 		d.Early = false
 	}
 	_ = d.retarget(m) // an unreadable Contact leaves the old target in force
+	d.own()
 }
 
 // Glare is how long to wait after a 491 before the re-INVITE is tried again
