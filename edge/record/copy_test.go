@@ -1,8 +1,11 @@
 package record
 
 import (
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,5 +97,32 @@ func TestACopyOfANewerTandemIsRefused(t *testing.T) {
 	}
 	if err := CheckFile(t.Context(), path); fault.Of(err) != fault.Conflict || !strings.Contains(err.Error(), "newer Tandem") {
 		t.Errorf("error = %v", err)
+	}
+}
+
+// What a backup costs while nobody calls: 20 000 records.
+func BenchmarkCopy(b *testing.B) {
+	s, err := Open(Config{Dir: b.TempDir(), Node: "n", Log: quiet})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	var wg sync.WaitGroup
+	wg.Add(20_000)
+	for i := range 20_000 {
+		c := sample(i)
+		s.putLater(finished, endedCall(answeredCall(c), link.ByCaller, 0), func(error) { wg.Done() })
+	}
+	wg.Wait()
+	for i := range b.N {
+		path := filepath.Join(b.TempDir(), strconv.Itoa(i))
+		if err := s.Copy(b.Context(), path); err != nil {
+			b.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(info.Size())
 	}
 }
