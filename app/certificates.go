@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type identity struct {
 	root   *x509.Certificate // that its chain ends in; nil when it leads nowhere
 	public bool              // by an authority that the system trusts
 	gap    string            // what the chain lacks, "" when it is complete
+
+	managed bool // control renews it
 }
 
 // identify looks at our certificates as a far side does.
@@ -34,7 +37,9 @@ func (r *running) identify() {
 			}
 		}
 		if len(chain) > 0 {
-			r.identities = append(r.identities, identify(name, chain, r.trusted[sipRoots]))
+			id := identify(name, chain, r.trusted[sipRoots])
+			id.managed = r.keeper != nil && r.certificates[name] == r.keeper.Certificate()
+			r.identities = append(r.identities, id)
 		}
 	}
 }
@@ -108,7 +113,10 @@ func (id identity) warnings(at time.Time) (all []ops.Warning) {
 	add := func(cause, format string, args ...any) {
 		all = append(all, ops.Warning{About: id.name, Cause: cause, Text: "our certificate of " + id.name + " " + fmt.Sprintf(format, args...)})
 	}
-	if cause, when := ending(id.leaf.NotAfter, at); cause != "" {
+	switch cause, when := ending(id.leaf.NotAfter, at); {
+	case id.managed && id.late(at):
+		add(cmp.Or(cause, "late"), "ends on %s and should have been renewed by now: see on the control node why it was not", day(id.leaf.NotAfter))
+	case !id.managed && cause != "":
 		add(cause, "%s: renew it and run tandem reload", when)
 	}
 	switch {

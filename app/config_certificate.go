@@ -56,6 +56,9 @@ func (k *configCheck) certificate(path string, l ListenerConfig) {
 		return
 	case l.Certificate == nil:
 		return
+	case l.Certificate.Managed:
+		k.managedListener(here, *l.Certificate)
+		return
 	}
 	if leaf := k.pair(here, *l.Certificate); leaf != nil {
 		k.bears(here+".chain", leaf, l)
@@ -65,6 +68,10 @@ func (k *configCheck) certificate(path string, l ListenerConfig) {
 // pair checks a certificate with its chain and key, and gives the leaf; nil
 // when it could not be read.
 func (k *configCheck) pair(path string, c publish.Certificate) *x509.Certificate {
+	if c.Managed {
+		k.bad(path+".managed", "control sees to the certificates of SIP listeners and to no others: write {chain: …, key: …}")
+		return nil
+	}
 	if !k.files(path, c) {
 		return nil
 	}

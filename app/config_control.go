@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/publish"
 )
 
@@ -19,6 +20,7 @@ type ControlConfig struct {
 	Store         string               `yaml:"store"`  // "postgres://…"; empty: control.db in node.data
 	Suffix        string               `yaml:"suffix"` // domain under which gateways get their names
 	DNS           *ZoneConfig          `yaml:"dns"`    // nil: somebody else serves the zone
+	Certificates  CertificatesConfig   `yaml:"certificates"`
 	Tenant        TenantConfig         `yaml:"tenant"`
 	Subscriptions []SubscriptionConfig `yaml:"subscriptions"`
 	Login         LoginConfig          `yaml:"login"`
@@ -92,6 +94,7 @@ func (c *Config) controlFiles() (files []*string) {
 		return nil
 	}
 	files = append(files, &c.Control.API.Certificate.Chain, &c.Control.API.Certificate.Key)
+	files = append(files, c.Control.Certificates.files()...)
 	for i := range c.Control.Login.Clients {
 		files = append(files, &c.Control.Login.Clients[i].SecretFile)
 	}
@@ -103,11 +106,6 @@ var (
 	scope = regexp.MustCompile(`(?i)^/subscriptions/([0-9a-f-]{36})(/resourceGroups/[a-z0-9._()-]{1,90})?$`)
 	word  = regexp.MustCompile(`^[a-z0-9]{1,40}$`)
 )
-
-// maxSuffix leaves room in the 48 characters that a customer's name may have
-// (Microsoft Teams docs, "Configure a Session Border Controller for multiple
-// tenants"): a label of ten, ".1r1.", a label of sixteen and a dot.
-const maxSuffix = 48 - 10 - len(".1r1.") - 16 - len(".")
 
 // control checks what a control node says of itself.
 func (k *configCheck) control() {
@@ -124,10 +122,13 @@ func (k *configCheck) control() {
 		k.bad(path+".suffix", "missing: write the domain under which gateways get their names, such as gateways.telecom.example")
 	case !hostName.MatchString(c.Suffix) || !strings.Contains(c.Suffix, "."):
 		k.bad(path+".suffix", "%q: write a domain name, such as gateways.telecom.example", c.Suffix)
-	case len(c.Suffix) > maxSuffix:
-		k.unwise(path+".suffix", "%d characters leave customers' names of Direct Routing longer than the 48 that Microsoft takes, unless their labels are short: choose one of at most %d", len(c.Suffix), maxSuffix)
+	default:
+		if err := gateway.CheckSuffix(c.Suffix); err != nil {
+			k.bad(path+".suffix", "%v", err)
+		}
 	}
 	k.zone(path+".dns", c.DNS)
+	k.certificates(path+".certificates", c.Certificates)
 	k.guid(path+".tenant.id", c.Tenant.ID, "the tenant")
 	if len(c.Subscriptions) == 0 {
 		k.bad(path+".subscriptions", "missing: write one at least, {id: <uuid>, name: …}; resources are kept in it")

@@ -281,6 +281,7 @@ var mistakes = []struct {
 	{"      certificate: {chain: good.pem, key: good.key}\n", "      certificate: {chain: jumbled.pem, key: good.key}\n", "sip.listeners[1].certificate.chain", "jumbled.pem", "certificate 3, somebody.example, did not sign the one before it"},
 	{"      certificate: {chain: good.pem, key: good.key}\n", "      certificate: {chain: client.pem, key: client.key}\n", "sip.listeners[1].certificate.chain", "client.pem", "not for servers"},
 	{"      transport: tls\n", "      transport: udp\n", "sip.listeners[1].certificate", "certificate:", "means nothing with transport udp"},
+	{"      certificate: {chain: good.pem, key: good.key}\n", "      certificate: {managed: true}\n", "sip.listeners[1].certificate.managed", "managed: true", "no link to control"},
 
 	// TLS
 	{"trunkPrefix: 0\n", "trunkPrefix: 0\n  tls: {min: 1.1}\n", "operator.tls.min", "1.1", "did you mean 1.2?"},
@@ -551,13 +552,13 @@ func example(t *testing.T, change func(string) string) (path string) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"roots", "core-roots", "microsoft-roots", "sti-roots", "web-roots", "nodes"} {
+	for _, name := range []string{"roots", "core-roots", "microsoft-roots", "sti-roots", "web-roots", "nodes", "acme-roots"} {
 		write(t, dir, "certificates/"+name+".pem", string(ca.RootPEM()))
 	}
 	if err := os.Mkdir(filepath.Join(dir, "secrets"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"carrier", "core", "onboarding"} {
+	for _, name := range []string{"carrier", "core", "onboarding", "acme"} {
 		if err := os.Chmod(write(t, dir, "secrets/"+name, "secret of "+name+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func (c *Config) eachTLS() map[string]*publish.TLS {
 func (c *Config) pairs() map[string]publish.Certificate {
 	all := map[string]publish.Certificate{}
 	for _, l := range c.SIP.Listeners {
-		if l.Certificate != nil {
+		if l.Certificate != nil && !l.Certificate.Managed {
 			all[ofListener(l.Name)] = *l.Certificate
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/control/certificate"
 	"github.com/tandemgw/tandem/control/directory"
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/operation"
@@ -42,6 +43,7 @@ type plane struct {
 	directory     *directory.Set
 	subscriptions *subscription.Set
 	zone          *zone.Set // nil: somebody else serves it
+	certificates  *certificate.Set
 	publish       *publish.Set
 	gateways      *gateway.Set
 }
@@ -160,6 +162,10 @@ func (p *plane) openGateways(ctx context.Context) (err error) {
 	if p.zone != nil {
 		c.Zone, c.NameServers = p.zone, p.zone.NameServers()
 	}
+	if err := p.openCertificates(); err != nil {
+		return err
+	}
+	c.Certificates = p.certificates
 	if p.gateways, err = gateway.New(c); err != nil {
 		return err
 	}
@@ -199,6 +205,23 @@ func (p *plane) openZone(ctx context.Context) (err error) {
 	return nil
 }
 
+// openCertificates sees to the certificates of edges that keep no files.
+func (p *plane) openCertificates() error {
+	c, err := p.cfg.Certificates.deployment(filepath.Join(p.n.cfg.Node.Data, "acme"))
+	if err != nil {
+		return err
+	}
+	c.Store, c.Edges, c.Log = p.store, p.link, p.n.log
+	if c.ACME != nil {
+		c.ACME.Zone = p.zone
+	}
+	if p.certificates, err = certificate.New(c); err != nil {
+		return err
+	}
+	p.n.onStop(p.certificates.Close)
+	return nil
+}
+
 // run lets operations go on, publishes again what the link may have lost, and
 // answers the API.
 func (p *plane) run(ctx context.Context) error {
@@ -206,8 +229,13 @@ func (p *plane) run(ctx context.Context) error {
 		return err
 	}
 	p.n.onStop(p.operations.Close)
+	p.certificates.Start()
 	if err := p.publish.Again(ctx); err != nil {
 		return fmt.Errorf("publish again what edges run: %w", err)
+	}
+	// Numbers, accounts and far sides of the configuration may be others.
+	if err := p.gateways.Republish(ctx); err != nil {
+		return fmt.Errorf("compile again what edges run: %w", err)
 	}
 	p.n.behind.Go(p.follow)
 	return p.listen()

@@ -321,15 +321,20 @@ func (n *Node) shownListeners() (all []link.Listener) {
 		}
 		for _, id := range now.identities {
 			if id.name == ofListener(l.Name) {
-				x.Certificate = &link.Certificate{
-					Name: id.name, Bears: strings.Split(bearing(id.leaf), ", "), Issuer: id.leaf.Issuer.CommonName,
-					Serial: fmt.Sprintf("%x", id.leaf.SerialNumber), Begins: id.leaf.NotBefore, Ends: id.leaf.NotAfter,
-				}
+				x.Certificate = id.describe()
 			}
 		}
 		all = append(all, x)
 	}
 	return all
+}
+
+// describe is a certificate as control hears of it.
+func (id identity) describe() *link.Certificate {
+	return &link.Certificate{
+		Name: id.name, Bears: strings.Split(bearing(id.leaf), ", "), Issuer: id.leaf.Issuer.CommonName,
+		Serial: fmt.Sprintf("%x", id.leaf.SerialNumber), Begins: id.leaf.NotBefore, Ends: id.leaf.NotAfter,
+	}
 }
 
 // answers are what control may ask this node.
@@ -347,7 +352,9 @@ func (n *Node) answers() map[string]link.Answer {
 		link.AskExplain: question(func(_ context.Context, q link.ExplainQuestion) (any, error) {
 			return explainer{n}.Explain(q.From, []byte(q.Invite))
 		}),
-		link.AskListeners: func(ctx context.Context, _ json.RawMessage) (any, error) { return n.checkListeners(ctx), nil },
+		link.AskCertificate:     question(n.wantCertificate),
+		link.InstallCertificate: question(n.installCertificate),
+		link.AskListeners:       func(ctx context.Context, _ json.RawMessage) (any, error) { return n.checkListeners(ctx), nil },
 	}
 }
 

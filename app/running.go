@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	keys "github.com/tandemgw/tandem/edge/identity"
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sip"
@@ -23,6 +24,7 @@ type running struct {
 	certificates map[string]*tls.Certificate    // by the names of Config.pairs
 	identities   []identity                     // the same, as others see them
 	trusted      map[string][]*x509.Certificate // authorities, by where their file is named
+	keeper       *keys.Keeper                   // of the certificate that control sees to; nil: no listener has it
 	resolver     *sip.Resolver
 }
 
@@ -37,6 +39,9 @@ func (c *Config) make(revision uint64, old *running) (*running, error) {
 			return nil, fmt.Errorf("certificate of %s: %w; %s and %s must be a PEM chain, leaf first, and its key", name, err, files.Chain, files.Key)
 		}
 		r.certificates[name] = &pair
+	}
+	if err := r.openKeeper(old); err != nil {
+		return nil, err
 	}
 	for where, file := range c.roots() {
 		list, err := readPEM(file)

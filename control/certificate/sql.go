@@ -74,9 +74,10 @@ func (s *Set) keep(c *Certificate) error {
 	})
 }
 
-// again asks for another look at what needs nothing, as far as is known.
+// lookAgain has looked now at what waits for its edge, or needs nothing as far
+// as is known.
 func lookAgain(ctx context.Context, tx *store.Tx, node string) error {
-	_, err := tx.Exec(ctx, "UPDATE certificate SET due = 0 WHERE node = ? AND state IN (?, ?, ?)", node, Shown, Files, Signed)
+	_, err := tx.Exec(ctx, "UPDATE certificate SET due = 0 WHERE node = ? AND state IN (?, ?, ?, ?)", node, Wanted, Shown, Files, Signed)
 	return err
 }
 

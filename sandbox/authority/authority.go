@@ -6,6 +6,7 @@
 package authority
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,6 +14,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -75,6 +77,44 @@ func (a *Authority) Issue(terms Terms, names ...string) (*tls.Certificate, error
 	if err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
 	}
+	chain, err := a.issue(terms, key.Public(), names)
+	if err != nil {
+		return nil, err
+	}
+	cert := &tls.Certificate{PrivateKey: key, Leaf: chain[0]}
+	for _, c := range chain {
+		cert.Certificate = append(cert.Certificate, c.Raw)
+	}
+	return cert, nil
+}
+
+// Sign signs a certificate request in PEM, for the names that it asks for, and
+// gives the chain in PEM.
+func (a *Authority) Sign(terms Terms, request string) (string, error) {
+	block, _ := pem.Decode([]byte(request))
+	if block == nil {
+		return "", errors.New("the request is not in PEM form")
+	}
+	r, err := x509.ParseCertificateRequest(block.Bytes)
+	if err == nil {
+		err = r.CheckSignature()
+	}
+	if err != nil {
+		return "", fmt.Errorf("read request: %w", err)
+	}
+	list, err := a.issue(terms, r.PublicKey, r.DNSNames)
+	if err != nil {
+		return "", err
+	}
+	var chain []byte
+	for _, c := range list {
+		chain = append(chain, pemOf(c.Raw)...)
+	}
+	return string(chain), nil
+}
+
+// issue makes a chain for a key, leaf first.
+func (a *Authority) issue(terms Terms, key crypto.PublicKey, names []string) ([]*x509.Certificate, error) {
 	leaf := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: names[0]},
 		NotBefore:   terms.NotBefore,
@@ -98,15 +138,15 @@ func (a *Authority) Issue(terms Terms, names ...string) (*tls.Certificate, error
 		}
 		leaf.DNSNames = append(leaf.DNSNames, name)
 	}
-	cert, err := sign(leaf, a.inter, &key.PublicKey, a.key)
+	cert, err := sign(leaf, a.inter, key, a.key)
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate for %s: %w", names[0], err)
 	}
-	chain := [][]byte{cert.Raw}
+	chain := []*x509.Certificate{cert}
 	if !terms.LeafOnly {
-		chain = append(chain, a.inter.Raw)
+		chain = append(chain, a.inter)
 	}
-	return &tls.Certificate{Certificate: chain, PrivateKey: key, Leaf: cert}, nil
+	return chain, nil
 }
 
 // Files are the paths of a certificate written for another process.
@@ -155,7 +195,7 @@ func ca(name string) *x509.Certificate {
 	}
 }
 
-func sign(cert, parent *x509.Certificate, pub *ecdsa.PublicKey, key *ecdsa.PrivateKey) (*x509.Certificate, error) {
+func sign(cert, parent *x509.Certificate, pub crypto.PublicKey, key *ecdsa.PrivateKey) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		return nil, err
