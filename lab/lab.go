@@ -31,6 +31,8 @@ type Options struct {
 	// Scenarios are names of what to play instead of the usual calls; "all"
 	// stands for all.
 	Scenarios []string
+	Store     string       // database of the control nodes, "postgres://…"; empty: a file of the one that there is
+	Controls  int          // control nodes, 1 or 3; several share a Store; 0: 1
 	Log       *slog.Logger // of the sandbox; nil discards
 }
 
@@ -59,6 +61,12 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Controls == 0 {
+		opt.Controls = 1
+	}
+	if opt.Controls != 1 && (opt.Controls != 3 || opt.Store == "") {
+		return errors.New("there is one control node with a file of its own, or there are three that share a PostgreSQL database")
 	}
 	chosen, err := choose(opt.Scenarios)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"text/template"
@@ -41,6 +42,7 @@ const (
 	portControl = 8080
 	portAPI     = 8443
 	portLink    = 4222
+	portCluster = 6222
 )
 
 // The parties' last byte within the lab's own /24 of loopback.
@@ -52,7 +54,7 @@ const (
 	hostSiteA, hostSiteB    = 41, 42
 	hostCoreMedia           = 43
 	hostDNS, hostLabControl = 53, 80
-	hostControl             = 81
+	hostControl             = 81 // and, of three control nodes, 82 and 83
 	firstMedia, lastMedia   = 20000, 20999
 )
 
@@ -89,7 +91,7 @@ type world struct {
 	teams     *teams.System
 	core      *carrier.Core
 	control   *http.Server // of the far sides
-	plane     *node        // the control node
+	planes    []*node      // the control nodes
 	api       *api
 	base      string // domain of the gateway
 	operation string // that makes it complete
@@ -111,7 +113,7 @@ func build(ctx context.Context, opt Options, s *show) (*world, error) {
 		run  func(context.Context) error
 		came func() string
 	}{
-		{"a control node", func(wait context.Context) error { return w.startPlane(wait, opt) }, func() string { return "resource API, DNS zone, link" }},
+		{"a control node", func(wait context.Context) error { return w.startPlane(wait, opt) }, func() string { return "resource API, DNS zone, link" + manyNodes(opt.Controls) }},
 		{"a gateway is created", w.createGateway, func() string { return w.base }},
 		{"Teams", func(context.Context) error { return w.startTeams(ctx) }, func() string { return "3 proxies" }},
 		{"two service regions", func(context.Context) error { return w.startNodes(opt) }, func() string { return w.r1.cloudName + " and 1r2" }},
@@ -171,7 +173,7 @@ func (w *world) makeDir(opt Options) error {
 // clear takes away the nodes of an earlier lab in the same folder: they knew
 // themselves by other addresses. What the lab did not write stays.
 func (w *world) clear() error {
-	for _, name := range []string{"control", "r1", "r2"} {
+	for _, name := range []string{controlName(0), controlName(1), controlName(2), "r1", "r2"} {
 		dir := filepath.Join(w.dir, name)
 		text, err := os.ReadFile(filepath.Join(dir, "tandem.yaml"))
 		if err != nil || !strings.HasPrefix(string(text), written) {
@@ -212,23 +214,48 @@ func (w *world) addr(host byte) netip.Addr {
 	return netip.AddrFrom4([4]byte{w.net[0], w.net[1], w.net[2], host})
 }
 
-// startPlane starts the control node and waits until its API answers.
+// startPlane starts the control nodes and waits until they answer.
 func (w *world) startPlane(ctx context.Context, opt Options) error {
-	dir, err := w.nodeDir("control", controlNode, apiName)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "client.secret"), []byte(clientSecret+"\n"), 0o600); err != nil {
-		return fmt.Errorf("write the secret of a client: %w", err)
-	}
-	if w.plane, err = w.newNode("control", dir, controlConfig, w.facts(nil), opt); err != nil {
-		return err
-	}
-	if err := w.plane.start(); err != nil {
-		return err
+	for i := range opt.Controls {
+		name := controlName(i)
+		dir, err := w.nodeDir(name, name, w.addr(hostControl+byte(i)), apiName)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "client.secret"), []byte(clientSecret+"\n"), 0o600); err != nil {
+			return fmt.Errorf("write the secret of a client: %w", err)
+		}
+		plane, err := w.newNode(name, dir, controlConfig, w.controlFacts(i, opt), opt)
+		if err != nil {
+			return err
+		}
+		w.planes = append(w.planes, plane)
+		if err := plane.start(); err != nil {
+			return err
+		}
 	}
 	w.api = w.newAPI()
-	return w.plane.up(ctx)
+	for _, plane := range w.planes {
+		if err := plane.up(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// controlName is the node.name of a control node, and the name of its folder.
+func controlName(i int) string {
+	if i == 0 {
+		return "control"
+	}
+	return "control-" + strconv.Itoa(i+1)
+}
+
+func manyNodes(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return fmt.Sprintf(" on %d of them", n)
 }
 
 // createGateway makes the resource, whose label the names of all that follows
@@ -319,12 +346,12 @@ func (w *world) regions() []*region { return []*region{w.r1, w.r2} }
 
 // nodeDir makes a node's folder with its certificates: one for others of its
 // kind, which bears the node's name, and one for everybody else.
-func (w *world) nodeDir(name, node string, names ...string) (string, error) {
+func (w *world) nodeDir(name, node string, at netip.Addr, names ...string) (string, error) {
 	dir := filepath.Join(w.dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make a folder for %s: %w", name, err)
 	}
-	for stem, names := range map[string][]string{"node": {node, w.addr(hostControl).String()}, "own": names} {
+	for stem, names := range map[string][]string{"node": {node, at.String()}, "own": names} {
 		cert, err := w.authority.Issue(authority.Terms{ClientAuth: true}, names...)
 		if err != nil {
 			return "", err
@@ -352,7 +379,7 @@ func (w *world) newNode(name, dir string, config *template.Template, facts any, 
 // startNodes starts the edges.
 func (w *world) startNodes(opt Options) error {
 	for _, r := range w.regions() {
-		dir, err := w.nodeDir(r.name, r.edge(), r.cloudName, "*."+r.cloudName, r.coreName)
+		dir, err := w.nodeDir(r.name, r.edge(), r.core, r.cloudName, "*."+r.cloudName, r.coreName)
 		if err != nil {
 			return err
 		}
@@ -365,9 +392,6 @@ func (w *world) startNodes(opt Options) error {
 	}
 	return nil
 }
-
-// controlNode is the node.name of the control node.
-const controlNode = "control-lab"
 
 // edge is the node.name of a region's edge.
 func (r *region) edge() string { return r.name + "-lab" }
@@ -453,8 +477,8 @@ func (w *world) close() {
 			r.node.terminate(3 * time.Second)
 		}
 	}
-	if w.plane != nil {
-		w.plane.terminate(3 * time.Second)
+	for _, plane := range w.planes {
+		plane.terminate(3 * time.Second)
 	}
 	if w.control != nil {
 		_ = w.control.Close() // nobody is served any more
@@ -478,6 +502,10 @@ type nodeFacts struct {
 	Node, Region, Domain string
 	Cloud, Core, DNS     netip.AddrPort
 	API, Zone, Link      netip.AddrPort
+	Links                []string       // of all control nodes
+	Cluster              []clusterFacts // of several control nodes
+	ClusterAt            netip.AddrPort
+	Store                string
 	Suffix, APIName      string
 	Tenant, Subscription string
 	Client               string
@@ -487,19 +515,41 @@ type nodeFacts struct {
 	Options              time.Duration
 }
 
-// facts are those of a region's edge, or of the control node.
+// clusterFacts are one control node of several.
+type clusterFacts struct {
+	Name string
+	At   netip.AddrPort
+}
+
+// controlFacts are those of a control node.
+func (w *world) controlFacts(i int, opt Options) nodeFacts {
+	f, at := w.facts(nil), w.addr(hostControl+byte(i))
+	f.Node, f.Store = controlName(i), opt.Store
+	f.API, f.Zone, f.Link = netip.AddrPortFrom(at, portAPI), netip.AddrPortFrom(at, portDNS), netip.AddrPortFrom(at, portLink)
+	for k := range opt.Controls {
+		if opt.Controls > 1 {
+			f.Cluster = append(f.Cluster, clusterFacts{controlName(k), netip.AddrPortFrom(w.addr(hostControl+byte(k)), portCluster)})
+		}
+	}
+	if opt.Controls > 1 {
+		f.ClusterAt = netip.AddrPortFrom(at, portCluster)
+	}
+	return f
+}
+
+// facts are those of a region's edge, or what control nodes have in common.
 func (w *world) facts(r *region) nodeFacts {
 	f := nodeFacts{
-		Node: controlNode, DNS: w.dns.Addr(), Options: w.options, CorePort: portCore,
-		API:      netip.AddrPortFrom(w.addr(hostControl), portAPI),
-		Zone:     netip.AddrPortFrom(w.addr(hostControl), portDNS),
-		Link:     netip.AddrPortFrom(w.addr(hostControl), portLink),
+		DNS: w.dns.Addr(), Options: w.options, CorePort: portCore,
 		TeamsNet: netip.PrefixFrom(w.addr(hostProxy-hostProxy%8), 29), // the proxies and their media
 		Suffix:   suffix, APIName: apiName, Tenant: tenantID, Subscription: subscription, Client: clientID,
 		Names: []string{"sip." + teamsDomain, recordRoute + "." + teamsDomain},
 	}
 	for _, proxy := range []string{"sip.", "sip2.", "sip3."} {
 		f.Proxies = append(f.Proxies, fmt.Sprintf("%s%s:%d", proxy, teamsDomain, portProxy))
+	}
+	for i := range w.planes {
+		f.Links = append(f.Links, fmt.Sprintf("\"tls://%s\"", netip.AddrPortFrom(w.addr(hostControl+byte(i)), portLink)))
 	}
 	if r != nil {
 		f.Node, f.Region, f.Domain = r.edge(), r.name, r.cloudName
@@ -534,6 +584,9 @@ var controlConfig = yamlTemplate(`node: {name: {{.Node}}, data: data, drain: 2s}
 control:
   api: {listen: "{{.API}}", name: {{.APIName}}, certificate: {chain: own.pem, key: own.key}}
   suffix: {{.Suffix}}
+{{- if .Store}}
+  store: "{{.Store}}"
+{{- end}}
   dns: {listen: "{{.Zone}}", nameServers: [ns1.lab.example], contact: hostmaster@lab.example}
   tenant: {id: {{.Tenant}}, name: Lab}
   subscriptions: [{id: {{.Subscription}}, name: lab}]
@@ -543,7 +596,19 @@ control:
   locations:
     - {name: r1, displayName: Region 1, uses: [management, service], edges: [r1-lab]}
     - {name: r2, displayName: Region 2, uses: [service], edges: [r2-lab]}
-link: {listen: "{{.Link}}", ca: root.pem, certificate: {chain: node.pem, key: node.key}}
+link:
+  listen: "{{.Link}}"
+  ca: root.pem
+  certificate: {chain: node.pem, key: node.key}
+{{- if .Cluster}}
+  cluster:
+    name: lab
+    listen: "{{.ClusterAt}}"
+    nodes:
+{{- range .Cluster}}
+      - {name: {{.Name}}, at: "{{.At}}"}
+{{- end}}
+{{- end}}
 sip: {dns: ["{{.DNS}}"], options: {{.Options}}}
 services:
   teams:
@@ -560,7 +625,7 @@ operator:
 
 // edgeConfig is that of a region's edge.
 var edgeConfig = yamlTemplate(`node: {name: {{.Node}}, region: {{.Region}}, data: data, drain: 2s}
-link: {urls: ["tls://{{.Link}}"], ca: root.pem, certificate: {chain: node.pem, key: node.key}}
+link: {urls: {{list .Links}}, ca: root.pem, certificate: {chain: node.pem, key: node.key}}
 sip:
   domain: {{.Domain}}
   listeners:

@@ -42,6 +42,8 @@ Needs no configuration, no root and no network.`,
 	cmd.Flags().StringSliceVar(&opt.Scenarios, "scenario", nil, "play these scenarios, separated by commas: \"list\", \"all\" or some of the list")
 	_ = cmd.RegisterFlagCompletionFunc("scenario", completeScenario) // fails for a flag that is not there
 	cmd.Flags().StringVar(&opt.Dir, "dir", "", "keep configuration, certificates, records and logs in this folder")
+	cmd.Flags().StringVar(&opt.Store, "store", "", "keep the gateway in this PostgreSQL database (postgres://…) instead of a file")
+	cmd.Flags().IntVar(&opt.Controls, "control-nodes", 1, "with --store: 3 for three control nodes that share it")
 	return cmd
 }
 
