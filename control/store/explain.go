@@ -2,12 +2,15 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sys/unix"
@@ -28,16 +31,38 @@ func IsDuplicate(err error) bool {
 	return false
 }
 
-// retry tells whether the transaction only lost against another: PostgreSQL's
-// class 40, and a SQLite file that somebody else holds.
-func retry(err error) bool {
+// lost is how long a transaction is tried again whose connection broke: a
+// restarted PostgreSQL leaves a pool of them behind. One that is not there at
+// all is told at once.
+const lost = 5 * time.Second
+
+// again is how long to try a transaction that failed with err once more, 0 when
+// it would fail again or may have been committed.
+func again(err error) time.Duration {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && (e.Code == "40001" || e.Code == "40P01") {
+		return patience // it lost against another, and was undone
+	}
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqlite3.SQLITE_BUSY {
+		return patience // somebody else holds the file
+	}
+	if _, ok := errors.AsType[*unsure](err); ok || !broken(err) {
+		return 0
+	}
+	return lost
+}
+
+// broken tells whether a connection that stood did not any more.
+func broken(err error) bool {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return false
+	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return e.Code == "40001" || e.Code == "40P01"
+		return e.Code == "57P01" || e.Code == "57P02" // admin_shutdown, crash_shutdown
 	}
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		return e.Code()&0xff == sqlite3.SQLITE_BUSY
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return true
 	}
-	return false
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || pgconn.SafeToRetry(err)
 }
 
 // errDamaged is what SQLite's own check found.
@@ -80,7 +105,7 @@ func cause(err error) string {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return "does not answer: is it running, and may this machine reach it?"
 	}
-	if _, ok := errors.AsType[net.Error](err); ok || pgconn.Timeout(err) {
+	if _, ok := errors.AsType[net.Error](err); ok || pgconn.Timeout(err) || broken(err) {
 		return "does not answer any more: is it running, and may this machine reach it?"
 	}
 	return ""

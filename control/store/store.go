@@ -108,13 +108,13 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Read calls f with a transaction that sees one state of the database and may
-// not change it.
+// not change it. Like Write it may call f more than once.
 func (s *Store) Read(ctx context.Context, f func(*Tx) error) error {
 	opts := &sql.TxOptions{ReadOnly: true}
 	if s.dialect == Postgres {
 		opts.Isolation = sql.LevelRepeatableRead
 	}
-	return s.explain(s.try(ctx, s.read, opts, f))
+	return s.explain(s.insist(ctx, s.read, opts, f))
 }
 
 // patience is how long a write waits for its turn, and how long it is tried
@@ -132,15 +132,17 @@ func (s *Store) Write(ctx context.Context, f func(*Tx) error) error {
 	if s.dialect == Postgres {
 		opts.Isolation = sql.LevelSerializable
 	}
-	deadline := time.Now().Add(patience)
-	pause := time.Millisecond
+	return s.explain(s.insist(ctx, s.write, &opts, f))
+}
+
+// insist runs a transaction until it wins, or patience ends.
+func (s *Store) insist(ctx context.Context, db *sql.DB, opts *sql.TxOptions, f func(*Tx) error) error {
+	began, pause := time.Now(), time.Millisecond
 	for {
-		err := s.try(ctx, s.write, &opts, f)
-		if !retry(err) {
-			return s.explain(err)
-		}
-		if time.Now().After(deadline) {
-			return s.explain(err)
+		err := s.try(ctx, db, opts, f)
+		limit := again(err)
+		if limit == 0 || time.Since(began) > min(limit, patience) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -179,15 +181,22 @@ func (s *Store) try(ctx context.Context, db *sql.DB, opts *sql.TxOptions, f func
 			raw.Rollback() // an error of f, or its panic
 		}
 	}()
-	if err := errors.Join(f(tx), tx.failed, ctx.Err()); err != nil {
-		return first(err)
+	err = f(tx)
+	if err == nil {
+		err = tx.failed
+	}
+	if gone := ctx.Err(); gone != nil {
+		return errors.Join(gone, err) // SQLite only says "interrupted"
+	}
+	if err != nil {
+		return err
 	}
 	hung := time.AfterFunc(patience, kill)
 	err = raw.Commit()
 	hung.Stop()
 	done = err == nil
 	if err != nil {
-		return err
+		return &unsure{err}
 	}
 	for _, f := range tx.after {
 		f()
@@ -197,13 +206,11 @@ func (s *Store) try(ctx context.Context, db *sql.DB, opts *sql.TxOptions, f func
 
 var errBusy = errors.New("no connection came free")
 
-// first is the error that came first of those joined.
-func first(err error) error {
-	if j, ok := err.(interface{ Unwrap() []error }); ok {
-		return j.Unwrap()[0]
-	}
-	return err
-}
+// unsure is the error of a commit: unless the database says that it was undone,
+// it may stand.
+type unsure struct{ error }
+
+func (u *unsure) Unwrap() error { return u.error }
 
 // Micros is t as the databases keep it: microseconds since 1970, 0 for the
 // zero time.

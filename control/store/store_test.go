@@ -294,3 +294,66 @@ func TestAForeignAddressIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// A PostgreSQL that restarts breaks every connection of the pool: whoever
+// changes something then does not learn of it.
+func TestBrokenConnectionsAreMadeAnew(t *testing.T) {
+	url := storetest.Server(t)
+	s := storetest.Open(t, url)
+	table(t, s)
+	write(t, s, "INSERT INTO thing (id, n) VALUES ('counter', 0)")
+	admin := storetest.Open(t, url)
+	for round := range 5 {
+		var wg sync.WaitGroup
+		for range 8 { // so that the pool has several
+			wg.Go(func() {
+				if err := increment(t.Context(), s, "counter"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if err := admin.Break("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"); err != nil {
+			t.Fatal(err)
+		}
+		if err := increment(t.Context(), s, "counter"); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+	}
+	err := s.Read(t.Context(), func(tx *store.Tx) error {
+		var n int
+		err := tx.Row(t.Context(), "SELECT n FROM thing").Scan(&n)
+		if n != 5*9 {
+			t.Errorf("counter = %d, want 45", n)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Within the transaction as well.
+func TestATransactionWhoseConnectionBreaksRunsAgain(t *testing.T) {
+	url := storetest.Server(t)
+	s, admin := storetest.Open(t, url), storetest.Open(t, url)
+	table(t, s)
+	runs := 0
+	err := s.Write(t.Context(), func(tx *store.Tx) error {
+		runs++
+		if _, err := tx.Exec(t.Context(), "INSERT INTO thing (id, n) VALUES ('a', ?)", runs); err != nil {
+			return err
+		}
+		if runs > 1 {
+			return nil
+		}
+		if err := admin.Break("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"); err != nil {
+			return err
+		}
+		_, err := tx.Exec(t.Context(), "UPDATE thing SET n = n")
+		return err
+	})
+	if err != nil || runs != 2 || count(t, s) != 1 {
+		t.Errorf("%d runs, %v", runs, err)
+	}
+}
