@@ -2,6 +2,8 @@
 GO ?= go
 FUZZTIME ?= 10s
 SOAK ?= 10m
+# Clients of other makers: modules of their own, so that their libraries stay out of ours.
+CLIENTS := $(patsubst %/go.mod,%,$(wildcard e2e/*/go.mod))
 # The whole suite on two cores; a machine with more may raise it.
 TESTTIME ?= 25m
 
@@ -25,6 +27,7 @@ peers: ## install the real peers and codecs of the tests (Debian, as root); says
 
 test: peers ## every ring: pure, bubble, world, real peers
 	$(GO) build ./... # with all cores; the tests then run one package at a time, so that none starves another
+	for m in $(CLIENTS); do (cd $$m && $(GO) test -timeout 10m ./...) || exit 1; done
 	$(GO) test -timeout $(TESTTIME) -p 1 ./...
 
 fast: ## the pure and the bubble rings only, within three minutes
@@ -32,6 +35,7 @@ fast: ## the pure and the bubble rings only, within three minutes
 
 lint: ## vet, formatting, staticcheck, shell
 	$(GO) vet ./...
+	for m in $(CLIENTS); do (cd $$m && $(GO) vet ./...) || exit 1; done
 	@out=$$($(GO) tool gofumpt -l .); test -z "$$out" || { echo "not formatted (go tool gofumpt -w .):"; echo "$$out"; exit 1; }
 	$(GO) tool staticcheck ./...
 
