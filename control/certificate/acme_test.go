@@ -4,76 +4,22 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/letsencrypt/pebble/v2/ca"
-	"github.com/letsencrypt/pebble/v2/db"
-	"github.com/letsencrypt/pebble/v2/va"
-	"github.com/letsencrypt/pebble/v2/wfe"
-
+	"github.com/tandemgw/tandem/control/certificate/acmetest"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
 	"github.com/tandemgw/tandem/control/zone"
 )
-
-// pebble is Let's Encrypt's own authority for tests, in this process. It looks
-// for tokens in our zone, as a real one does.
-type pebble struct {
-	*httptest.Server
-	roots *x509.CertPool
-	fail  atomic.Pointer[func(http.ResponseWriter, *http.Request) bool] // answers in its place
-	asked atomic.Int32                                                  // orders
-}
-
-const longLife = 90 * 24 * 3600
-
-func startPebble(t testing.TB, resolver netip.AddrPort, life uint64) *pebble {
-	t.Helper()
-	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
-	t.Setenv("PEBBLE_AUTHZREUSE", "0")
-	silent := log.New(io.Discard, "", 0)
-	memory := db.NewMemoryStore()
-	authority := ca.New(silent, memory, "", "ecdsa", 1, 1, map[string]ca.Profile{"default": {Description: "x", ValidityPeriod: life}})
-	validation := va.New(silent, 1, 1, false, resolver.String(), memory)
-	front := wfe.New(silent, memory, validation, authority, []string{"pebble"}, false, false, 1, 1)
-	p := &pebble{roots: x509.NewCertPool()}
-	handler := front.Handler()
-	p.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.Path, "order-plz") {
-			p.asked.Add(1)
-		}
-		if f := p.fail.Load(); f != nil && (*f)(w, r) {
-			return
-		}
-		handler.ServeHTTP(w, r)
-	}))
-	t.Cleanup(func() {
-		p.Client().CloseIdleConnections()
-		p.Close()
-	})
-	for i := range authority.GetNumberOfRootCerts() {
-		block, _ := pem.Decode(authority.GetRootCert(i).PEM())
-		root, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.roots.AddCert(root)
-	}
-	return p
-}
 
 // world is a zone that serves one gateway, and an edge of it.
 func startZone(t testing.TB, db *store.Store) *zone.Set {
@@ -101,9 +47,9 @@ func startZone(t testing.TB, db *store.Store) *zone.Set {
 	return z
 }
 
-func by(p *pebble, dir string, z tokens) func(*Config) {
+func by(p *acmetest.Authority, dir string, z tokens) func(*Config) {
 	return func(c *Config) {
-		c.Roots = p.roots
+		c.Roots = p.Trusted
 		c.ACME = &ACME{Directory: p.URL + "/dir", Contact: "hostmaster@telecom.example", Agreed: true, Dir: dir, Zone: z, Client: p.Client()}
 	}
 }
@@ -152,15 +98,15 @@ func dial(t testing.TB, addr net.Addr, roots *x509.CertPool, name string) *tls.C
 func TestACMEWholeCycle(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.Store) {
 		z := startZone(t, db)
-		p := startPebble(t, z.Addr(), 9) // seconds
+		p := acmetest.Start(t, z.Addr(), 9) // seconds
 		n, dir := newNode(t), t.TempDir()
 		s := start(t, db, n, by(p, dir, z))
 		at := listening(t, n)
 		order(t, s)
 		first := until(t, s, "is shown", in(Shown))
 
-		conn := dial(t, at, p.roots, "r1."+base)
-		dial(t, at, p.roots, "contoso.1r1."+base)
+		conn := dial(t, at, p.Trusted, "r1."+base)
+		dial(t, at, p.Trusted, "contoso.1r1."+base)
 		leaf := conn.ConnectionState().PeerCertificates[0]
 		if !first.Ends.Equal(leaf.NotAfter) || len(leaf.DNSNames) != 3 {
 			t.Errorf("%+v, %v", first, leaf.DNSNames)
@@ -173,7 +119,7 @@ func TestACMEWholeCycle(t *testing.T) {
 		if now := time.Now(); !first.renewable(now) || now.After(first.Ends) {
 			t.Errorf("renewed at %v, and it held from %v to %v", now, first.Begins, first.Ends)
 		}
-		if got := dial(t, at, p.roots, "r1."+base).ConnectionState().PeerCertificates[0]; got.Equal(leaf) || got.NotAfter.Before(second.Begins) {
+		if got := dial(t, at, p.Trusted, "r1."+base).ConnectionState().PeerCertificates[0]; got.Equal(leaf) || got.NotAfter.Before(second.Begins) {
 			t.Error("a new handshake shows the old certificate")
 		}
 		if _, err := conn.Write([]byte("x")); err != nil {
@@ -195,7 +141,7 @@ func TestACMEWholeCycle(t *testing.T) {
 func TestACMEAccountIsKept(t *testing.T) {
 	db := storetest.New(t)
 	z := startZone(t, db)
-	p := startPebble(t, z.Addr(), longLife)
+	p := acmetest.Start(t, z.Addr(), acmetest.Long)
 	dir := t.TempDir()
 	var urls []string
 	for range 2 {
@@ -209,7 +155,7 @@ func TestACMEAccountIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := cfg.ACME.obtain(t.Context(), Certificate{Node: "r1-a", Names: regional(), Request: csr}, p.roots); err != nil {
+		if _, err := cfg.ACME.obtain(t.Context(), Certificate{Node: "r1-a", Names: regional(), Request: csr}, p.Trusted); err != nil {
 			t.Fatal(err)
 		}
 		urls = append(urls, cfg.ACME.accounts[p.URL+"/dir"].Location)
@@ -250,9 +196,9 @@ func TestACMEFailuresAreSaid(t *testing.T) {
 		{"its root is not ours", nil, nil, x509.NewCertPool(), "leads to no authority that is trusted here", 0},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			p := startPebble(t, z.Addr(), longLife)
+			p := acmetest.Start(t, z.Addr(), acmetest.Long)
 			if c.fail != nil {
-				p.fail.Store(&c.fail)
+				p.Instead.Store(&c.fail)
 			}
 			n := newNode(t)
 			own := storetest.New(t)
@@ -272,12 +218,12 @@ func TestACMEFailuresAreSaid(t *testing.T) {
 			if pause := time.Until(got.Due); pause < c.least || pause > longest {
 				t.Errorf("tried again in %v, want %v at least", pause, c.least)
 			}
-			orders := p.asked.Load()
+			orders := p.Orders.Load()
 			s.look()
 			if err := s.Order(t.Context(), "r1-a", regional()); err == nil || !strings.Contains(err.Error(), got.Problem) {
 				t.Errorf("%v", err)
 			}
-			if p.asked.Load() != orders {
+			if p.Orders.Load() != orders {
 				t.Error("it is asked again at once")
 			}
 		})
@@ -295,7 +241,7 @@ func (blind) Visible(context.Context, string, string) error    { return nil }
 func TestACMEStaging(t *testing.T) {
 	db := storetest.New(t)
 	z := startZone(t, db)
-	real, staging := startPebble(t, z.Addr(), longLife), startPebble(t, z.Addr(), longLife)
+	real, staging := acmetest.Start(t, z.Addr(), acmetest.Long), acmetest.Start(t, z.Addr(), acmetest.Long)
 	n := newNode(t)
 	csr, err := n.keeper.Request(regional())
 	if err != nil {
@@ -311,10 +257,10 @@ func TestACMEStaging(t *testing.T) {
 	c := Certificate{Node: "r1-a", Names: regional(), Request: csr}
 	for _, attempts := range []int{0, 1} {
 		c.Attempts = attempts
-		if _, err := cfg.ACME.obtain(t.Context(), c, real.roots); err != nil {
+		if _, err := cfg.ACME.obtain(t.Context(), c, real.Trusted); err != nil {
 			t.Fatal(err)
 		}
-		if got := staging.asked.Load(); got != int32(attempts) {
+		if got := staging.Orders.Load(); got != int32(attempts) {
 			t.Errorf("after %d failures the place for tries had %d orders", attempts, got)
 		}
 	}
@@ -322,18 +268,18 @@ func TestACMEStaging(t *testing.T) {
 		http.Error(w, "down", http.StatusServiceUnavailable)
 		return true
 	}
-	staging.fail.Store(&fail)
-	orders := real.asked.Load()
-	if _, err := cfg.ACME.obtain(t.Context(), c, real.roots); err == nil || !strings.Contains(err.Error(), "at the place for tries") {
+	staging.Instead.Store(&fail)
+	orders := real.Orders.Load()
+	if _, err := cfg.ACME.obtain(t.Context(), c, real.Trusted); err == nil || !strings.Contains(err.Error(), "at the place for tries") {
 		t.Error(err)
 	}
-	if real.asked.Load() != orders {
+	if real.Orders.Load() != orders {
 		t.Error("what fails at the place for tries was ordered in earnest")
 	}
 }
 
 // twoClients trusts both servers.
-func twoClients(a, b *pebble) *http.Client {
+func twoClients(a, b *acmetest.Authority) *http.Client {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.Certificate())
 	pool.AddCert(b.Certificate())
@@ -346,7 +292,7 @@ func twoClients(a, b *pebble) *http.Client {
 func TestACMEOrderIsResumed(t *testing.T) {
 	db := storetest.New(t)
 	z := startZone(t, db)
-	p := startPebble(t, z.Addr(), longLife)
+	p := acmetest.Start(t, z.Addr(), acmetest.Long)
 	hang := make(chan struct{})
 	hung := make(chan struct{}, 8)
 	fail := func(_ http.ResponseWriter, r *http.Request) bool {
@@ -360,7 +306,7 @@ func TestACMEOrderIsResumed(t *testing.T) {
 		}
 		return true
 	}
-	p.fail.Store(&fail)
+	p.Instead.Store(&fail)
 	n, dir := newNode(t), t.TempDir()
 	s := start(t, db, n, by(p, dir, z))
 	order(t, s)
@@ -371,7 +317,7 @@ func TestACMEOrderIsResumed(t *testing.T) {
 	}
 	s.Close()
 	close(hang)
-	p.fail.Store(nil)
+	p.Instead.Store(nil)
 	if texts, err := z.Texts(t.Context(), base); err != nil || len(texts) != 0 {
 		t.Errorf("tokens are left in the zone: %v, %v", texts, err)
 	}
