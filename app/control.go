@@ -149,7 +149,7 @@ func (p *plane) openGateways(ctx context.Context) (err error) {
 	if p.operations, err = operation.New(operation.Config{Store: p.store, Log: p.n.log}); err != nil {
 		return err
 	}
-	p.publish = publish.NewSet(publish.Config{Store: p.store, Link: p.link, Input: p.n.cfg.deployment})
+	p.publish = publish.NewSet(publish.Config{Store: p.store, Link: p.link, Input: func() (publish.Input, error) { return p.n.running.Load().cfg.deployment() }})
 	c := gateway.Config{
 		Store: p.store, Operations: p.operations, Log: p.n.log,
 		Locations: p.subscriptions.Locations, Suffix: p.cfg.Suffix, Tenant: p.cfg.Tenant.ID,
@@ -256,6 +256,19 @@ func (p *plane) follow() {
 			p.n.log.Error("take notice of an edge", obs.KeyError, err)
 		}
 	}
+}
+
+// republish takes what a reload has changed of the deployment's far sides and
+// numbers to the edges.
+func (n *Node) republish() error {
+	p := n.plane.Load()
+	if p == nil {
+		return nil
+	}
+	if err := p.gateways.Republish(n.life); err != nil {
+		return fmt.Errorf("the configuration is in force here, but not on its way to the edges: %w", err)
+	}
+	return nil
 }
 
 // deployment is what the node's configuration says of every gateway's far

@@ -115,3 +115,33 @@ func TestControlNodeAnswersOnSocketAndByHTTPS(t *testing.T) {
 		t.Errorf("with a token: %d %s", status, body)
 	}
 }
+
+// What a control node's file says of the far sides and of numbers is in every
+// snapshot from the next reload on; the rest of `control` wants a restart, and
+// is refused rather than believed.
+func TestAControlNodeIsReloaded(t *testing.T) {
+	n, _ := controlNode(t)
+	file := n.cfg.File
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(strings.Replace(string(text), "edges: [r2-a]", "edges: [r2-b]", 1))
+	if _, err := n.Reload(); err == nil || !strings.Contains(err.Error(), "restart needed for control.locations") {
+		t.Errorf("another edge: %v", err)
+	}
+	write(string(text) + "numbers: [{number: \"+441134960000\", service: OperatorConnect}]\n")
+	if _, err := n.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	in, err := n.running.Load().cfg.deployment()
+	if err != nil || in.Numbers.Len() != 1 {
+		t.Errorf("%d numbers, %v", in.Numbers.Len(), err)
+	}
+}

@@ -48,6 +48,9 @@ func (n *Node) Reload() (ops.Reload, error) {
 	for _, c := range done.Changes {
 		n.log.Info("configuration changed", "path", c.Path, "old", c.Old, "new", c.New)
 	}
+	if err := n.republish(); err != nil {
+		return ops.Reload{}, err
+	}
 	n.log.Info("configuration is in force", obs.KeyRevision, done.Revision, obs.KeyCount, len(done.Changes))
 	return done, nil
 }
@@ -108,7 +111,7 @@ func (n *Node) plan(now *running, file string) (*running, ops.Reload, error) {
 // A running process keeps its name, its data and its sockets; sip.domain is in
 // what its listeners advertise.
 var (
-	fixed      = regexp.MustCompile(`^(node\.(name|region|data|metrics|log\.format)|sip\.(domain|listeners|progress)|media|stir|link)\b`)
+	fixed      = regexp.MustCompile(`^(node\.(name|region|data|metrics|log\.format)|sip\.(domain|listeners|progress)|media|stir|link|control)\b`)
 	changeable = regexp.MustCompile(`^sip\.listeners\[[^\]]*\]\.certificate\b`)
 )
 
