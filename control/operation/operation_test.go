@@ -518,3 +518,49 @@ func TestANodeTakenForDeadCannotWrite(t *testing.T) {
 		t.Errorf("%+v after %d runs", op, runs.Load())
 	}
 }
+
+// The database is away for longer than the lease, in the middle of steps: what
+// the steps did is written when it is back, or they are done again; nothing is
+// lost, and nothing stays with a worker that has given up.
+func TestOperationsOutliveTheDatabasesAbsence(t *testing.T) {
+	url := storetest.Server(t)
+	name := url[strings.LastIndex(url, "/")+1:]
+	s, admin := storetest.Open(t, url), storetest.Open(t, storetest.Server(t))
+	away := make(chan struct{})
+	set := start(t, s, step("one", func(ctx context.Context, job *operation.Job) error {
+		select {
+		case <-away:
+		case <-ctx.Done():
+		}
+		return nil
+	}), step("two", fine))
+	var ops []operation.Operation
+	for i := range 10 {
+		ops = append(ops, begin(t, s, set, fmt.Sprint("/r", i), nil))
+	}
+	until(t, set, ops[9].ID, func(op operation.Operation) bool { return op.Steps[0].Status == operation.InProgress })
+	for _, q := range []string{
+		"ALTER DATABASE " + name + " ALLOW_CONNECTIONS false",
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + name + "'",
+	} {
+		run(t, admin, q)
+	}
+	close(away)
+	<-time.After(1500 * time.Millisecond) // the lease is a second
+	run(t, admin, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS true")
+	for _, op := range ops {
+		if op := until(t, set, op.ID, ended); op.Status != operation.Succeeded {
+			t.Errorf("%+v", op)
+		}
+	}
+}
+
+func run(t *testing.T, s *store.Store, q string) {
+	t.Helper()
+	if err := s.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), q)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

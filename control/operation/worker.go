@@ -63,12 +63,18 @@ func (s *Set) Close() {
 
 // work is the loop that gives due operations to workers.
 func (s *Set) work(life context.Context) {
+	fails := 0
 	for life.Err() == nil {
 		pause := tick
 		if room := cap(s.free) - len(s.free); room > 0 {
 			next, err := s.take(life, room)
-			if err != nil && life.Err() == nil {
-				s.log.Error("no operation can be started", "err", err)
+			switch {
+			case err == nil:
+				fails = 0
+			case life.Err() == nil:
+				if fails++; fails&(fails-1) == 0 { // 1, 2, 4, 8 …
+					s.log.Error("no operation can be started", "count", fails, "err", err)
+				}
 			}
 			if !next.IsZero() {
 				pause = min(pause, max(time.Until(next), time.Millisecond))
