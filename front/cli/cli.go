@@ -56,7 +56,11 @@ func ExitStatus(err error) int {
 // status. An interrupted command says nothing: who interrupts knows.
 func Report(w io.Writer, err error) int {
 	if err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(w, "tandem:", plain(err.Error()))
+		lines := strings.Split(err.Error(), "\n")
+		for i := range lines {
+			lines[i] = plain(lines[i])
+		}
+		fmt.Fprintln(w, "tandem:", strings.Join(lines, "\n  "))
 	}
 	return ExitStatus(err)
 }

@@ -155,7 +155,14 @@ func writeTable(w io.Writer, v any) error {
 		}
 		rows = append(rows, row)
 	}
-	lookOf(w).table(w, titles, rows)
+	l := lookOf(w)
+	for l.width > 0 && len(titles) > 1 && tableWidth(titles, rows) > l.width { // what matters least stands last
+		titles = titles[:len(titles)-1]
+		for i := range rows {
+			rows[i] = rows[i][:len(titles)]
+		}
+	}
+	l.table(w, titles, rows)
 	return nil
 }
 

@@ -253,7 +253,9 @@ func (a answer) refusal() error {
 			if target := str(d["target"]); target != "" && !strings.HasPrefix(line, target) {
 				line = target + ": " + line
 			}
-			text += "; " + line
+			if !strings.Contains(text, line) { // many messages say it all
+				text += "\n" + line
+			}
 		}
 	}
 	return fault.New(kindOfStatus(a.status), text)

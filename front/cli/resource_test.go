@@ -199,7 +199,7 @@ func TestLifeOfAGatewayOnTheCommandLine(t *testing.T) {
 	}
 	must("gateway gw2 is as the document says\ntest line OC1 deleted", "apply", "-f", file, "--prune")
 
-	fails(ExitFailure, "two rules are broken; properties.connectivity: write PublicAddress; properties.codecs: missing", "gateway", "create", "-g", "rg", "-n", "x", "--connectivity", "wrong")
+	fails(ExitFailure, "two rules are broken\nproperties.connectivity: write PublicAddress\nproperties.codecs: missing", "gateway", "create", "-g", "rg", "-n", "x", "--connectivity", "wrong")
 	fails(ExitNotFound, "no such resource", "gateway", "show", "-g", "rg", "-n", "other")
 	fails(ExitUsage, "resource-group", "gateway", "show", "-n", "gw")
 	fails(ExitUsage, "--output", "gateway", "show", "-g", "rg", "-n", "gw", "-o", "xml")
