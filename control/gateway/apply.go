@@ -457,6 +457,9 @@ func (s *Set) applyDNS(ctx context.Context, job *operation.Job, r *row) error {
 	case absent != "":
 		return s.patience(job, "dns", codeNames, absent)
 	}
+	if advice != "" {
+		job.Detail(advice)
+	}
 	return job.Write(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, "UPDATE gateway SET advice = ? WHERE key = ?", advice, r.key())
 		return err
