@@ -189,6 +189,10 @@ func (m *Media) report(s Side, now time.Time) {
 	}
 	// A side without an address gets none; one that cannot be reached is seen
 	// by its silence.
+	if n.Metrics {
+		_ = m.ports[s].Explain(n.forReports(), m.names[s], m.judgement(s, now))
+		return
+	}
 	_ = m.ports[s].Report(n.forReports(), m.names[s])
 }
 

@@ -165,6 +165,32 @@ func (m *Media) judge(s Side, stats *rtp.Stats, past sample, now time.Time) Qual
 	return q
 }
 
+// judgement is how what a side has sent since the call was answered sounds
+// here, for its extended report: listening quality has no delay in it.
+func (m *Media) judgement(s Side, now time.Time) rtp.Judgement {
+	q, stats := &m.quality[s], m.ports[s].Stats()
+	j := rtp.Judgement{Packet: m.sides[s.Other()].packet()}
+	if q.began.IsZero() {
+		return j
+	}
+	heard := m.judge(s, &stats, q.first, now).From
+	listening := heard
+	listening.rate(m.codecName(s, &stats), 0)
+	j.R, j.MOSCQ, j.MOSLQ = heard.R, heard.MOS, listening.MOS
+	if heard.MOS == 0 {
+		j.MOSLQ = 0
+	}
+	return j
+}
+
+// packet is how long the packets are that a side is sent; 0 = not said.
+func (n *Negotiated) packet() time.Duration {
+	if n == nil {
+		return 0
+	}
+	return n.Ptime
+}
+
 // from is what came here.
 func from(stats *rtp.Stats, past sample, received uint64) Score {
 	score := Score{Jitter: stats.Jitter}

@@ -116,9 +116,11 @@ type Negotiated struct {
 	Ptime  time.Duration // of the packets that it wants; 0 = 20 ms
 	// Unbroken: it wants packets in pauses too.
 	Unbroken bool
-	Recode   bool // what it sends has to be recoded for the other side
-	Digits   Digits
-	Reports  Reports
+	// Metrics: it wants to be told how what it sends sounds here.
+	Metrics bool
+	Recode  bool // what it sends has to be recoded for the other side
+	Digits  Digits
+	Reports Reports
 	// Fill: when the other side, which is to send, has sent nothing for so long,
 	// this one hears comfort noise; 0 = it does not.
 	Fill time.Duration
@@ -152,7 +154,7 @@ func Of(side sdp.Side, pt [128]uint8) Negotiated {
 		ICE: liteOf(side.Checks),
 		RTP: side.RTP, RTCP: side.RTCP, Fax: side.Fax, Mux: side.Mux,
 		In: keysOf(side.In), Out: keysOf(side.Out), DTLS: dtlsOf(side.DTLS),
-		PT: pt, Direction: side.Direction, Codecs: side.Codecs, Ptime: side.Ptime, Unbroken: side.Unbroken,
+		PT: pt, Direction: side.Direction, Codecs: side.Codecs, Ptime: side.Ptime, Unbroken: side.Unbroken, Metrics: side.Metrics,
 	}
 }
 

@@ -70,7 +70,10 @@ func ticks(n, clock uint32) time.Duration {
 // Report sends the far side a compound RTCP packet of our own (RFC 3550 §6.4):
 // an SR when RTP has left since the last one, else an RR, with what we hear
 // from it, and the canonical name.
-func (p *Port) Report(keys *Keys, name string) error {
+func (p *Port) Report(keys *Keys, name string) error { return p.report(keys, name, nil) }
+
+// report is Report with blocks of an extended report, if there are any.
+func (p *Port) report(keys *Keys, name string, extended []byte) error {
 	now := time.Now()
 	block := p.block(now)
 	p.tx.Lock()
@@ -92,7 +95,14 @@ func (p *Port) Report(keys *Keys, name string) error {
 		o.reported = o.packets
 	}
 	var buf [160]byte
-	p.tx.keep(appendSource(appendReport(buf[:0], o.ssrc, info, block), o.ssrc, name))
+	pkt := appendSource(appendReport(buf[:0], o.ssrc, info, block), o.ssrc, name)
+	if extended != nil {
+		pkt = append(pkt, 0x80, typeXR)
+		pkt = binary.BigEndian.AppendUint16(pkt, uint16(1+len(extended)/4))
+		pkt = binary.BigEndian.AppendUint32(pkt, o.ssrc)
+		pkt = append(pkt, extended...)
+	}
+	p.tx.keep(pkt)
 	h := header{rtcp: true, ssrc: o.ssrc}
 	if p.transmit(p.tx.scratch, h, c) != passed {
 		return ErrSend

@@ -116,6 +116,7 @@ type source struct {
 	transit    uint32
 	jitter     uint32 // in clock units, times 16
 	clock      uint32
+	bursts     *bursts // nil: nothing was lost yet
 }
 
 const (
@@ -163,6 +164,10 @@ func (s *source) follow(h header) bool {
 		if ahead > 1 {
 			s.gaps++
 			s.gapLost += uint64(ahead - 1)
+			if s.bursts == nil {
+				s.bursts = new(bursts)
+			}
+			s.bursts.gap(s.received, uint32(ahead-1))
 		}
 		s.max = h.seq
 	case uint32(h.seq) == s.bad: // two in a row far off: the far side started again

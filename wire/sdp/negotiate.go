@@ -192,6 +192,7 @@ type Side struct {
 	Direction Direction      // agreed by both, as that side sees it
 	Mux       bool           // RTCP on the RTP port, agreed by both
 	Ptime     time.Duration  // what it wants to receive; 0 = not said
+	Metrics   bool           // it wants extended reports with VoIP metrics (a=rtcp-xr, RFC 3611 5.1)
 	Unbroken  bool           // it wants packets in pauses too (a=silenceSupp:off, RFC 3108 5.6.2.4)
 	Codecs    []Agreed
 	First     *Codec  // of Codecs, the voice that it names first, and so will send most likely
@@ -240,6 +241,7 @@ func Agree(sent, received *Session) (Side, error) {
 		Mux:       ours.Mux && theirs.Mux,
 		Ptime:     theirs.Ptime,
 		Unbroken:  theirs.unbroken(),
+		Metrics:   theirs.metrics() || (&Media{Lines: received.Lines}).metrics(),
 		Fax:       fax,
 		Checks:    agreedChecks(sent, received),
 	}
@@ -346,6 +348,14 @@ func Bridge(near, far Side) (Negotiation, error) {
 	}
 	n.Transcode = t
 	return n, nil
+}
+
+// metrics: the section asks for VoIP metrics.
+func (m *Media) metrics() bool {
+	return slices.ContainsFunc(m.Lines, func(l Line) bool {
+		list, ok := strings.CutPrefix(l.Value, "rtcp-xr:")
+		return ok && l.Type == 'a' && slices.Contains(strings.Fields(list), "voip-metrics")
+	})
 }
 
 // unbroken: the section says that silence is not to be suppressed.

@@ -442,6 +442,20 @@ func TestWhatASideSaysOfPauses(t *testing.T) {
 			t.Errorf("%q: %v", line, side.Unbroken)
 		}
 	}
+	// RFC 3611 5.1: for the section, or for all.
+	for line, want := range map[string]bool{
+		"":                                      false,
+		"a=rtcp-xr:pkt-loss-rle voip-metrics\n": true,
+		"a=rtcp-xr:stat-summary=loss,dup\n":     false,
+		"a=rtcp-xr\n":                           false,
+	} {
+		for _, before := range []string{"t=0 0\n", "m=audio 6000 RTP/AVP 8\n"} {
+			answer := strings.Replace("v=0\no=- 1 1 IN IP4 10.0.0.1\ns=-\nc=IN IP4 10.0.0.1\nt=0 0\nm=audio 6000 RTP/AVP 8\n", before, before+line, 1)
+			if side := must(Agree(must(Offer(audioOf(t, "8"), core())), parse(t, answer))); side.Metrics != want {
+				t.Errorf("%q: %v", line, side.Metrics)
+			}
+		}
+	}
 	e := core()
 	e.Transcode = []string{"G729"}
 	for _, fmtp := range []string{"", "annexb=no", "annexb=yes"} {
