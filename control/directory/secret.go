@@ -46,7 +46,9 @@ func matches(hash, secret string) bool {
 }
 
 func stretch(secret string, salt []byte, n int) []byte {
-	key, err := pbkdf2.Key(sha256.New, secret, salt, n, sha256.Size)
+	// HMAC fills a short key up with zeros (RFC 2104 §2): without its length, a
+	// secret would fit that has zeros behind it.
+	key, err := pbkdf2.Key(sha256.New, strconv.Itoa(len(secret))+":"+secret, salt, n, sha256.Size)
 	if err != nil {
 		panic(err) // only of parameters, and those are ours
 	}
