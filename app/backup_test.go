@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/store"
+	"github.com/tandemgw/tandem/control/store/storetest"
 	"github.com/tandemgw/tandem/front/ops"
 	"github.com/tandemgw/tandem/link/record"
 )
@@ -320,4 +322,53 @@ func TestABackupIsMadeUnderCalls(t *testing.T) {
 		t.Errorf("records after the restoration: %+v", past)
 	}
 	w.talk(true).HangUp()
+}
+
+// What control keeps is in the copy, one state with what the API answered
+// before, and a restored node serves it.
+func TestAControlNodeIsRestored(t *testing.T) {
+	n, _ := controlNode(t)
+	group := func(method, name string) int {
+		t.Helper()
+		const of = "http://node/subscriptions/7f8d5c6e-0000-4000-8000-000000000002/resourcegroups/"
+		req, err := http.NewRequestWithContext(t.Context(), method, of+name+"?api-version=2021-04-01", strings.NewReader(`{"location":"West Europe"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		res, err := ops.Dial(n.cfg.Node.Socket()).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	if status := group(http.MethodPut, "before"); status != http.StatusCreated {
+		t.Fatalf("PUT: %d", status)
+	}
+	archive := archived(t, ops.Dial(n.cfg.Node.Socket()))
+	if status := group(http.MethodPut, "after"); status != http.StatusCreated {
+		t.Fatalf("PUT: %d", status)
+	}
+	n.Close()
+	if err := os.RemoveAll(n.cfg.Node.Data); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(t.Context(), n.cfg, bytes.NewReader(archive)); err != nil {
+		t.Fatal(err)
+	}
+	n = start(t, n.cfg)
+	defer n.Close()
+	if before, after := group(http.MethodGet, "before"), group(http.MethodGet, "after"); before != http.StatusOK || after != http.StatusNotFound {
+		t.Errorf("the group of before the backup: %d, that of after: %d", before, after)
+	}
+}
+
+func TestABackupSaysThatAServersDataIsElsewhere(t *testing.T) {
+	url := storetest.Server(t)
+	n := &Node{}
+	n.backsUpStore(storetest.Open(t, url), url)
+	if len(n.databases) != 0 || len(n.elsewhere) != 1 || !strings.Contains(n.elsewhere[0], "PostgreSQL at 127.0.0.1:") || strings.Contains(n.elsewhere[0], "tandem:tandem") {
+		t.Errorf("elsewhere: %q", n.elsewhere)
+	}
 }

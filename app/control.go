@@ -72,10 +72,11 @@ func (n *Node) openPlane() error {
 }
 
 func (p *plane) openStore(ctx context.Context) (err error) {
-	at := cmp.Or(p.cfg.Store, "sqlite:"+filepath.Join(p.n.cfg.Node.Data, "control.db"))
+	at := cmp.Or(p.cfg.Store, "sqlite:"+filepath.Join(p.n.cfg.Node.Data, store.FileName))
 	if p.store, err = store.Open(ctx, store.Config{URL: at, Log: p.n.log}); err != nil {
 		return err
 	}
+	p.n.backsUpStore(p.store, at)
 	p.n.onStop(func() {
 		if err := p.store.Close(); err != nil {
 			p.n.log.Error("close the store", obs.KeyError, err)
