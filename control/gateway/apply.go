@@ -427,7 +427,7 @@ func (s *Set) applyEdges(ctx context.Context, job *operation.Job, r *row) error 
 			return operation.Fail(codeRefused, fmt.Sprintf("edge %s refuses revision %d: %s; correct that, then PUT the gateway again", a.node, r.revision, e.Error))
 		case !e.Live:
 			return s.patience(job, "edges", codeEdgeAway, fmt.Sprintf("edge %s of %s was heard of last at %s: start it again, or see whether it reaches this control node", a.node, a.region, clock(e.Seen)))
-		case e.Revision < r.revision:
+		case e.Revision < r.revision || e.Gateway != r.ID.String():
 			return s.patience(job, "edges", codeEdgeAway, fmt.Sprintf("edge %s of %s has revision %d, and %d is on its way: look into its log if this lasts", a.node, a.region, e.Revision, r.revision))
 		}
 		var checks []link.ListenerCheck

@@ -1,10 +1,18 @@
-// Package gateway is the gateway resource: its shape in the words of the
-// resource API (Microsoft.VoiceServices/communicationsGateways), its defaults
-// and its rules.
+// Package gateway is the gateway resource and its test lines: their shape in
+// the words of the resource API (Microsoft.VoiceServices), their defaults and
+// rules, the rows that hold them, and the operations that make them true.
 //
 // The rules are pure and speak all at once: Validate returns every problem
-// with the path of the property, so that one round of correction is enough.
-// Start reading at Gateway.
+// with the path of the property, so that one round of correction is enough. A
+// standalone node uses no more than that. In a control plane a Set owns the
+// rows: each change is one transaction that judges, writes and orders an
+// operation, whose steps do what may take time or fail (apply.go). What edges
+// report is never stored: the read-only properties are made of it when a
+// resource is shown (view.go).
+//
+// The package knows no version of the API and no HTTP (front/arm), compiles no
+// snapshot (control/publish) and serves no name (control/zone). Start reading
+// at Gateway, then Set.Put.
 package gateway
 
 // Gateway is the resource. Names are those of the resource API in JSON and in

@@ -62,7 +62,7 @@ func (s *Set) shownAll(ctx context.Context, tx *store.Tx, rows []*row) ([]Resour
 	list := make([]Resource, 0, len(rows))
 	for _, r := range rows {
 		out := *r
-		if r.status == ChangePending && !r.deleting() || r.deleting() && r.operation != "" {
+		if r.status == ChangePending {
 			op, err := s.cfg.Operations.LatestIn(ctx, tx, r.ID.String())
 			switch {
 			case err == nil:

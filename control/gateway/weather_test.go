@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -308,4 +309,37 @@ func TestCertificatesAreOrderedForTheNamesOfCustomers(t *testing.T) {
 	if !slices.Equal(authority.forgotten, []string{"r1-a", "r2-a"}) {
 		t.Error(authority.forgotten)
 	}
+}
+
+// Two gateways that want the same edges at the same moment: one has them, the
+// other is told so.
+func TestTwoGatewaysWantTheSameEdges(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		w := build(t, s, impatient)
+		ids, ops := []gateway.ID{named("lab-1"), named("lab-2")}, make([]operation.Operation, 2)
+		for i, e := range []struct{ node, region, address string }{{"r1-a", "westeurope", "192.0.2.1"}, {"r2-a", "northeurope", "192.0.2.2"}} {
+			var names []string
+			for _, id := range ids {
+				names = append(names, zone.RegionName(base(id), i+1), zone.CloudName(base(id), i+1))
+			}
+			w.net.rise(e.node, e.region, e.address, names...)
+		}
+		var both sync.WaitGroup
+		for i, id := range ids {
+			both.Go(func() { _, ops[i] = w.put(id, two()) })
+		}
+		both.Wait()
+		won := 0
+		for i := range ids {
+			switch op := w.ended(ops[i].ID); {
+			case op.Status == operation.Succeeded:
+				won++
+			default:
+				contains(t, op.Error.Message, "is free", "serves lab-")
+			}
+		}
+		if won != 1 {
+			t.Errorf("%d gateways have them", won)
+		}
+	})
 }
