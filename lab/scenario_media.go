@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tandemgw/tandem/sandbox/phone"
 )
@@ -78,4 +79,59 @@ func playTranscoding(ctx context.Context, s *stage) error {
 	}
 	s.note("%s", rec.Transcoding)
 	return nil
+}
+
+// playMediaBypass: both ways through region 2. The clients are outside of every
+// range that the node knows; who is called has three, and in mid-call ICE starts
+// again.
+func playMediaBypass(ctx context.Context, s *stage) error {
+	return s.bothWays(ctx, func(ctx context.Context, s *stage, teams bool) error {
+		c := casting{teams: teams, region: s.r2, spec: phone.CallSpec{Bypass: teams}}
+		if !teams {
+			c.does = phone.Behaviour{Bypass: true, Forks: 3, Winner: 1, Ring: time.Second}
+		}
+		t, at, err := s.converse(ctx, c)
+		if err != nil {
+			return err
+		}
+		user := t.called
+		if teams {
+			user = t.caller
+		}
+		if err := s.nominated(ctx, user, 0); err != nil {
+			return err
+		}
+		if err := s.pass(ctx, sentences); err != nil {
+			return err
+		}
+		s.both(t, since("by the checked way", at))
+		if err := user.call.RestartICE(ctx); err != nil {
+			return fmt.Errorf("ICE was not started again: %w", err)
+		}
+		if err := s.nominated(ctx, user, 1); err != nil {
+			return err
+		}
+		at = time.Now()
+		if err := s.pass(ctx, sentences); err != nil {
+			return err
+		}
+		s.both(t, since("after a restart", at))
+		for i, r := range user.call.Brief().Rivals {
+			if !r.Valid {
+				return fmt.Errorf("client %d, which did not answer the call, had no answer to its checks either", i)
+			}
+		}
+		s.note("%d checks answered", user.call.Brief().ICE.Answers)
+		return s.finish(ctx, t)
+	})
+}
+
+// nominated waits until a client has a nominated pair, after some restarts.
+func (s *stage) nominated(ctx context.Context, e end, restarts int) error {
+	return s.soon(ctx, func() error {
+		if i := e.call.Brief().ICE; i == nil || !i.Nominated || i.Restarts != restarts {
+			return fmt.Errorf("the %s's client has nominated no way: %+v", e.name, i)
+		}
+		return nil
+	})
 }

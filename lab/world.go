@@ -51,6 +51,7 @@ const (
 	hostR2Cloud, hostR2Core = 21, 22
 	hostProxy               = 32 // 32, 33, 34
 	hostTeamsMedia          = 35
+	hostClients             = 66 // of users with media bypass
 	hostSiteA, hostSiteB    = 41, 42
 	hostCoreMedia           = 43
 	hostDNS, hostLabControl = 53, 80
@@ -289,7 +290,7 @@ func (w *world) startTeams(ctx context.Context) error {
 	cfg := teams.Config{
 		Domain: teamsDomain, DNS: w.dns, RecordRoute: recordRoute,
 		Certificate: func() (*tls.Certificate, error) { return cert, nil }, Roots: w.authority.Roots(),
-		Media: w.addr(hostTeamsMedia), Ports: [2]uint16{firstMedia, lastMedia},
+		Media: w.addr(hostTeamsMedia), Ports: [2]uint16{firstMedia, lastMedia}, Clients: w.addr(hostClients),
 		Tenants:  map[string]string{w.r1.cloudName: tenant, w.r2.cloudName: tenant},
 		Failover: 2 * time.Second, Options: w.options, Log: w.log,
 	}
@@ -616,6 +617,7 @@ services:
     sources: [{{.TeamsNet}}]
     media: [{{.TeamsNet}}]
     names: {{list .Names}}
+    interworking: {bypass: true}
 operator:
   transport: udp
   port: {{.CorePort}}

@@ -230,7 +230,7 @@ func (s *session) read(body []byte) (m *sdp.Media, st stream, err error) {
 	s.peer = netip.AddrPortFrom(m.Conn.IP(), m.Port)
 	s.peerCtl = netip.AddrPort{}
 	switch {
-	case m.Mux:
+	case m.Mux && s.client != nil: // others never say that they multiplex
 		s.peerCtl = s.peer
 	case m.RTCP.Port != 0:
 		s.peerCtl = netip.AddrPortFrom(s.peer.Addr(), m.RTCP.Port)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
+	"golang.org/x/sys/unix"
 )
 
 // shaken is what a port's handshakes have told.
@@ -614,4 +615,45 @@ func FuzzHandshake(f *testing.F) {
 			t.Errorf("%v", s)
 		}
 	})
+}
+
+// BenchmarkHandshake: what one end of a handshake costs; the other one, in the
+// same process, costs as much.
+func BenchmarkHandshake(b *testing.B) {
+	n := NewNetwork()
+	engine := func(ip string) *Engine {
+		e, err := New(Config{Threads: 1, Network: n, Interfaces: []Interface{{Name: "test", Bind: netip.MustParseAddr(ip), PortMin: 2000, PortMax: 2099}}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = e.Close() })
+		return e
+	}
+	gateway, far := engine("192.0.2.1"), engine("192.0.2.2")
+	before := cpuTime(b)
+	for b.Loop() {
+		ours, theirs := open(b, gateway), open(b, far)
+		told := make(chan error, 2)
+		ours.Secure(&DTLS{Client: true, Remote: []Fingerprint{far.Fingerprint()}}, true, func(err error) { told <- err })
+		theirs.Secure(&DTLS{Remote: []Fingerprint{gateway.Fingerprint()}}, true, func(err error) { told <- err })
+		theirs.Remote(ours.Addr(), ours.Addr())
+		ours.Remote(theirs.Addr(), theirs.Addr())
+		for range 2 {
+			if err := <-told; err != nil {
+				b.Fatal(err)
+			}
+		}
+		ours.Close()
+		theirs.Close()
+	}
+	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N)/2e3, "cpu-µs/end")
+}
+
+// cpuTime is what the process has used of the processors.
+func cpuTime(b *testing.B) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
