@@ -20,7 +20,6 @@ type model struct {
 	path     string   // of gateways
 	names    []string // that they may have
 	gateways map[string]*modelled
-	tags     []map[string]string // for lists
 }
 
 // modelled is a gateway that should be there.
