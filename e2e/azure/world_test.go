@@ -236,10 +236,11 @@ func plane(t *testing.T, url string, log *slog.Logger) http.Handler {
 	})
 	signIn := login.Handler(login.Config{Directory: roots, URL: url, Resources: audiences, Log: log})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if login.Serves(r.URL.Path) {
-			signIn.ServeHTTP(w, r)
+		first, _, _ := strings.Cut(strings.TrimLeft(r.URL.Path, "/"), "/")
+		if slices.Contains([]string{"subscriptions", "providers", "tenants", "metadata"}, strings.ToLower(first)) {
+			api.ServeHTTP(w, r)
 			return
 		}
-		api.ServeHTTP(w, r)
+		signIn.ServeHTTP(w, r)
 	})
 }

@@ -36,7 +36,7 @@ type Config struct {
 	Tokens        verifier
 
 	URL       string // "https://api.telecom.example:8443": of this API, in what it answers
-	LoginURL  string // where clients are sent for tokens; "" is URL
+	LoginURL  string // where clients are sent for tokens, or the issuer of these; "" is URL
 	Audiences []string
 	Name      string // of the deployment, as a cloud; "" is "Tandem"
 
@@ -87,6 +87,8 @@ func newAPI(c Config) *api {
 	c.Name = cmp.Or(c.Name, "Tandem")
 	c.RetryAfter = cmp.Or(c.RetryAfter, time.Second)
 	c.URL = strings.TrimRight(c.URL, "/")
+	// Clients put the tenant behind it, which an issuer has in it already.
+	c.LoginURL, _, _ = strings.Cut(c.LoginURL, "/"+c.Subscriptions.Tenant().ID)
 	c.LoginURL = cmp.Or(strings.TrimRight(c.LoginURL, "/"), c.URL)
 	// Azure Resource Manager docs, "Understand how Azure Resource Manager
 	// throttles requests".

@@ -159,6 +159,7 @@ func TestATokenIsShownNowhere(t *testing.T) {
 	w := open(t)
 	m := newMint(t)
 	w.config.Tokens = arm.NewTokens(&oidc.StaticKeySet{PublicKeys: []crypto.PublicKey{&m.key.PublicKey}}, []string{m.issuer}, []string{base}, tenant)
+	w.config.LoginURL += "/" + tenant + "/v2.0"
 	w.handler = arm.Handler(w.config)
 	for name, raw := range map[string]string{
 		"good": m.token(map[string]any{"oid": owner}), "expired": m.token(map[string]any{"exp": 1}), "forged": newMint(t).token(nil), "junk": "eyJ-canary-junk", "audience": m.token(map[string]any{"aud": "x"}),

@@ -16,7 +16,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,13 +59,6 @@ func Handler(c Config) http.Handler {
 	e := &endpoint{Config: c, guard: newGuard()}
 	e.oauth = e.provider()
 	return e
-}
-
-// Serves tells whether a path is one of the endpoint's, so that the resource
-// API can stand beside it under the same name.
-func Serves(path string) bool {
-	parts := strings.Split(strings.ToLower(strings.Trim(path, "/")), "/")
-	return len(parts) > 1 && slices.Contains([]string{"v2.0", ".well-known", "discovery", "oauth2"}, parts[1])
 }
 
 // Issuers are the names under which a login at url issues tokens of a tenant:

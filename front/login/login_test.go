@@ -266,17 +266,6 @@ func TestWhoGuessesWaits(t *testing.T) {
 	})
 }
 
-func TestPathsOfTheEndpointAreToldFromOthers(t *testing.T) {
-	for path, want := range map[string]bool{
-		"/x/oauth2/v2.0/token": true, "/adfs/.well-known/openid-configuration": true, "/x/V2.0/.well-known/openid-configuration": true, "/x/discovery/keys": true,
-		"/": false, "/subscriptions": false, "/subscriptions/x": false, "//subscriptions/x": false, "/metadata/endpoints": false, "/providers/Microsoft.VoiceServices": false,
-	} {
-		if login.Serves(path) != want {
-			t.Errorf("%s: %v", path, !want)
-		}
-	}
-}
-
 // FuzzToken: no form of a request is a defect of ours, or gets a token without
 // the secret.
 func FuzzToken(f *testing.F) {
