@@ -87,6 +87,7 @@ func New(cfg *Config, log *slog.Logger, version string) (*Node, error) {
 		n.compile,
 		n.openControl,
 		n.openPlane,
+		n.keepRecords,
 		n.openMedia,
 		n.openSignalling,
 		n.openLink,
@@ -333,10 +334,16 @@ var transports = map[string]sip.Transport{"udp": sip.UDP, "tcp": sip.TCP, "tls":
 
 // api is what the control socket shows.
 func (n *Node) api() ops.Config {
-	return ops.Config{
+	c := ops.Config{
 		Calls: liveCalls{n}, Records: n.spool, Traces: n.traces, Peers: livePeers{n}, Explain: explainer{n},
 		Reload: n.reload, Backup: n.backup, Health: n.health, Metrics: n.metrics(), Log: n.log,
 	}
+	if n.cfg.Control != nil {
+		all := fleet{livePeers{n}}
+		c.Calls, c.Records, c.Traces, c.Peers, c.Explain = all, all, all, all, all
+		c.Certificates, c.Texts = edgeCertificates{n}, texts{n}
+	}
+	return c
 }
 
 // carries is an error while the node has no part that carries calls.

@@ -30,6 +30,9 @@ type Spool interface {
 const (
 	// perMessage entries of about 1.5 KB are 400 KB, 60 packed.
 	perMessage = 256
+	// company is how long an entry waits for others to go with: each message
+	// costs the stream a sync of its disk.
+	company = 100 * time.Millisecond
 	// maxBatch bounds what a message of entries unfolds to.
 	maxBatch = 16 << 20
 )
@@ -64,6 +67,11 @@ func (e *Edge) Upload(ctx context.Context, spool Spool) {
 		}
 		select {
 		case <-spool.Owing():
+			select {
+			case <-time.After(company):
+			case <-ctx.Done():
+				return
+			}
 		case <-back:
 		case <-again:
 		case <-ctx.Done():

@@ -106,6 +106,7 @@ func open(c Config, t tuning) (*Spool, error) {
 		log:      cmp.Or(c.Log, slog.Default()),
 		tuning:   t,
 		upward:   c.Upward,
+		owing:    make(chan struct{}, 1),
 		progress: map[string]entry{},
 		wake:     make(chan struct{}, 1),
 		idle:     make(chan struct{}, 1),

@@ -8,6 +8,8 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
+
+	link "github.com/tandemgw/tandem/link/record"
 )
 
 // The longest UDP payload an IPv4 packet has room for; a longer message of a
@@ -22,20 +24,35 @@ func (r *Ring) Pcap(w io.Writer, callID string) (bool, error) {
 	if !ok {
 		return false, nil
 	}
+	return true, capture(w, packets)
+}
+
+// Capture is Pcap of what another node remembers.
+func Capture(w io.Writer, t link.Trace) error {
+	var packets []Packet
+	for _, p := range t.Packets {
+		local, _ := netip.ParseAddrPort(p.Local) // one that cannot be read is left out
+		remote, _ := netip.ParseAddrPort(p.Remote)
+		packets = append(packets, Packet{At: p.At, Out: p.Out, Local: local, Remote: remote, Raw: []byte(p.Raw)})
+	}
+	return capture(w, packets)
+}
+
+func capture(w io.Writer, packets []Packet) error {
 	out := pcapgo.NewWriterNanos(w)
 	if err := out.WriteFileHeader(65535, layers.LinkTypeRaw); err != nil {
-		return true, fmt.Errorf("write capture: %w", err)
+		return fmt.Errorf("write capture: %w", err)
 	}
 	for _, p := range packets {
 		b, err := frame(p)
 		if err != nil {
-			return true, fmt.Errorf("make frame: %w", err)
+			return fmt.Errorf("make frame: %w", err)
 		}
 		if err := out.WritePacket(gopacket.CaptureInfo{Timestamp: p.At, CaptureLength: len(b), Length: len(b)}, b); err != nil {
-			return true, fmt.Errorf("write capture: %w", err)
+			return fmt.Errorf("write capture: %w", err)
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // frame dresses a message as a UDP packet.
