@@ -41,6 +41,7 @@ var (
 	descMOS       = desc("leg_mos", "Mean opinion score (ITU-T G.107) of what came from a side, by leg of answered calls.", "side")
 	descMute      = desc("legs_mute_total", "Legs of answered calls that were to speak and sent nothing for 10 s or more.", "side")
 	descPackets   = desc("media_packets_total", "Media packets, by direction and kind: rtp, rtcp.", "direction", "kind")
+	descShakes    = desc("media_handshakes_total", "Handshakes of DTLS-SRTP, by result: done, failed. After a failed one another is made.", "result")
 	descDrops     = desc("media_drops_total", "Media packets that arrived and went nowhere, by cause.", "cause")
 	descStrangers = desc("strangers_total", "Messages and connections of sources that no peer's allow-list holds.")
 	descPeerUp    = desc("peer_up", "1 when the peer answers OPTIONS.", "peer", "side")
@@ -199,6 +200,8 @@ func (c collector) collectMedia(calls *call.Counters, media *rtp.Counters, count
 	count(descPackets, media.Sent.Packets, "out", "rtp")
 	count(descPackets, media.ReceivedRTCP.Packets, "in", "rtcp")
 	count(descPackets, media.SentRTCP.Packets, "out", "rtcp")
+	count(descShakes, media.Handshakes, "done")
+	count(descShakes, media.HandshakesFailed, "failed")
 	for cause, n := range media.Drops {
 		count(descDrops, n, rtp.Cause(cause).String())
 	}

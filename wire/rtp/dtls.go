@@ -178,7 +178,10 @@ func (p *Port) associate(kind int, d *DTLS, told func(error)) *association {
 		a.mail <- early
 		p.early[kind] = letter{}
 	}
-	p.engine.working.Go(func() { a.run(ctx) })
+	p.engine.working.Go(func() {
+		defer p.survive()
+		a.run(ctx)
+	})
 	return a
 }
 
