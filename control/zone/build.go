@@ -227,6 +227,13 @@ func (v *served) zoneOf(name string) *content {
 	}
 }
 
+// belongs tells whether a canonical name is a gateway's to say something of.
+func (v *served) belongs(name string) bool {
+	return slices.ContainsFunc(v.facts, func(g Gateway) bool {
+		return inside(name, canonical(g.Base)) || slices.ContainsFunc(g.Delegated, func(d string) bool { return inside(name, canonical(d)) })
+	})
+}
+
 // look gives the node of a name, that of the wildcard that covers it, or says
 // that there is none (RFC 4592 §3.3).
 func (z *content) look(name string) (node map[uint16][]dns.RR, exists bool) {

@@ -16,6 +16,7 @@ import (
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
 )
@@ -249,6 +250,12 @@ func TestTokensAreServedWhenAddTextReturns(t *testing.T) {
 		}
 		if err := s.RemoveText(t.Context(), name, "MS=ms1"); err != nil {
 			t.Fatal(err)
+		}
+		if err := s.AddText(t.Context(), "www.telecom.example", "x"); fault.Of(err) != fault.NotFound {
+			t.Errorf("a name of nobody's: %v", err)
+		}
+		if left, err := s.Texts(t.Context(), "."); err != nil || len(left) != 2 {
+			t.Errorf("%v, %v", left, err)
 		}
 		if left, err := s.Texts(t.Context(), base); err != nil || len(left) != 2 {
 			t.Errorf("%v, %v", left, err)

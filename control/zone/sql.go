@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/store"
 )
 
@@ -158,8 +158,16 @@ func private(ctx context.Context, tx *store.Tx, apex string) (string, error) {
 }
 
 // AddText publishes a TXT record and returns when this node serves it. The
-// name must belong to a gateway, or it is kept and not served.
+// name must belong to a gateway: fault.NotFound.
 func (s *Set) AddText(ctx context.Context, name, value string) error {
+	if !s.served.Load().belongs(canonical(name)) {
+		if err := s.Refresh(ctx); err != nil {
+			return err
+		}
+		if !s.served.Load().belongs(canonical(name)) {
+			return fault.New(fault.NotFound, name+" belongs to no gateway: TXT records stand at a gateway's base domain or below it, or in a domain that is delegated to it")
+		}
+	}
 	if err := s.text(ctx, "INSERT INTO zone_text (name, value, created) VALUES (?, ?, ?) ON CONFLICT (name, value) DO NOTHING", canonical(name), value, store.Micros(time.Now())); err != nil {
 		return fmt.Errorf("add TXT record at %s: %w", name, err)
 	}
@@ -174,12 +182,12 @@ func (s *Set) RemoveText(ctx context.Context, name, value string) error {
 	return nil
 }
 
-// Texts are the TXT records at a name and below it.
+// Texts are the TXT records at a name and below it; "." for all.
 func (s *Set) Texts(ctx context.Context, name string) (list []Text, err error) {
 	at := canonical(name)
 	err = s.cfg.Store.Read(ctx, func(tx *store.Tx) error {
 		st, err := load(ctx, tx)
-		list = slices.DeleteFunc(st.texts, func(t Text) bool { return !inside(t.Name, at) })
+		list = slices.DeleteFunc(st.texts, func(t Text) bool { return at != "." && !inside(t.Name, at) })
 		return err
 	})
 	return list, err
@@ -208,9 +216,6 @@ func (s *Set) Forget(ctx context.Context, tx *store.Tx, base string) error {
 }
 
 func (s *Set) text(ctx context.Context, q string, args ...any) error {
-	if name, ok := args[0].(string); !ok || strings.Count(name, ".") < 2 {
-		return fmt.Errorf("%v is no host's name", args[0])
-	}
 	err := s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Exec(ctx, q, args...); err != nil {
 			return err

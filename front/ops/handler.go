@@ -42,6 +42,11 @@ type api struct{ Config }
 //	DELETE /calls/{id}         hang it up
 //	GET    /peers              health of the peers; our certificates; warnings of both
 //	POST   /peers/reconnect    make TLS connections anew, of all peers or of {"peers":["…"]}
+//	GET    /certificates       of a control node: those of its edges that it sees to
+//	PUT    /certificates/{node}  {"chain":"…"}: what the edge's request has been signed with
+//	GET    /texts              TXT records of its zones; name: there and below
+//	PUT    /texts              publish one: name, value
+//	DELETE /texts              take one away
 //	GET    /backup             a consistent copy of the node's data, a tar
 //	POST   /reload             read the configuration again; {"dryRun":true,"file":"…"} only compares
 //	GET    /health             state of the node; 503 unless ready
@@ -68,6 +73,7 @@ func Handler(c Config) http.Handler {
 	if c.Backup != nil {
 		mux.HandleFunc("GET /backup", a.backup)
 	}
+	a.names(mux)
 	if c.Metrics != nil {
 		mux.Handle("GET /metrics", c.Metrics)
 	}

@@ -117,14 +117,16 @@ type Listener struct {
 
 // Config injects what the API shows.
 type Config struct {
-	Calls   Calls
-	Records Records
-	Traces  Traces
-	Peers   Peers
-	Explain Explainer                                            // nil: no /explain
-	Reload  func(context.Context, ReloadRequest) (Reload, error) // the error may be *Rejected; nil: no /reload
-	Backup  func(context.Context) (Copy, error)                  // nil: no /backup
-	Health  func() Health
-	Metrics http.Handler // nil: no /metrics
-	Log     *slog.Logger
+	Calls        Calls
+	Records      Records
+	Traces       Traces
+	Peers        Peers
+	Explain      Explainer                                            // nil: no /explain
+	Reload       func(context.Context, ReloadRequest) (Reload, error) // the error may be *Rejected; nil: no /reload
+	Backup       func(context.Context) (Copy, error)                  // nil: no /backup
+	Certificates EdgeCertificates                                     // nil: no control node
+	Texts        Texts                                                // nil: no control node
+	Health       func() Health
+	Metrics      http.Handler // nil: no /metrics
+	Log          *slog.Logger
 }

@@ -64,11 +64,15 @@ func (c *Client) Reload(ctx context.Context, req ReloadRequest) (done Reload, er
 }
 
 func (c *Client) post(ctx context.Context, path string, what, v any) error {
+	return c.send(ctx, http.MethodPost, path, what, v)
+}
+
+func (c *Client) send(ctx context.Context, method, path string, what, v any) error {
 	body, err := json.Marshal(what)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://node"+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, "http://node"+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
