@@ -33,6 +33,7 @@ var scenarios = []scenario{
 	{name: "media-bypass", what: "users' clients send media themselves and check the way, three at once; one moves", play: playMediaBypass},
 	{name: "long-call", what: "a call outlives its session time by refreshes (1½ minutes)", play: playLongCall},
 	{name: "restore", what: "a control node loses its machine and is brought back from a backup; calls go on", alone: true, play: playRestore},
+	{name: "restore", what: "a control node loses its machine and is brought back from a backup; calls go on", alone: true, play: playRestore},
 	{name: "failover", what: "a proxy, a site and then a region fail; calls find a way", alone: true, play: playFailover},
 }
 
