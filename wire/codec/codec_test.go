@@ -270,6 +270,16 @@ func FuzzDecode(f *testing.F) {
 		e.Close()
 		f.Add(uint8(i), b, b)
 		f.Add(uint8(i), b, []byte{0xff, 0xff})
+		format.DTX = true
+		if e, err = format.NewEncoder(); err != nil {
+			f.Fatal(err)
+		}
+		for range 40 { // until the pause is described
+			if b, _ := e.Encode(nil, make([]int16, format.Samples(Packet))); len(b) > 0 && len(b) < 10 {
+				f.Add(uint8(i), b, b)
+			}
+		}
+		e.Close()
 	}
 	f.Fuzz(func(t *testing.T, which uint8, first, second []byte) {
 		c := allFormats[int(which)%len(allFormats)]
@@ -291,6 +301,11 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("%d samples from %d octets", len(pcm), len(b))
 			}
 			d.Conceal(nil)
+			for range 3 {
+				if n := len(d.Idle(nil)); n > format.Samples(240*time.Millisecond) {
+					t.Fatalf("%d samples of a pause", n)
+				}
+			}
 		}
 	})
 }
