@@ -123,6 +123,7 @@ func TestNarrowDoorsStayNarrow(t *testing.T) {
 		"github.com/pressly/goose/v3":  {"control/store"},
 		"github.com/miekg/dns":         {"wire/sip", "sandbox/dns", "control/zone"},
 		"github.com/mholt/acmez/v3":    {"control/certificate"},
+		"github.com/nats-io":           {"link"},
 		"github.com/gopacket/gopacket": {"edge/trace"},
 		"github.com/ebitengine/purego": {"wire/codec"},
 		"cel.dev/cel-go":               {"edge/rule"},
