@@ -560,7 +560,7 @@ func (w *world) facts(r *region) nodeFacts {
 }
 
 // resource is the gateway, as a customer of the withdrawn service writes it.
-func (w *world) resource() any {
+func (w *world) resource() map[string]any {
 	sites := []string{w.addr(hostSiteA).String(), w.addr(hostSiteB).String()}
 	location := func(region, calls string) any {
 		return map[string]any{"name": region, "primaryRegionProperties": map[string]any{

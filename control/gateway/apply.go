@@ -38,9 +38,16 @@ const (
 	codeSnapshot    = "SnapshotNotCompiled"
 )
 
-// again is how soon a step that waits looks again. Set.Changed wakes it before
-// that when an edge has reported.
-const again = 2 * time.Second
+// A step that waits looks again soon at first, then less and less often: most
+// of what it waits for comes at once or takes a person. Set.Changed wakes it
+// before that when an edge has reported.
+const (
+	soonest = 200 * time.Millisecond
+	latest  = 15 * time.Second
+)
+
+// again is when a step that has waited for a time looks again.
+func again(waited time.Duration) time.Duration { return min(max(waited/4, soonest), latest) }
 
 // register says of what steps the operations of gateways consist.
 func (s *Set) register() {
@@ -95,11 +102,20 @@ func (s *Set) republish(ctx context.Context, tx *store.Tx, r *row, by Actor) err
 
 // patience is a step that waits: until its time is up, and then it says why.
 func (s *Set) patience(job *operation.Job, step, code, message string) error {
-	i := slices.IndexFunc(job.Steps, func(p operation.Progress) bool { return p.Name == step })
-	if i >= 0 && !job.Steps[i].Started.IsZero() && time.Since(job.Steps[i].Started) > s.cfg.Patience {
+	waited := waited(job, step)
+	if waited > s.cfg.Patience {
 		return operation.Fail(code, message)
 	}
-	return operation.Wait(min(again, s.cfg.Patience/2), message)
+	return operation.Wait(min(again(waited), s.cfg.Patience/2), message)
+}
+
+// waited is how long ago a step has begun.
+func waited(job *operation.Job, step string) time.Duration {
+	i := slices.IndexFunc(job.Steps, func(p operation.Progress) bool { return p.Name == step })
+	if i < 0 || job.Steps[i].Started.IsZero() {
+		return 0
+	}
+	return time.Since(job.Steps[i].Started)
 }
 
 // applyIdentity: the gateway has an identity, which it was given when it was
@@ -507,8 +523,8 @@ func (s *Set) deleteDrain(ctx context.Context, job *operation.Job, r *row) error
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(job.Steps, func(p operation.Progress) bool { return p.Name == "drain" })
-	if i >= 0 && time.Since(job.Steps[i].Started) > s.cfg.Drain {
+	waited := waited(job, "drain")
+	if waited > s.cfg.Drain {
 		return nil // the edges' own patience is over too
 	}
 	for _, a := range mine {
@@ -517,7 +533,7 @@ func (s *Set) deleteDrain(ctx context.Context, job *operation.Job, r *row) error
 			if e.Calls == 0 {
 				what = "edge " + a.node + " has not heard of it yet"
 			}
-			return operation.Wait(again, what)
+			return operation.Wait(again(waited), what)
 		}
 	}
 	return nil
