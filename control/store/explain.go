@@ -45,6 +45,9 @@ func again(err error) time.Duration {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqlite3.SQLITE_BUSY {
 		return patience // somebody else holds the file
 	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "0A000" {
+		return lost // a node of another release changed a table whose plan this connection kept
+	}
 	if _, ok := errors.AsType[*unsure](err); ok || !broken(err) {
 		return 0
 	}

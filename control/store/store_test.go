@@ -357,3 +357,33 @@ func TestATransactionWhoseConnectionBreaksRunsAgain(t *testing.T) {
 		t.Errorf("%d runs, %v", runs, err)
 	}
 }
+
+// A node of a newer release adds a column while this one runs.
+func TestATableThatIsChangedByAnotherNodeIsReadOn(t *testing.T) {
+	url := storetest.Server(t)
+	s, newer := storetest.Open(t, url), storetest.Open(t, url)
+	table(t, s)
+	write(t, s, "INSERT INTO thing (id, n) VALUES ('a', 1)")
+	all := func() {
+		t.Helper()
+		err := s.Read(t.Context(), func(tx *store.Tx) error {
+			n, err := store.All(t.Context(), tx, func(scan store.Scan) (struct{}, error) { return struct{}{}, nil }, "SELECT * FROM thing")
+			if err == nil && len(n) != 1 {
+				t.Errorf("%d rows", len(n))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 { // so that the connections of the pool know the statement
+		all()
+	}
+	if err := newer.Break("ALTER TABLE thing ADD COLUMN more TEXT NOT NULL DEFAULT ''"); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		all()
+	}
+}
