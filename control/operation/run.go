@@ -61,6 +61,9 @@ func (j *Job) Write(ctx context.Context, f func(tx *store.Tx) error) error {
 	})
 }
 
+// shortest is the least that Wait waits: looking costs two commits.
+const shortest = 10 * time.Millisecond
+
 // wait is the error of Wait.
 type wait struct {
 	after  time.Duration
@@ -70,7 +73,7 @@ type wait struct {
 func (w *wait) Error() string { return "wait " + w.after.String() + ": " + w.detail }
 
 // Wait is returned by a step that must be looked at again later; until then it
-// holds no worker. The detail says what it waits for.
+// holds no worker; 10 ms is the least. The detail says what it waits for.
 func Wait(after time.Duration, detail string) error { return &wait{after, detail} }
 
 // failure is the error of Fail.
@@ -248,7 +251,7 @@ func (r *run) outcome(row *row, i int, result error) (lease string) {
 	after = after*3/4 + rand.N(after/2+1)
 	if w, ok := errors.AsType[*wait](result); ok {
 		p.Attempts-- // looking again is the same attempt
-		p.Detail, after = w.detail, w.after
+		p.Detail, after = w.detail, max(w.after, shortest)
 	} else {
 		p.Detail = said(result)
 		r.set.log.Info("a step will be tried again", "operation", row.ID, "step", p.Name, "attempt", p.Attempts, "after", after, "err", result)
