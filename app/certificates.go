@@ -105,7 +105,7 @@ func (n *Node) warnings(at time.Time) (all []ops.Warning) {
 			all = append(all, ofPeer(p, at)...)
 		}
 	}
-	return append(all, now.missingRoots()...)
+	return append(append(all, now.missingRoots()...), n.certificateTrouble(at)...)
 }
 
 // warnings are those of one certificate of ours.
@@ -181,6 +181,16 @@ func inDays(d time.Duration) string {
 	}
 }
 
+// facesMicrosoft tells whether peers are Microsoft's own proxies, not a lab's.
+func (r *running) facesMicrosoft() bool {
+	for _, p := range r.snapshot.Peers() {
+		if strings.HasSuffix(p.Host, ".pstnhub.microsoft.com") {
+			return true
+		}
+	}
+	return false
+}
+
 // missingRoots warns of authorities that Microsoft may change to and that
 // nobody here would trust. What the system trusts cannot be listed.
 func (r *running) missingRoots() []ops.Warning {
@@ -188,7 +198,7 @@ func (r *running) missingRoots() []ops.Warning {
 	if list == nil {
 		list, where = r.trusted[sipRoots], sipRoots
 	}
-	if list == nil || !r.cfg.Services.Teams.Public() {
+	if list == nil || !r.facesMicrosoft() {
 		return nil
 	}
 	missing := slices.DeleteFunc(slices.Clone(publish.MicrosoftRoots), func(name string) bool {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -153,6 +154,24 @@ func TestAGatewayGetsItsCertificateByACME(t *testing.T) {
 	conn.Close()
 	if n := acme.Orders.Load(); n != 1 {
 		t.Errorf("%d orders", n)
+	}
+	answer := httptest.NewRecorder()
+	n.metrics().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	for _, want := range []string{`tandem_edge_certificate_not_after_seconds{node="r1-a"} 1.`, `tandem_edge_certificate_failures{node="r1-a"} 0`, `tandem_dns_queries_total{outcome="answered"}`} {
+		if !strings.Contains(answer.Body.String(), want) {
+			t.Errorf("metrics have no %s", want)
+		}
+	}
+	socket := ops.Dial(n.cfg.Node.Socket())
+	if list, err := socket.EdgeCertificates(t.Context()); err != nil || len(list) != 1 || list[0].State != "shown" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	token := ops.Text{Name: "contoso.1r1." + base + ".", Value: "MS=ms12345678"}
+	if err := socket.AddText(t.Context(), token); err != nil {
+		t.Error(err)
+	}
+	if list, err := socket.Texts(t.Context(), base); err != nil || len(list) != 1 || list[0] != token {
+		t.Errorf("%+v, %v", list, err)
 	}
 }
 

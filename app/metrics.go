@@ -14,7 +14,7 @@ import (
 // this only gives their counters names and labels, all of them bounded.
 func (n *Node) metrics() http.Handler {
 	registry := obs.NewRegistry()
-	registry.MustRegister(collector{n: n})
+	registry.MustRegister(collector{n: n}, controlCollector{n})
 	return obs.MetricsHandler(registry)
 }
 

@@ -170,6 +170,41 @@ func (s *Set) List(ctx context.Context) (all []Certificate, err error) {
 	return all, err
 }
 
+// Trouble is one sentence about each certificate that is not as it should be:
+// it waits for the operator, cannot be had, or nears its end all the same.
+func (s *Set) Trouble(ctx context.Context, now time.Time) (all []Trouble, err error) {
+	list, err := s.List(ctx)
+	for _, c := range list {
+		if text := c.trouble(now); text != "" {
+			all = append(all, Trouble{Node: c.Node, State: c.State, Text: "the certificate of edge " + c.Node + " " + text})
+		}
+	}
+	return all, err
+}
+
+// Trouble is such a sentence.
+type Trouble struct {
+	Node  string
+	State State
+	Text  string
+}
+
+func (c Certificate) trouble(now time.Time) string {
+	end := ""
+	if !c.Ends.IsZero() {
+		end = ", and the one it shows ends on " + c.Ends.UTC().Format(time.DateOnly)
+	}
+	switch {
+	case c.State == Waiting:
+		return "waits to be signed" + end + ": tandem certificate request " + c.Node
+	case c.State == Failing:
+		return "cannot be had" + end + ": " + c.Problem
+	case c.State != Files && c.renewable(now.Add(-c.Ends.Sub(c.Begins)/6)):
+		return "should have been renewed by now" + end + ": the edge is away, or does not take it"
+	}
+	return ""
+}
+
 // Install takes the chain that an authority has signed for the operator, as
 // PEM, leaf first. A chain that does not fit the request is refused with a
 // sentence.

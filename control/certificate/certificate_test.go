@@ -461,3 +461,29 @@ func TestPausesGrowAndLimitsAreRespected(t *testing.T) {
 		t.Error("the longest pause")
 	}
 }
+
+func TestTroubleIsTold(t *testing.T) {
+	begins := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	c := Certificate{Node: "r1-a", Begins: begins, Ends: begins.Add(90 * 24 * time.Hour), Problem: "the authority is closed"}
+	for _, x := range []struct {
+		state State
+		days  int
+		want  string
+	}{
+		{Shown, 61, ""},
+		{Shown, 74, ""},
+		{Shown, 76, "should have been renewed by now, and the one it shows ends on 2026-04-01"},
+		{Signed, 76, "should have been renewed by now"},
+		{Files, 89, ""}, // the edge says so itself
+		{Waiting, 1, "waits to be signed, and the one it shows ends on 2026-04-01: tandem certificate request r1-a"},
+		{Failing, 1, "cannot be had, and the one it shows ends on 2026-04-01: the authority is closed"},
+	} {
+		c.State = x.state
+		if got := c.trouble(begins.Add(time.Duration(x.days) * 24 * time.Hour)); (x.want == "") != (got == "") || !strings.Contains(got, x.want) {
+			t.Errorf("%s after %d days: %q, want %q", x.state, x.days, got, x.want)
+		}
+	}
+	if got := (Certificate{State: Wanted}).trouble(begins); got != "" {
+		t.Error(got)
+	}
+}

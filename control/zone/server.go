@@ -124,8 +124,10 @@ func (s *Set) serve(w dns.ResponseWriter, q *dns.Msg) {
 	if udp {
 		switch s.limit.take(from, time.Now()) {
 		case none:
+			s.dropped.Add(1)
 			return
 		case short:
+			s.short.Add(1)
 			m.Answer, m.Ns, m.Extra, m.Truncated = nil, nil, nil, true
 		}
 		fit(m, q)
@@ -136,6 +138,12 @@ func (s *Set) serve(w dns.ResponseWriter, q *dns.Msg) {
 		} else {
 			m.Answer, m.Ns, m.Extra, m.Rcode = nil, nil, nil, dns.RcodeNotAuth // RFC 8945 §5.2
 		}
+	}
+	switch {
+	case m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError:
+		s.refused.Add(1)
+	case len(m.Answer)+len(m.Ns) > 0:
+		s.answered.Add(1)
 	}
 	_ = w.WriteMsg(m) // a client that is gone asks again or not
 }

@@ -42,6 +42,7 @@ func (s *Set) transfer(w dns.ResponseWriter, q *dns.Msg, from netip.Addr, udp bo
 		if udp && s.limit.take(from, time.Now()) != whole {
 			return
 		}
+		s.refused.Add(1)
 		m.Rcode = dns.RcodeRefused
 	case udp: // RFC 1995 §2: the SOA alone says "come by TCP"
 		m.Authoritative, m.Answer = true, []dns.RR{z.soa}
@@ -84,6 +85,7 @@ func (s *Set) send(w dns.ResponseWriter, q *dns.Msg, z *content, to *Secondary) 
 		s.log.Warn("DNS zone was not transferred", "zone", z.apex, "secondary", to.Addr, obs.KeyError, err)
 		return
 	}
+	s.transferred.Add(1)
 	s.log.Info("DNS zone transferred", "zone", z.apex, "secondary", to.Addr, "serial", z.soa.Serial)
 }
 

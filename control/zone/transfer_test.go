@@ -227,6 +227,9 @@ func TestAFloodIsNotAmplified(t *testing.T) {
 			cut++
 		}
 	}
+	if c := s.Counters(); c.Short != uint64(cut) || c.Short+c.Dropped+c.Answered < asked/2 {
+		t.Errorf("counted %+v, %d were cut", c, cut)
+	}
 	if received > asked*len(wire) || cut == 0 {
 		t.Errorf("%d octets came back for %d, %d answers say to come by TCP", received, asked*len(wire), cut)
 	}

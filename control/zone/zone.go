@@ -117,9 +117,11 @@ type Set struct {
 	built    uint64        // building; what had been asked when the last one began
 	asked    atomic.Uint64 // rebuilds asked for
 	poke     chan struct{}
-	life     context.Context
-	die      context.CancelFunc
-	wait     sync.WaitGroup
+
+	answered, refused, short, dropped, transferred atomic.Uint64
+	life                                           context.Context
+	die                                            context.CancelFunc
+	wait                                           sync.WaitGroup
 }
 
 // New makes a Set out of what the store has, so that it answers at once, and
@@ -206,6 +208,22 @@ func (s *Set) Addr() netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return s.server.addr
+}
+
+// Counters are what has been answered since the start.
+type Counters struct {
+	Answered    uint64 // whole, denials included
+	Refused     uint64 // names that are not ours, transfers to strangers, what cannot be read
+	Short       uint64 // sent to TCP, since its network asks too much
+	Dropped     uint64 // for the same reason
+	Transferred uint64 // whole zones
+}
+
+// Counters counts.
+func (s *Set) Counters() Counters {
+	return Counters{
+		Answered: s.answered.Load(), Refused: s.refused.Load(), Short: s.short.Load(), Dropped: s.dropped.Load(), Transferred: s.transferred.Load(),
+	}
 }
 
 // Changed says that gateways' facts may have changed. It does not wait.

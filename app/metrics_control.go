@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/front/ops"
+)
+
+// controlCollector reads what a control node counts.
+type controlCollector struct{ n *Node }
+
+var (
+	descEdgeEnds = desc("edge_certificate_not_after_seconds", "Unix time at which the certificate of an edge that control sees to ends.", "node")
+	descEdgeFail = desc("edge_certificate_failures", "Orders of it that failed since the last success.", "node")
+	descDNS      = desc("dns_queries_total", "Queries of the gateways' zones, by what came of them: answered, refused, short, dropped, transferred.", "outcome")
+)
+
+// Describe is empty on purpose: edges come and go.
+func (controlCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect reads them.
+func (c controlCollector) Collect(out chan<- prometheus.Metric) {
+	p := c.n.plane.Load()
+	if p == nil {
+		return
+	}
+	if p.zone != nil {
+		z := p.zone.Counters()
+		for outcome, n := range map[string]uint64{"answered": z.Answered, "refused": z.Refused, "short": z.Short, "dropped": z.Dropped, "transferred": z.Transferred} {
+			out <- prometheus.MustNewConstMetric(descDNS, prometheus.CounterValue, float64(n), outcome)
+		}
+	}
+	ctx, cancel := context.WithTimeout(c.n.life, lookTime)
+	defer cancel()
+	list, err := p.certificates.List(ctx)
+	if err != nil {
+		c.n.log.Warn("read the certificates of edges", obs.KeyError, err)
+	}
+	for _, x := range list {
+		if !x.Ends.IsZero() {
+			out <- prometheus.MustNewConstMetric(descEdgeEnds, prometheus.GaugeValue, float64(x.Ends.Unix()), x.Node)
+		}
+		out <- prometheus.MustNewConstMetric(descEdgeFail, prometheus.GaugeValue, float64(x.Attempts), x.Node)
+	}
+}
+
+// lookTime is how long the store may take for who watches.
+const lookTime = 2 * time.Second
+
+// certificateTrouble is what a control node has to say of the certificates of
+// its edges.
+func (n *Node) certificateTrouble(at time.Time) (all []ops.Warning) {
+	p := n.plane.Load()
+	if p == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(n.life, lookTime)
+	defer cancel()
+	list, err := p.certificates.Trouble(ctx, at)
+	if err != nil {
+		n.log.Warn("read the certificates of edges", obs.KeyError, err)
+	}
+	for _, t := range list {
+		all = append(all, ops.Warning{About: t.Node, Cause: "certificate " + string(t.State), Text: t.Text})
+	}
+	return all
+}
