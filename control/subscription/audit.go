@@ -36,6 +36,7 @@ func RequestOf(ctx context.Context) Request {
 
 // Entry is one line of the audit trail: who did what to which resource.
 type Entry struct {
+	ID       string // made when it is written
 	At       time.Time
 	Request  Request
 	Action   string // "Microsoft.VoiceServices/communicationsGateways/write"
@@ -78,22 +79,37 @@ func (s *Set) Record(ctx context.Context, e Entry) error {
 	return s.store.Write(ctx, func(tx *store.Tx) error { return s.Audit(ctx, tx, e) })
 }
 
-// Trail is what happened to a resource and below it since a time, the oldest
-// first.
-func (s *Set) Trail(ctx context.Context, scope string, since time.Time, limit int) (list []Entry, err error) {
-	key := strings.ToLower(scope)
+// Span is the part of the trail that is wanted.
+type Span struct {
+	Scope        string    // a resource with all below it
+	Since, Until time.Time // Until zero: to the end
+	After        string    // ID of the last line that was read; "": from the beginning
+	Limit        int
+}
+
+// Trail is a part of the trail, the oldest line first.
+func (s *Set) Trail(ctx context.Context, p Span) (list []Entry, err error) {
+	key := strings.ToLower(p.Scope)
+	if p.Until.IsZero() {
+		p.Until = time.Now().Add(time.Hour) // clocks of other nodes
+	}
 	err = s.store.Read(ctx, func(tx *store.Tx) error {
 		// '0' follows '/': between the two are all paths below the scope.
-		list, err = store.All(ctx, tx, func(scan store.Scan) (e Entry, err error) {
-			var at int64
-			p := &e.Request.Principal
-			err = scan(&at, &p.Object, &p.Name, &e.Action, &e.Resource, &e.Outcome, &e.Request.Correlation, &e.Request.ID, &e.Request.Client)
-			e.At = store.Time(at)
-			return e, err
-		}, `SELECT moment, principal, name, action, resource, outcome, correlation, request, client_request FROM audit
-			WHERE moment >= ? AND (resource_key = ? OR resource_key >= ? AND resource_key < ?) ORDER BY moment, id LIMIT ?`,
-			store.Micros(since), key, key+"/", key+"0", limit)
+		where, args := "moment >= ? AND moment <= ? AND (resource_key = ? OR resource_key >= ? AND resource_key < ?)", []any{store.Micros(p.Since), store.Micros(p.Until), key, key + "/", key + "0"}
+		if p.After != "" {
+			where += " AND (moment, id) > (SELECT moment, id FROM audit WHERE id = ?)"
+			args = append(args, p.After)
+		}
+		list, err = store.All(ctx, tx, scanEntry, "SELECT id, moment, principal, name, action, resource, outcome, correlation, request, client_request FROM audit WHERE "+where+" ORDER BY moment, id LIMIT ?", append(args, p.Limit)...)
 		return err
 	})
 	return list, err
+}
+
+func scanEntry(scan store.Scan) (e Entry, err error) {
+	var at int64
+	p := &e.Request.Principal
+	err = scan(&e.ID, &at, &p.Object, &p.Name, &e.Action, &e.Resource, &e.Outcome, &e.Request.Correlation, &e.Request.ID, &e.Request.Client)
+	e.At = store.Time(at)
+	return e, err
 }

@@ -266,11 +266,24 @@ func TestTheTrailIsReadByScope(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	trail, err := s.Trail(t.Context(), "/Subscriptions/X/a", time.Now().Add(-time.Minute), 10)
+	all := subscription.Span{Scope: "/Subscriptions/X/a", Since: time.Now().Add(-time.Minute), Limit: 10}
+	trail, err := s.Trail(t.Context(), all)
 	if err != nil || len(trail) != 2 || trail[0].Resource != "/subscriptions/x/A" || trail[0].Request.Correlation != "c" || trail[0].Request.Principal.Object != ann {
 		t.Errorf("%+v, %v", trail, err)
 	}
-	if trail, err := s.Trail(t.Context(), "/subscriptions/x", time.Now().Add(time.Minute), 10); err != nil || len(trail) != 0 {
-		t.Errorf("%+v, %v", trail, err)
+	second := all
+	second.After = trail[0].ID
+	if rest, err := s.Trail(t.Context(), second); err != nil || len(rest) != 1 || rest[0].ID != trail[1].ID {
+		t.Errorf("after the first: %+v, %v", rest, err)
+	}
+	for name, change := range map[string]func(*subscription.Span){
+		"later":  func(p *subscription.Span) { p.Since = time.Now().Add(time.Minute) },
+		"before": func(p *subscription.Span) { p.Until = time.Now().Add(-time.Second * 30) },
+	} {
+		span := all
+		change(&span)
+		if trail, err := s.Trail(t.Context(), span); err != nil || len(trail) != 0 {
+			t.Errorf("%s: %+v, %v", name, trail, err)
+		}
 	}
 }

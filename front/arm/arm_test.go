@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -455,7 +456,7 @@ func TestEachRequestCanBeFoundAgain(t *testing.T) {
 		t.Errorf("%v", r.Header())
 	}
 	w.want(403, w.as(reader, "DELETE", gateways+"/one"+api, "", "x-ms-correlation-request-id", "bad\nline"))
-	trail, err := w.subscriptions.Trail(t.Context(), voice, time.Time{}, 100)
+	trail, err := w.subscriptions.Trail(t.Context(), subscription.Span{Scope: voice, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -538,4 +539,49 @@ func TestNobodySeesAnotherSubscriptionsOperations(t *testing.T) {
 	w.want(404, w.as(groupOwner, "GET", strings.TrimPrefix(made.Header().Get("Azure-AsyncOperation"), base), ""))
 	path, _, _ := strings.Cut(at, "?")
 	w.want(403, w.as(reader, "POST", path+"/cancel"+api, ""))
+}
+
+// TestTheActivityLogShowsTheTrail to those who may read what it is about.
+func TestTheActivityLogShowsTheTrail(t *testing.T) {
+	w := open(t)
+	w.want(201, w.do("PUT", gateways+"/one"+api, plain))
+	for i := range 3 {
+		w.want(200, w.do("PATCH", gateways+"/one"+api, fmt.Sprintf(`{"tags":{"n":"%d"}}`, i), "x-ms-correlation-request-id", "thing"))
+	}
+	w.want(201, w.do("PUT", "/subscriptions/"+sub+"/resourceGroups/hidden"+platform, `{"location":"westeurope"}`))
+	log := "/subscriptions/" + sub + "/providers/Microsoft.Insights/eventtypes/management/values?api-version=2015-04-01&$filter=" + url.QueryEscape("eventTimestamp ge '2020-01-01T00:00:00Z'")
+	read := func(who, more string) (found []string) {
+		t.Helper()
+		for next := log + url.QueryEscape(more); next != ""; {
+			r := w.want(200, w.as(who, "GET", next, ""))
+			for _, v := range r.JSON["value"].([]any) {
+				e := v.(map[string]any)
+				found = append(found, e["operationName"].(map[string]any)["value"].(string)+" "+e["status"].(map[string]any)["value"].(string))
+			}
+			next = strings.TrimPrefix(r.text("nextLink"), base)
+		}
+		return found
+	}
+	const write = "Microsoft.VoiceServices/communicationsGateways/write Succeeded"
+	for _, tt := range []struct {
+		who, more string
+		want      int
+	}{
+		{reader, "", 6}, // two groups, a gateway and its three changes
+		{groupOwner, "", 5},
+		{reader, " and eventTimestamp le 2021-01-01", 0},
+		{reader, " and resourceGroupName eq 'VOICE' and eventChannels eq 'Admin, Operation'", 5},
+		{reader, " and resourceUri eq '" + gateways + "/one'", 4},
+		{reader, " and correlationId eq 'thing'", 3},
+	} {
+		if got := read(tt.who, tt.more); len(got) != tt.want || tt.want > 3 && !slices.Contains(got, write) {
+			t.Errorf("%q: %v, want %d", tt.more, got, tt.want)
+		}
+	}
+	w.want(403, w.as(stranger, "GET", log, ""))
+	for _, more := range []string{" or true", " and eventTimestamp ge 'soon'", " and colour eq 'red'"} {
+		if r := w.want(400, w.do("GET", log+url.QueryEscape(more), "")); r.code() != "InvalidFilterInQueryString" {
+			t.Errorf("%q: %s", more, r.Body)
+		}
+	}
 }

@@ -137,6 +137,8 @@ func everyOperation(t *testing.T, v string) {
 	ask("GET", "/providers/Microsoft.Authorization/roleDefinitions"+platform, "")
 	ask("GET", "/providers/Microsoft.Authorization/roleDefinitions/b24988ac-6180-42a0-ab88-20f7382dd24c"+platform, "")
 
+	ask("GET", "/subscriptions/"+sub+"/providers/microsoft.insights/eventtypes/management/values?api-version=2015-04-01&$filter=resourceUri+eq+'"+line+"'", "")
+
 	ask("GET", one+"/contacts"+api, "")
 	ask("PUT", one+"/operatorVoicemailInstances/x"+api, "{}")
 	ask("GET", one+"/nonsense"+api, "")

@@ -74,6 +74,8 @@ func routes() []route {
 		{method: "GET", path: atLocation + "/operationStatuses/{operation}", partial: true, action: provider + "/locations/operationStatuses/read", voice: "locations/operationStatuses", do: (*api).operationStatus},
 		{method: "GET", path: atLocation + "/operationResults/{operation}", partial: true, action: provider + "/locations/operationResults/read", voice: "locations/operationResults", do: (*api).operationResult},
 
+		{method: "GET", path: atSubscription + "/providers/Microsoft.Insights/eventtypes/management/values", partial: true, action: "Microsoft.Insights/eventtypes/values/read", do: (*api).activity},
+
 		// Additions of ours.
 		{method: "GET", path: atGateway + "/readiness", action: gatewayType + "/read", voice: "communicationsGateways", do: (*api).readiness},
 		{method: "GET", path: atGateway + "/integrationNumbers", action: gatewayType + "/read", voice: "communicationsGateways", do: (*api).getNumbers},
@@ -176,7 +178,7 @@ func unknownPath(said []string) error {
 		return fail(http.StatusNotFound, "InvalidResourcePath", "There is nothing at the path '%s'.", printable(strings.Join(said, "/")))
 	}
 	namespace := said[i+1]
-	if !strings.EqualFold(namespace, provider) && !strings.EqualFold(namespace, "Microsoft.Authorization") {
+	if !slices.ContainsFunc([]string{provider, "Microsoft.Authorization", "Microsoft.Insights"}, func(known string) bool { return strings.EqualFold(known, namespace) }) {
 		return fail(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid: this deployment has %s.", printable(namespace), provider)
 	}
 	for _, part := range said[i+2:] {
