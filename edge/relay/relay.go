@@ -219,8 +219,8 @@ func (m *Media) Set(s Side, n Negotiated) error {
 	if n.Mux {
 		rtcp = n.RTP
 	}
-	m.ports[s].Remote(n.RTP, rtcp)
 	m.ports[s].Check(n.ICE)
+	m.ports[s].Remote(n.RTP, rtcp)
 	m.arrange(Caller)
 	m.arrange(Callee)
 	return errors.Join(err, m.arrangeFax())

@@ -121,7 +121,7 @@ type handshakes struct {
 // Secure has the keys of the port come from handshakes, nil: from elsewhere. Told
 // is called when they have come to others (nil), and when an attempt has failed,
 // after which another one follows; it runs on a goroutine of the engine's. As a
-// client we begin once Remote has said, or said again, where the far side is. While
+// client we begin once Remote, or a check, has said where the far side is. While
 // what the far side says of itself and of our role stays, the association and its
 // keys do (RFC 8842 4).
 func (p *Port) Secure(d *DTLS, mux bool, told func(error)) Secured {
@@ -196,11 +196,12 @@ func (a *association) poke() {
 	}
 }
 
-// located tells the associations that wait for one where the far side is. The
-// caller holds rx.
+// located tells the associations that wait for one where the far side is: with
+// ICE not before it has checked the way. The caller holds rx.
 func (p *Port) located() {
 	for kind, a := range p.dtls {
-		if a != nil && a.in == Pending && p.latches[kind].current.IsValid() {
+		_, checked := p.ice.best(kind)
+		if a != nil && a.in == Pending && (checked || p.ice == nil && p.latches[kind].current.IsValid()) {
 			a.poke()
 		}
 	}

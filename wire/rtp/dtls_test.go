@@ -657,3 +657,98 @@ func cpuTime(b *testing.B) time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// RFC 5764 5.1.1: RTCP that has a handshake of its own is under its keys.
+func TestRTCPUnderKeysOfItsOwn(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		rtp, rtcp, out, outRTCP := w.keys(sdes), w.keys("AEAD_AES_128_GCM"), w.keys(sdes), w.keys(sdes)
+		w.plan(w.a, &Plan{PT: PassPT(), In: rtp, InRTCP: rtcp, To: w.b, Out: out, OutRTCP: outRTCP})
+		w.plan(w.bob, &Plan{PT: PassPT(), In: out, InRTCP: outRTCP, Sink: func(p []byte, rtcp bool) {
+			if rtcp {
+				w.rtcpToBob = append(w.rtcpToBob, bytes.Clone(p))
+			} else {
+				w.toBob = append(w.toBob, bytes.Clone(p))
+			}
+		}})
+		report := []byte{0x80, 201, 0, 1, 0, 0, 0, 7}
+		for _, x := range []struct {
+			keys  *Keys
+			heard int
+		}{{rtp, 0}, {rtcp, 1}} {
+			sealed, err := oracle(t, x.keys).EncryptRTCP(nil, report, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.send(w.alice, sealed)
+			if len(w.rtcpToBob) != x.heard {
+				t.Errorf("%d reports arrived, not %d", len(w.rtcpToBob), x.heard)
+			}
+		}
+		w.send(w.alice, seal(t, oracle(t, rtp), packet(7, 1)))
+		if len(w.toBob) != 1 {
+			t.Errorf("%d packets arrived", len(w.toBob))
+		}
+	})
+}
+
+// Somebody of an allowed range sends hellos as fast as he can: what is done for
+// him is bounded, and the far side makes its handshake all the same.
+func TestAStormOfHellos(t *testing.T) {
+	hello := clientHello()
+	handshakeWorld(t, false, func(t *testing.T, p *pairOf) {
+		thief := open(t, p.other)
+		p.ours.Secure(&p.oursTerms, true, p.oursTold.tell)
+		p.ours.Remote(p.far.Addr(), p.far.Addr())
+		for range 60 * 2000 {
+			if err := p.ours.engine.tier.send(thief.sockets[media], hello, p.ours.Addr()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(500 * time.Microsecond)
+		}
+		c, s := p.gateway.Counters(), p.ours.Stats()
+		if c.HandshakesFailed > 60 || s.Drops[Flood] < 60*500 {
+			t.Errorf("in a minute %d attempts; %v", c.HandshakesFailed, s.Drops)
+		}
+		p.far.Secure(&p.farTerms, true, p.farTold.tell)
+		p.far.Remote(p.ours.Addr(), p.ours.Addr())
+		time.Sleep(20 * time.Second)
+		if p.ours.Secured().In == Pending {
+			t.Errorf("no keys; told %v", p.oursTold.all())
+		}
+	})
+}
+
+// Half handshakes take no more places than there are, and give them back.
+func TestHandshakesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := NewNetwork()
+		engine := func(ip string) *Engine {
+			e, err := New(Config{Threads: 1, Network: n, Interfaces: []Interface{{Name: "test", Bind: netip.MustParseAddr(ip), PortMin: 2000, PortMax: 2999}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = e.Close() })
+			return e
+		}
+		gateway, far := engine("192.0.2.1"), engine("192.0.2.2")
+		nowhere := netip.MustParseAddrPort("192.0.2.9:9")
+		for range maxHandshakes + 40 {
+			p := open(t, gateway)
+			p.Secure(&DTLS{Client: true, Remote: []Fingerprint{far.Fingerprint()}}, true, func(error) {})
+			p.Remote(nowhere, nowhere)
+		}
+		time.Sleep(time.Second)
+		if c := gateway.Counters(); c.Handshaking != maxHandshakes {
+			t.Errorf("%d at work", c.Handshaking)
+		}
+		ours, theirs := open(t, gateway), open(t, far)
+		ours.Secure(&DTLS{Remote: []Fingerprint{far.Fingerprint()}}, true, func(error) {})
+		theirs.Secure(&DTLS{Client: true, Remote: []Fingerprint{gateway.Fingerprint()}}, true, func(error) {})
+		ours.Remote(theirs.Addr(), theirs.Addr())
+		theirs.Remote(ours.Addr(), ours.Addr())
+		time.Sleep(45 * time.Second)
+		if ours.Secured().In == Pending {
+			t.Error("the honest one got no turn")
+		}
+	})
+}

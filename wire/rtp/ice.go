@@ -68,6 +68,9 @@ func (i *lite) checked(src netip.AddrPort, kind int) bool {
 // Microsoft Teams docs, "Plan for media bypass").
 func (i *lite) best(kind int) (pair, bool) {
 	var found []pair
+	if i == nil {
+		return pair{}, false
+	}
 	for _, x := range i.pairs[kind] {
 		if i.Remote == "" || x.remote == i.Remote {
 			found = append(found, x)

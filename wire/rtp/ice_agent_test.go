@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/dtls/v3"
+	dtlsnet "github.com/pion/dtls/v3/pkg/net"
 	"github.com/pion/ice/v4"
 )
 
@@ -227,5 +229,54 @@ func TestSeveralWholeAgentsCheckAtOnce(t *testing.T) {
 		if got := p.Stats().Remote; got != a.at() || !a.hears(p) {
 			t.Errorf("the fork at %v answered, and we send to %v", a.at(), got)
 		}
+	}
+}
+
+// A far side as browsers are: ICE, and DTLS over the pair that it has chosen. An
+// ICE restart keeps the association and its keys (RFC 8842 5.6).
+func TestAHandshakeOverACheckedWay(t *testing.T) {
+	t.Parallel()
+	for _, begin := range []bool{true, false} {
+		t.Run(map[bool]string{true: "it begins", false: "we begin"}[begin], func(t *testing.T) {
+			t.Parallel()
+			p, _ := iceWorld(t)
+			a := newAgent(t)
+			id, err := newIdentity()
+			if err != nil {
+				t.Fatal(err)
+			}
+			told := make(chan error, 16)
+			terms := &DTLS{Client: !begin, Remote: []Fingerprint{id.print}}
+			p.Secure(terms, true, func(err error) { told <- err })
+			nowhere := netip.MustParseAddrPort("127.9.9.9:9")
+			lite := oursLite
+			lite.Remote = a.ufrag
+			p.Check(&lite)
+			p.Remote(nowhere, nowhere)
+			a.meets(p)
+			a.connects(&lite, a.Dial)
+			if elsewhere := netip.MustParseAddrPort("127.9.9.9:11"); p.Stats().Remote == a.at() {
+				p.Remote(elsewhere, elsewhere) // as a description after the nomination
+			}
+			far := &plain{PacketConn: dtlsnet.PacketConnFromConn(a.conn), to: p.Addr()}
+			if _, _, err := far.shake(t, begin, id.certificate, dtls.SRTP_AEAD_AES_128_GCM); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-told; err != nil {
+				t.Fatal(err)
+			}
+			keys := p.Secured()
+			if keys.In.Suite != "AEAD_AES_128_GCM" {
+				t.Errorf("%s", keys.In.Suite)
+			}
+			if got := p.Stats().Remote; got != a.at() {
+				t.Errorf("we send to %v, it is at %v", got, a.at())
+			}
+			next := Lite{Ufrag: "gateway2", Pwd: "zyxwvutsrqponmlkjihgfedc"}
+			p.Check(&next)
+			if p.Secure(terms, true, nil) != keys {
+				t.Error("an ICE restart has cost the keys")
+			}
+		})
 	}
 }

@@ -167,6 +167,9 @@ func (p *Port) Remote(rtp, rtcp netip.AddrPort) {
 			if elsewhere {
 				p.moved(kind)
 			}
+			if x, ok := p.ice.best(kind); ok { // which counts before what is signalled
+				l.move(x.addr)
+			}
 		}
 	}
 	p.publish()
