@@ -15,6 +15,7 @@ import (
 	"github.com/tandemgw/tandem/control/publish"
 	"github.com/tandemgw/tandem/front/ops"
 	"github.com/tandemgw/tandem/link/record"
+	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/sandbox/authority"
 )
 
@@ -104,7 +105,9 @@ func TestRootsThatMicrosoftMayChangeToAreMissedInTheBundle(t *testing.T) {
 		}
 		return list
 	}
-	cfg := &Config{}
+	with := func(proxy string) *snapshot.Snapshot {
+		return &snapshot.Snapshot{Groups: []snapshot.Group{{Side: snapshot.Cloud, Peers: []snapshot.Peer{{Name: "teams-1", Host: proxy}}}}}
+	}
 	for _, x := range []struct {
 		what    string
 		trusted map[string][]*x509.Certificate
@@ -115,14 +118,12 @@ func TestRootsThatMicrosoftMayChangeToAreMissedInTheBundle(t *testing.T) {
 		{"the last one is missing", map[string][]*x509.Certificate{sipRoots: named(publish.MicrosoftRoots[:6]...)}, "sip.roots lacks Microsoft RSA Root Certificate Authority 2017, to"},
 		{"the bundle for Teams counts", map[string][]*x509.Certificate{sipRoots: named(publish.MicrosoftRoots...), "services.teams.tls.roots": named(publish.MicrosoftRoots[1:]...)}, "services.teams.tls.roots lacks DigiCert Global Root CA, to"},
 	} {
-		got := (&running{cfg: cfg, trusted: x.trusted}).missingRoots()
+		got := (&running{snapshot: with("sip.pstnhub.microsoft.com"), trusted: x.trusted}).missingRoots()
 		if len(got) > 1 || (len(got) == 1) != (x.want != "") || len(got) == 1 && !strings.HasPrefix(got[0].Text, x.want) {
 			t.Errorf("%s: %+v", x.what, got)
 		}
 	}
-	lab := &Config{}
-	lab.Services.Teams.Proxies = []string{"sip.pstn.lab.example:5061"}
-	if got := (&running{cfg: lab, trusted: map[string][]*x509.Certificate{sipRoots: named("Lab")}}).missingRoots(); got != nil {
+	if got := (&running{snapshot: with("sip.pstn.lab.example"), trusted: map[string][]*x509.Certificate{sipRoots: named("Lab")}}).missingRoots(); got != nil {
 		t.Errorf("a lab's Teams: %+v", got)
 	}
 }

@@ -201,6 +201,26 @@ func (n *Node) rest() {
 	n.log.Info("the node waits for another snapshot")
 }
 
+// lastWords is how long a node that ends waits for its last records to arrive.
+// What has not by then goes up with the next start.
+const lastWords = 2 * time.Second
+
+// sendLast sends the records of the calls that a drain has ended.
+func (n *Node) sendLast() {
+	if n.up == nil {
+		return
+	}
+	tick, end := time.NewTicker(20*time.Millisecond), time.After(lastWords)
+	defer tick.Stop()
+	for n.up.Counters().Connected && n.backlog() > 0 {
+		select {
+		case <-tick.C:
+		case <-end:
+			return
+		}
+	}
+}
+
 // keepCopy writes what the next start begins with.
 func (n *Node) keepCopy(a link.Assignment) {
 	if err := n.up.Applied(a); err != nil {

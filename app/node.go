@@ -110,6 +110,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.draining.Store(true)
 	if n.cfg.edge() {
 		n.drain()
+		n.sendLast()
 	}
 	n.stop()
 	n.log.Info("node has ended", obs.KeyNode, n.cfg.Node.Name)

@@ -55,6 +55,7 @@ func Serve(c ServerConfig) (*Server, error) {
 	opts := &server.Options{
 		ServerName: c.Node, DontListen: true, NoSigs: true,
 		JetStream: true, StoreDir: c.Dir, SyncAlways: true, DisableJetStreamBanner: true,
+		JetStreamMaxMemory: 256 << 20, JetStreamMaxStore: 1 << 40, // the disk is the bound: a full one refuses, and senders keep
 		MaxPayload: maxPayload, PingInterval: 10 * time.Second, MaxPingsOut: 2, WriteDeadline: 10 * time.Second,
 		AuthTimeout: 5, TLSTimeout: 5,
 		CustomClientAuthentication: doorkeeper{s},
@@ -145,7 +146,6 @@ func (c *Cluster) options(opts *server.Options, from ServerConfig) error {
 		Name: c.Name, Host: c.Listen.Addr().String(), Port: listenPort(c.Listen), NoAdvertise: true,
 		TLSConfig: t, TLSTimeout: 5, PoolSize: -1,
 	}
-	opts.JetStreamMaxMemory, opts.JetStreamMaxStore = 256<<20, 64<<30
 	return nil
 }
 

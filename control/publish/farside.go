@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,14 +46,6 @@ var MicrosoftRoots = []string{
 	"DigiCert Global Root CA", "DigiCert Global Root G2", "DigiCert Global Root G3",
 	"DigiCert TLS ECC P384 Root G5", "DigiCert TLS RSA4096 Root G5",
 	"Microsoft ECC Root Certificate Authority 2017", "Microsoft RSA Root Certificate Authority 2017",
-}
-
-// Public tells whether these are Microsoft's own proxies, not a lab's.
-func (t Teams) Public() bool {
-	return slices.ContainsFunc(t.Default().Proxies, func(p string) bool {
-		host, _, err := SplitProxy(p)
-		return err == nil && strings.HasSuffix(host, ".pstnhub.microsoft.com")
-	})
 }
 
 // TLS is how TLS connections with peers are made.
