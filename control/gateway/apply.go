@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -101,18 +100,18 @@ func (s *Set) republish(ctx context.Context, tx *store.Tx, r *row, by Actor) err
 }
 
 // patience is a step that waits: until its time is up, and then it says why.
-func (s *Set) patience(job *operation.Job, step, code, message string) error {
-	waited := waited(job, step)
+func (s *Set) patience(job *operation.Job, code, message string) error {
+	waited := waited(job)
 	if waited > s.cfg.Patience {
 		return operation.Fail(code, message)
 	}
 	return operation.Wait(min(again(waited), s.cfg.Patience/2), message)
 }
 
-// waited is how long ago a step has begun.
-func waited(job *operation.Job, step string) time.Duration {
-	i := slices.IndexFunc(job.Steps, func(p operation.Progress) bool { return p.Name == step })
-	if i < 0 || job.Steps[i].Started.IsZero() {
+// waited is how long ago the step that runs has begun.
+func waited(job *operation.Job) time.Duration {
+	i := slices.IndexFunc(job.Steps, func(p operation.Progress) bool { return p.Status == operation.InProgress })
+	if i < 0 {
 		return 0
 	}
 	return time.Since(job.Steps[i].Started)
@@ -127,200 +126,12 @@ func (s *Set) applyIdentity(_ context.Context, _ *operation.Job, r *row) error {
 	return nil
 }
 
-// applyAssign: each region has edges, and they report.
-func (s *Set) applyAssign(ctx context.Context, job *operation.Job, r *row) error {
-	var mine []assignment
-	err := job.Write(ctx, func(tx *store.Tx) (err error) {
-		mine, err = s.assign(ctx, tx, r)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	status := s.edges()
-	for _, a := range mine {
-		e, known := status[a.node]
-		switch {
-		case !known:
-			return s.patience(job, "assign", codeEdgeAway, fmt.Sprintf("edge %s of %s has never reported: start it, with link.urls that lead to this control node", a.node, a.region))
-		case !e.Live:
-			return s.patience(job, "assign", codeEdgeAway, fmt.Sprintf("edge %s of %s was heard of last at %s: start it again, or see whether it reaches this control node", a.node, a.region, clock(e.Seen)))
-		case subscription.Normal(e.Region) != a.region:
-			return operation.Fail(codeEdgeRegion, fmt.Sprintf("edge %s says that it is in %s, control.locations has it in %s: correct node.region there or control.locations here, then PUT the gateway again", a.node, e.Region, a.region))
-		}
-	}
-	return nil
-}
-
-func clock(t time.Time) string { return t.UTC().Format("15:04:05 on 2 January") }
-
-// assign gives the gateway free edges of its regions: one where it is a lab
-// deployment, else all there are. Edges that it has and that are still
-// configured in their region stay.
-func (s *Set) assign(ctx context.Context, tx *store.Tx, r *row) (mine []assignment, err error) {
-	all, err := assignments(ctx, tx, "")
-	if err != nil {
-		return nil, err
-	}
-	owner := map[string]string{}
-	for _, a := range all {
-		owner[a.node] = a.gateway
-	}
-	locations, kept := s.cfg.Locations(), map[string]bool{}
-	for _, region := range r.Regions {
-		l, _ := located(locations, region)
-		var here []string
-		for _, node := range l.Edges {
-			if owner[node] == r.key() {
-				here, kept[node] = append(here, node), true
-			}
-		}
-		for _, node := range l.Edges {
-			if owner[node] == "" && (len(here) == 0 || Default(r.Gateway).SKU.Name != lab) {
-				if _, err := tx.Exec(ctx, "INSERT INTO edge_assignment (node, gateway, region) VALUES (?, ?, ?)", node, r.key(), region); err != nil {
-					return nil, err
-				}
-				here, kept[node] = append(here, node), true
-			}
-		}
-		if len(here) == 0 {
-			return nil, operation.Fail(codeNoEdge, noEdge(region, l.Edges, owner))
-		}
-		for _, node := range here {
-			mine = append(mine, assignment{node, r.key(), region})
-		}
-	}
-	for _, a := range all {
-		if a.gateway == r.key() && !kept[a.node] {
-			if err := s.release(ctx, tx, a.node); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return mine, nil
-}
-
-// release takes an edge from its gateway.
-func (s *Set) release(ctx context.Context, tx *store.Tx, node string) error {
-	if s.cfg.Certificates != nil {
-		if err := s.cfg.Certificates.Forget(ctx, tx, node); err != nil {
-			return err
-		}
-	}
-	_, err := tx.Exec(ctx, "DELETE FROM edge_assignment WHERE node = ?", node)
-	return err
-}
-
-// noEdge says why a region has no edge for a gateway.
-func noEdge(region string, nodes []string, owner map[string]string) string {
-	if len(nodes) == 0 {
-		return fmt.Sprintf("no edge node serves %s: name one in control.locations, then PUT the gateway again", region)
-	}
-	var busy []string
-	for _, n := range nodes {
-		busy = append(busy, n+" serves "+owner[n][strings.LastIndexByte(owner[n], '/')+1:])
-	}
-	return fmt.Sprintf("no edge node of %s is free (%s): add one to control.locations, or delete a gateway, then PUT this one again", region, strings.Join(busy, ", "))
-}
-
-// nodes are the edges of a gateway with what they report.
-func (s *Set) nodes(ctx context.Context, r *row) (mine []assignment, status map[string]link.EdgeStatus, err error) {
-	err = s.cfg.Store.Read(ctx, func(tx *store.Tx) error {
-		mine, err = assignments(ctx, tx, r.key())
-		return err
-	})
-	return mine, s.edges(), err
-}
-
 // applyNames: the zone has the names of the gateway.
 func (s *Set) applyNames(ctx context.Context, _ *operation.Job, _ *row) error {
 	if s.cfg.Zone == nil {
 		return nil
 	}
 	return s.cfg.Zone.Refresh(ctx)
-}
-
-// names are those that certificates of a region bear, by side of the listener.
-func (s *Set) names(r *row, region, side string) (names []string) {
-	n := r.number(region)
-	if side != "cloud" {
-		return []string{zone.RegionName(s.base(r), n)}
-	}
-	bases := []string{s.base(r)}
-	p := r.Properties
-	if d := p.DNSDelegations; d != nil && slices.Contains(p.Platforms, directRouting) {
-		for _, x := range d.Delegations {
-			bases = append(bases, x.Domain)
-		}
-	}
-	for _, b := range bases {
-		names = append(names, zone.CloudName(b, n))
-		if slices.Contains(p.Platforms, directRouting) {
-			names = append(names, "*."+zone.CloudName(b, n))
-		}
-	}
-	return names
-}
-
-// applyCertificates: what the edges show bears the names that the far sides
-// call.
-func (s *Set) applyCertificates(ctx context.Context, job *operation.Job, r *row) error {
-	mine, status, err := s.nodes(ctx, r)
-	if err != nil {
-		return err
-	}
-	for _, a := range mine {
-		var inTheWay error
-		if s.cfg.Certificates != nil {
-			inTheWay = s.cfg.Certificates.Order(ctx, a.node, s.ordered(r, a.region))
-		}
-		for _, l := range status[a.node].Listeners {
-			why := lacks(l, s.names(r, a.region, l.Side))
-			if why == "" {
-				continue
-			}
-			message := fmt.Sprintf("listener %s of edge %s %s", l.Name, a.node, why)
-			if f, ok := errors.AsType[*fault.Error](inTheWay); ok && f.Public != "" {
-				message = f.Public + " (" + message + ")"
-			}
-			return s.patience(job, "certificates", codeCertificate, message)
-		}
-	}
-	return nil
-}
-
-// ordered are the names of a certificate that is ordered for an edge: those that
-// it needs, and those that it may need when a service is added.
-func (s *Set) ordered(r *row, region string) []string {
-	names := zone.CertificateNames(s.base(r), r.number(region))
-	return append(names, s.names(r, region, "cloud")...)
-}
-
-// lacks tells what is wrong with the certificate of a listener, "" for nothing.
-func lacks(l link.Listener, names []string) string {
-	if l.Transport != "tls" {
-		return ""
-	}
-	c := l.Certificate
-	if c == nil {
-		return "has no certificate: it needs one for " + strings.Join(names, ", ")
-	}
-	var missing []string
-	leaf := x509.Certificate{DNSNames: c.Bears}
-	for _, n := range names {
-		if !slices.ContainsFunc(c.Bears, func(b string) bool { return strings.EqualFold(b, n) }) && (n[0] == '*' || leaf.VerifyHostname(n) != nil) {
-			missing = append(missing, n)
-		}
-	}
-	switch {
-	case len(missing) > 0:
-		return fmt.Sprintf("shows a certificate for %s, which lacks %s: order one that bears all its names", strings.Join(c.Bears, ", "), strings.Join(missing, ", "))
-	case time.Now().After(c.Ends):
-		return "shows a certificate that ended at " + clock(c.Ends) + ": renew it"
-	case time.Now().Before(c.Begins):
-		return "shows a certificate that begins only at " + clock(c.Begins) + ": see to the clocks"
-	}
-	return ""
 }
 
 // applySnapshot: what the edges are to run is compiled and on its way.
@@ -438,21 +249,21 @@ func (s *Set) applyEdges(ctx context.Context, job *operation.Job, r *row) error 
 		e := status[a.node]
 		switch {
 		case e.State == link.Draining:
-			return s.patience(job, "edges", codeEdgeAway, fmt.Sprintf("edge %s of %s is draining: it follows when it has started again", a.node, a.region))
+			return s.patience(job, codeEdgeAway, fmt.Sprintf("edge %s of %s is draining: it follows when it has started again", a.node, a.region))
 		case e.Error != "" && e.Refused >= r.revision:
 			return operation.Fail(codeRefused, fmt.Sprintf("edge %s refuses revision %d: %s; correct that, then PUT the gateway again", a.node, r.revision, e.Error))
 		case !e.Live:
-			return s.patience(job, "edges", codeEdgeAway, fmt.Sprintf("edge %s of %s was heard of last at %s: start it again, or see whether it reaches this control node", a.node, a.region, clock(e.Seen)))
+			return s.patience(job, codeEdgeAway, fmt.Sprintf("edge %s of %s was heard of last at %s: start it again, or see whether it reaches this control node", a.node, a.region, clock(e.Seen)))
 		case e.Revision < r.revision || e.Gateway != r.ID.String():
-			return s.patience(job, "edges", codeEdgeAway, fmt.Sprintf("edge %s of %s has revision %d, and %d is on its way: look into its log if this lasts", a.node, a.region, e.Revision, r.revision))
+			return s.patience(job, codeEdgeAway, fmt.Sprintf("edge %s of %s has revision %d, and %d is on its way: look into its log if this lasts", a.node, a.region, e.Revision, r.revision))
 		}
 		var checks []link.ListenerCheck
 		if err := s.cfg.Edges.Ask(ctx, a.node, link.AskListeners, nil, &checks); err != nil {
-			return s.patience(job, "edges", codeListener, fmt.Sprintf("edge %s does not answer what its listeners do: %v", a.node, err))
+			return s.patience(job, codeListener, fmt.Sprintf("edge %s does not answer what its listeners do: %v", a.node, err))
 		}
 		for _, c := range checks {
 			if c.Error != "" {
-				return s.patience(job, "edges", codeListener, fmt.Sprintf("listener %s of edge %s does not answer OPTIONS: %s", c.Name, a.node, c.Error))
+				return s.patience(job, codeListener, fmt.Sprintf("listener %s of edge %s does not answer OPTIONS: %s", c.Name, a.node, c.Error))
 			}
 		}
 	}
@@ -471,7 +282,7 @@ func (s *Set) applyDNS(ctx context.Context, job *operation.Job, r *row) error {
 	case err != nil:
 		return err
 	case absent != "":
-		return s.patience(job, "dns", codeNames, absent)
+		return s.patience(job, codeNames, absent)
 	}
 	if advice != "" {
 		job.Detail(advice)
@@ -487,78 +298,5 @@ func (s *Set) applyComplete(ctx context.Context, job *operation.Job, r *row) err
 	return job.Write(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, "UPDATE gateway SET state = ?, status = ? WHERE key = ? AND operation = ?", Succeeded, Complete, r.key(), job.ID)
 		return err
-	})
-}
-
-// deleteWithdraw: nobody finds the gateway any more, and its edges take no new
-// call. The snapshot is taken from them: they end what goes on as if they were
-// stopping, and wait for another gateway.
-func (s *Set) deleteWithdraw(ctx context.Context, _ *operation.Job, r *row) error {
-	if r == nil {
-		return nil
-	}
-	if s.cfg.Zone != nil {
-		if err := s.cfg.Zone.Refresh(ctx); err != nil {
-			return err
-		}
-	}
-	mine, _, err := s.nodes(ctx, r)
-	if err != nil {
-		return err
-	}
-	var nodes []string
-	for _, a := range mine {
-		nodes = append(nodes, a.node)
-	}
-	return s.cfg.Publish.Withdraw(ctx, r.ID, nodes)
-}
-
-// deleteDrain: calls that were there have ended. An edge that is away is not
-// waited for: it finds the withdrawal when it comes back.
-func (s *Set) deleteDrain(ctx context.Context, job *operation.Job, r *row) error {
-	if r == nil {
-		return nil
-	}
-	mine, status, err := s.nodes(ctx, r)
-	if err != nil {
-		return err
-	}
-	waited := waited(job, "drain")
-	if waited > s.cfg.Drain {
-		return nil // the edges' own patience is over too
-	}
-	for _, a := range mine {
-		if e := status[a.node]; e.Live && e.Gateway == r.ID.String() {
-			what := fmt.Sprintf("%d calls go on at edge %s", e.Calls, a.node)
-			if e.Calls == 0 {
-				what = "edge " + a.node + " has not heard of it yet"
-			}
-			return operation.Wait(again(waited), what)
-		}
-	}
-	return nil
-}
-
-// deleteClean: nothing is left.
-func (s *Set) deleteClean(ctx context.Context, job *operation.Job, r *row) error {
-	if r == nil {
-		return nil
-	}
-	return job.Write(ctx, func(tx *store.Tx) error {
-		mine, err := assignments(ctx, tx, r.key())
-		if err != nil {
-			return err
-		}
-		for _, a := range mine {
-			if err := s.release(ctx, tx, a.node); err != nil {
-				return err
-			}
-		}
-		if s.cfg.Zone != nil {
-			if err := s.cfg.Zone.Forget(ctx, tx, s.base(r)); err != nil {
-				return err
-			}
-		}
-		return r.erase(ctx, tx)
 	})
 }
