@@ -191,7 +191,7 @@ func (s *Set) UpdateSecret(ctx context.Context, by Caller, ref Ref, c Change) (S
 		if x == nil {
 			return noSecret(ref)
 		}
-		c.apply(&x.Attributes)
+		c.Apply(&x.Attributes)
 		if err := x.Attributes.check(); err != nil {
 			return err
 		}
@@ -207,7 +207,8 @@ func (s *Set) UpdateSecret(ctx context.Context, by Caller, ref Ref, c Change) (S
 	return x.show(""), nil
 }
 
-func (c Change) apply(a *Attributes) {
+// Apply makes the change.
+func (c Change) Apply(a *Attributes) {
 	if c.ContentType != nil {
 		a.ContentType = *c.ContentType
 	}

@@ -1,0 +1,128 @@
+// Package keyvault is two APIs of Azure Key Vault: that of secrets, which each
+// vault serves under a host name of its own, and that of vaults as resources
+// of Microsoft.KeyVault.
+//
+// What is in this package is HTTP and JSON: host names, paths, the challenge
+// that sends clients for a token, shapes and errors, pages, throttling. What a
+// secret is and who may have it is control/vault's. No answer but that to a
+// Get or a Set has a value in it, and no line of the log. Start reading at
+// Handler for secrets and at Resources for vaults; what both have in common is
+// in door.go.
+package keyvault
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/control/vault"
+)
+
+// verifier tells whose a bearer token is. front/arm's Tokens is one.
+type verifier interface {
+	Verify(ctx context.Context, raw string) (subscription.Principal, error)
+}
+
+// Config is what the API of secrets answers from.
+type Config struct {
+	Vaults *vault.Set
+	Tokens verifier // for the audience URL, with and without its port
+	Tenant string
+
+	URL      string // "https://vault.telecom.example:8443": vaults are at https://<name>.vault.telecom.example:8443
+	LoginURL string // where clients are sent for tokens
+	Rate     Rate   // of one principal in one vault; zero is Azure's for a vault
+	Log      *slog.Logger
+}
+
+// Rate is a bucket: Burst at once, PerSecond after that.
+type Rate struct {
+	Burst     int
+	PerSecond float64
+}
+
+// data is the API of secrets.
+type data struct {
+	Config
+	domain string // RO: of URL, without a port
+	port   string // RO: ":8443", or ""
+}
+
+// Handler serves the API of secrets. The host name of a request says which
+// vault it is for.
+func Handler(c Config) http.Handler {
+	d := &data{Config: c}
+	d.URL = strings.TrimRight(c.URL, "/")
+	d.domain, d.port = domainOf(d.URL)
+	d.Log = cmp.Or(c.Log, slog.Default())
+	if c.Tokens == nil {
+		panic("keyvault: nobody verifies tokens")
+	}
+	// Azure Key Vault docs, "Azure Key Vault service limits": 4000 transactions
+	// with secrets in 10 seconds.
+	rate := cmp.Or(c.Rate, Rate{4000, 400})
+	return &door{
+		name: "vault API", tokens: c.Tokens, log: d.Log, routes: d.routes(), admit: d.admit, limits: newLimits(rate),
+		// The client insists that the host it asked ends in the host of the
+		// resource, port and all.
+		challenge: `Bearer authorization="` + strings.TrimRight(c.LoginURL, "/") + "/" + c.Tenant + `", resource="` + d.URL + `"`,
+	}
+}
+
+// domainOf is the host of a URL and its port with the colon.
+func domainOf(address string) (host, port string) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", ""
+	}
+	if u.Port() != "" {
+		port = ":" + u.Port()
+	}
+	return strings.ToLower(u.Hostname()), port
+}
+
+// Serves tells whether a host name, as a request has it, is one of a vault
+// below the domain of url.
+func Serves(url, host string) bool {
+	domain, _ := domainOf(url)
+	return vaultOf(domain, host) != ""
+}
+
+// vaultOf is the vault that a host name is of.
+func vaultOf(domain, host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	name, good := strings.CutSuffix(strings.TrimSuffix(strings.ToLower(host), "."), "."+domain)
+	if !good || domain == "" || strings.Contains(name, ".") {
+		return ""
+	}
+	return name
+}
+
+// admit reads which vault the request is for, and from where it came.
+func (d *data) admit(q *request) error {
+	if q.vault = vaultOf(d.domain, q.Host); q.vault == "" {
+		return refusal(http.StatusNotFound, "VaultNotFound", "", "The host name of the request is of no vault: vaults are at https://<name>."+d.domain+d.port+".")
+	}
+	q.bucket = bucketKey{q.principal.Object, q.vault}
+	from, err := netip.ParseAddrPort(q.RemoteAddr)
+	if err != nil {
+		return fault.New(fault.Internal, "a request from no address")
+	}
+	q.caller = vault.Caller{Principal: q.principal, From: from.Addr()}
+	if q.query.get("api-version") == "" {
+		return badParameter("The query parameter 'api-version' is required.")
+	}
+	return nil
+}
+
+// base is the URL of a vault.
+func (d *data) base(name string) string { return "https://" + name + "." + d.domain + d.port }
