@@ -111,6 +111,9 @@ func TestAzureCLI(t *testing.T) {
 	if out := az.fails("rest", "--method", "get", "--url", gateway+"?api-version=2020-01-01"); !strings.Contains(out, "InvalidApiVersionParameter") || !strings.Contains(out, "2024-02-16-preview") {
 		t.Errorf("a wrong version: %s", out)
 	}
+	if out := az.run("monitor", "activity-log", "list", "-g", "voice", "--offset", "1h", "-o", "tsv", "--query", "[].operationName.value"); !strings.Contains(out, "Microsoft.VoiceServices/communicationsGateways/testLines/write") {
+		t.Errorf("activity log: %q", out)
+	}
 	rest("delete", gateway, nil)
 	az.until("gone", func() string {
 		out, err := az.try("rest", "--method", "get", "--url", gateway+"?api-version=2023-01-31")

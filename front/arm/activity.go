@@ -90,11 +90,9 @@ func readActivityFilter(s, sub string) (f activityFilter, err error) {
 func (f *activityFilter) condition(what, value, sub string) bool {
 	switch what {
 	case "eventtimestamp ge", "eventtimestamp le":
-		t, err := time.Parse(time.RFC3339Nano, value)
-		if err != nil {
-			if t, err = time.Parse(time.DateOnly, value); err != nil {
-				return false
-			}
+		t, good := eventTime(value)
+		if !good {
+			return false
 		}
 		if what == "eventtimestamp ge" {
 			f.span.Since = t
@@ -115,4 +113,14 @@ func (f *activityFilter) condition(what, value, sub string) bool {
 		return false
 	}
 	return true
+}
+
+// eventTime reads a time; azure-cli leaves the zone out and means UTC.
+func eventTime(s string) (t time.Time, good bool) {
+	for _, form := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", time.DateOnly} {
+		if t, err := time.Parse(form, s); err == nil {
+			return t, true
+		}
+	}
+	return t, false
 }

@@ -569,7 +569,7 @@ func TestTheActivityLogShowsTheTrail(t *testing.T) {
 	}{
 		{reader, "", 6}, // two groups, a gateway and its three changes
 		{groupOwner, "", 5},
-		{reader, " and eventTimestamp le 2021-01-01", 0},
+		{reader, " and eventTimestamp le 2021-01-01T00:00:00.123456", 0},
 		{reader, " and resourceGroupName eq 'VOICE' and eventChannels eq 'Admin, Operation'", 5},
 		{reader, " and resourceUri eq '" + gateways + "/one'", 4},
 		{reader, " and correlationId eq 'thing'", 3},
