@@ -32,6 +32,7 @@ type APIConfig struct {
 	Listen      netip.AddrPort      `yaml:"listen"`
 	Name        string              `yaml:"name"` // host name in the URLs that it gives; the certificate bears it
 	Certificate publish.Certificate `yaml:"certificate"`
+	Addresses   []netip.Addr        `yaml:"addresses"`  // that provapi.<base> leads to; none: listen, where this control node is the only one
 	RetryAfter  time.Duration       `yaml:"retryAfter"` // how long clients wait before they ask after an operation again
 }
 

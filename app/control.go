@@ -174,6 +174,24 @@ func (p *plane) openGateways(ctx context.Context) (err error) {
 	return nil
 }
 
+// zones are the facts that the zones are made of.
+func (p *plane) zones(ctx context.Context) ([]zone.Gateway, error) {
+	list, err := p.gateways.Zones(ctx)
+	for i := range list {
+		list[i].API = p.cfg.provisioning()
+	}
+	return list, err
+}
+
+// provisioning is where the Provisioning API is reached. What one of several
+// control nodes listens on says nothing of the others.
+func (c *ControlConfig) provisioning() []netip.Addr {
+	if at := c.API.Listen.Addr(); len(c.API.Addresses) == 0 && c.Store == "" && !at.IsUnspecified() {
+		return []netip.Addr{at}
+	}
+	return c.API.Addresses
+}
+
 // openZone serves the gateways' names. It asks for facts later than it is made,
 // when there are gateways to ask.
 func (p *plane) openZone(ctx context.Context) (err error) {
@@ -183,7 +201,7 @@ func (p *plane) openZone(ctx context.Context) (err error) {
 	}
 	c := zone.Config{
 		Store: p.store, Suffix: p.cfg.Suffix, Listen: z.Listen, Contact: z.Contact, DNSSEC: z.DNSSEC, Resolvers: p.n.cfg.SIP.DNS, Log: p.n.log,
-		Gateways: func(ctx context.Context) ([]zone.Gateway, error) { return p.gateways.Zones(ctx) },
+		Gateways: p.zones,
 	}
 	for _, name := range z.NameServers {
 		s := zone.NameServer{Name: name}
@@ -239,6 +257,7 @@ func (p *plane) run(ctx context.Context) error {
 		return fmt.Errorf("compile again what edges run: %w", err)
 	}
 	p.n.behind.Go(p.follow)
+	p.n.behind.Go(p.askForRecords)
 	return p.listen()
 }
 

@@ -53,6 +53,8 @@ func (s *Set) Refresh(ctx context.Context) error {
 // restore serves what the store has. The gateways are asked later, since a
 // control node that has just started may know none of its edges.
 func (s *Set) restore(ctx context.Context) error {
+	s.building.Lock()
+	defer s.building.Unlock()
 	if err := s.rebuild(ctx, nil, false); err != nil {
 		return fmt.Errorf("restore zones: %w", err)
 	}

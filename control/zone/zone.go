@@ -251,9 +251,14 @@ func (s *Set) watch() {
 		case <-s.life.Done():
 			return
 		case <-ticker.C:
-			if !s.stale() {
-				continue
+			// What another node has written is taken as it is: two nodes that see
+			// edges differently must not answer each other for ever.
+			if s.stale() {
+				if err := s.restore(s.life); err != nil && s.life.Err() == nil {
+					s.log.Warn("what another control node has changed in the DNS zones could not be read", obs.KeyError, err)
+				}
 			}
+			continue
 		case <-s.poke:
 			select {
 			case <-time.After(pause):
