@@ -271,6 +271,11 @@ func unpack(ctx context.Context, cfg *Config, archive io.Reader, dir string) (op
 			return m, fmt.Errorf("%s of the archive cannot be used: %w", name, err)
 		}
 	}
+	if slices.ContainsFunc(m.Files, func(f ops.ArchivedFile) bool { return f.Name == store.FileName }) {
+		if err := markRestored(dir, m.Made); err != nil {
+			return m, noRoom(cfg.Node.Data, err)
+		}
+	}
 	return m, syncTree(dir)
 }
 

@@ -111,8 +111,11 @@ func TestWhatWasBackedUpIsRestoredAndTheNodeStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := dump(t, cfg.Node.Data)
-	if len(got) != 3 || got["identity/shown.pem"] != "the private key" {
+	if len(got) != 4 || got["identity/shown.pem"] != "the private key" {
 		t.Errorf("restored %d files", len(got))
+	}
+	if r, err := readRestored(cfg.Node.Data); err != nil || time.Since(r.Made) > time.Minute {
+		t.Errorf("edges would be asked for records since %v, %v", r.Made, err)
 	}
 	start(t, cfg).Close()
 	s, err := store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(cfg.Node.Data, store.FileName)})
@@ -361,6 +364,25 @@ func TestAControlNodeIsRestored(t *testing.T) {
 	defer n.Close()
 	if before, after := group(http.MethodGet, "before"), group(http.MethodGet, "after"); before != http.StatusOK || after != http.StatusNotFound {
 		t.Errorf("the group of before the backup: %d, that of after: %d", before, after)
+	}
+}
+
+// A backup that is made before every edge was asked, and restored, asks for
+// what the earlier restoration lacked, too.
+func TestTheRecordsThatAnEarlierRestorationLacksAreStillAskedFor(t *testing.T) {
+	dir, first := t.TempDir(), time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
+	for _, made := range []time.Time{first, first.Add(time.Hour)} {
+		if err := markRestored(dir, made); err != nil {
+			t.Fatal(err)
+		}
+		r, err := readRestored(dir)
+		if err != nil || !r.Made.Equal(first) || len(r.Asked) != 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		r.Asked = append(r.Asked, "r1-a")
+		if err := r.write(dir); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -374,6 +373,7 @@ func (n *Node) answers() map[string]link.Answer {
 		}),
 		link.AskCertificate:     question(n.wantCertificate),
 		link.InstallCertificate: question(n.installCertificate),
+		askRecords:              question(func(ctx context.Context, since time.Time) (any, error) { return nil, n.spool.Resend(ctx, since) }),
 		link.AskListeners:       func(ctx context.Context, _ json.RawMessage) (any, error) { return n.checkListeners(ctx), nil },
 	}
 }
@@ -387,54 +387,4 @@ func question[T any](f func(context.Context, T) (any, error)) link.Answer {
 		}
 		return f(ctx, q)
 	}
-}
-
-// checkListeners looks at each listener as a far side would find it.
-func (n *Node) checkListeners(ctx context.Context) (all []link.ListenerCheck) {
-	for _, l := range n.shownListeners() {
-		all = append(all, link.ListenerCheck{Name: l.Name, Error: n.checkListener(ctx, l)})
-	}
-	return all
-}
-
-// checkListener tells why a far side would not get its OPTIONS answered there,
-// "" when it would.
-func (n *Node) checkListener(ctx context.Context, l link.Listener) string {
-	switch now := time.Now(); {
-	case n.draining.Load():
-		return "the node is draining"
-	case !n.ready.Load():
-		return "the node is starting"
-	case n.running.Load().snapshot.Revision == 0:
-		return "the node has no snapshot, and knows no far side"
-	case l.Transport != "tls":
-	case l.Certificate == nil:
-		return "there is no certificate for it"
-	case now.After(l.Certificate.Ends):
-		return "its certificate ended on " + day(l.Certificate.Ends)
-	case now.Before(l.Certificate.Begins):
-		return "its certificate begins on " + day(l.Certificate.Begins)
-	}
-	if l.Transport == "udp" {
-		return "" // it is bound, or the node would not have started
-	}
-	conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "tcp", loopbackOf(l.Address))
-	if err != nil {
-		return "it takes no connections: " + err.Error()
-	}
-	_ = conn.Close() // we are a stranger to it, and it would have done that
-	return ""
-}
-
-// loopbackOf is where a listener is reached from here.
-func loopbackOf(address string) string {
-	a, err := netip.ParseAddrPort(address)
-	if err != nil || !a.Addr().IsUnspecified() {
-		return address
-	}
-	here := netip.IPv6Loopback()
-	if a.Addr().Is4() {
-		here = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	}
-	return netip.AddrPortFrom(here, a.Port()).String()
 }

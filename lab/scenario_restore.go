@@ -16,8 +16,8 @@ import (
 
 // playRestore: the machine of a control node is lost with all that was on it.
 // Calls go on, new ones come; the node is brought back from a backup, takes a
-// change of the gateway to the edges, and has the records of the calls that
-// were while it was away.
+// change of the gateway to the edges, and has the records of the calls between
+// the backup and the loss, and of those while it was away.
 func playRestore(ctx context.Context, s *stage) error {
 	control, archive := s.planes[0], filepath.Join(s.dir, "control.tar.gz")
 	before, at, err := s.converse(ctx, casting{})
@@ -28,6 +28,10 @@ func playRestore(ctx context.Context, s *stage) error {
 		return err
 	}
 	defer os.Remove(archive)
+	between, err := s.briefly(ctx, control)
+	if err != nil {
+		return err
+	}
 	control.kill()
 	if err := os.RemoveAll(filepath.Dir(control.socket)); err != nil {
 		return fmt.Errorf("lose the data of the control node: %w", err)
@@ -56,7 +60,19 @@ func playRestore(ctx context.Context, s *stage) error {
 	if err := s.finish(ctx, before); err != nil {
 		return err
 	}
-	return s.soon(ctx, func() error { return s.known(ctx, control, before.number, during.number) })
+	return s.soon(ctx, func() error { return s.known(ctx, control, before.number, between, during.number) })
+}
+
+// briefly has a call of which control has the record, and gives its number.
+func (s *stage) briefly(ctx context.Context, control *node) (number string, err error) {
+	t, _, err := s.converse(ctx, casting{})
+	if err != nil {
+		return "", err
+	}
+	if err := s.finish(ctx, t); err != nil {
+		return "", err
+	}
+	return t.number, s.soon(ctx, func() error { return s.known(ctx, control, t.number) })
 }
 
 // bringBack restores and starts the control node, and has the gateway put once

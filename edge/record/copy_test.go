@@ -126,3 +126,45 @@ func BenchmarkCopy(b *testing.B) {
 		b.SetBytes(info.Size())
 	}
 }
+
+func TestWhatHasArrivedIsSentUpAgainOnRequest(t *testing.T) {
+	s, err := Open(Config{Dir: t.TempDir(), Node: "n", Upward: true, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i := range 4 {
+		durable(t, s.Begin, sample(i))
+		durable(t, s.End, endedCall(sample(i), link.ByCaller, 0))
+	}
+	sent, err := s.Owed(t.Context(), 0, 10)
+	if err != nil || len(sent) != 4 {
+		t.Fatalf("owed %d, %v", len(sent), err)
+	}
+	s.Arrived(sent[:3])
+	durable(t, s.Begin, sample(9)) // takes the news along
+	<-s.Owing()
+	if err := s.Resend(t.Context(), sample(1).Began); err != nil {
+		t.Fatal(err)
+	}
+	<-s.Owing()
+	again, err := s.Owed(t.Context(), sent[3].Number, 10) // as Upload asks
+	if err != nil || len(again) != 3 {                   // calls 1 and 2, and the one that goes on
+		t.Errorf("owed %d, %v", len(again), err)
+	}
+	durable(t, s.End, endedCall(sample(9), link.ByCaller, 0))
+	all, err := s.Owed(t.Context(), 0, 10)
+	if err != nil || len(all) != 4 {
+		t.Errorf("owed %d, %v", len(all), err)
+	}
+	for i := 1; i < len(all); i++ {
+		if all[i].Number <= all[i-1].Number {
+			t.Errorf("number %d after %d", all[i].Number, all[i-1].Number)
+		}
+	}
+	alone := openAt(t, t.TempDir())
+	if err := alone.Resend(t.Context(), day); fault.Of(err) != fault.Conflict {
+		t.Errorf("a node without control: %v", err)
+	}
+	alone.Close()
+}

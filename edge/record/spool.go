@@ -70,14 +70,15 @@ type Spool struct {
 	mu      sync.Mutex
 	waiting []entry // mu
 	// progress is what goes with the next commit, by call.
-	progress map[string]entry // mu
-	arrived  []link.Owed      // mu: what control has, and the file does not know yet
-	trouble  *fault.Error     // mu: why the disk refuses, nil while it does not
-	closed   bool             // mu
-	wake     chan struct{}    // one place: "an entry waits, and somebody for it"
-	idle     chan struct{}    // one place: "an entry waits"
-	quit     chan struct{}    // closed by Close
-	ended    chan struct{}    // closed by the writer
+	progress    map[string]entry // mu
+	repetitions []repetition     // mu
+	arrived     []link.Owed      // mu: what control has, and the file does not know yet
+	trouble     *fault.Error     // mu: why the disk refuses, nil while it does not
+	closed      bool             // mu
+	wake        chan struct{}    // one place: "an entry waits, and somebody for it"
+	idle        chan struct{}    // one place: "an entry waits"
+	quit        chan struct{}    // closed by Close
+	ended       chan struct{}    // closed by the writer
 
 	written, commits, refused, dropped, trimmed atomic.Uint64
 }
@@ -135,7 +136,7 @@ func (s *Spool) start() error {
 	if err := migrate(ctx, s.conn); err != nil {
 		return err
 	}
-	if err := s.count(ctx); err != nil {
+	if err := s.recount(ctx); err != nil {
 		return err
 	}
 	now := time.Now()

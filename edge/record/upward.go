@@ -12,11 +12,6 @@ import (
 // disk that fills because control stays away refuses new calls, as every full
 // disk does.
 
-// count finds where an earlier run ended.
-func (s *Spool) count(ctx context.Context) error {
-	return s.conn.QueryRowContext(ctx, "SELECT coalesce(max(owed), 0) FROM calls WHERE owed > 0").Scan(&s.counted)
-}
-
 // owe gives an entry its number, 0 when nobody wants it.
 func (s *Spool) owe() int64 {
 	if !s.upward {

@@ -84,6 +84,7 @@ func (s *Spool) flushAll(beat bool) {
 	for s.flush(beat) {
 		beat = false
 	}
+	s.repeat()
 	if beat && s.healthy() {
 		s.trim()
 	}
