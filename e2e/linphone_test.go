@@ -37,7 +37,7 @@ contact=sip:{{.Number}}@{{.At}}
 use_ipv6={{if .At.Addr.Is6}}1{{else}}0{{end}}
 default_proxy=0
 register_only_when_network_is_up=0
-media_encryption={{if .SRTP}}srtp{{else}}none{{end}}
+media_encryption={{if .DTLS}}dtls{{else if .SRTP}}srtp{{else}}none{{end}}
 media_encryption_mandatory={{if .SRTP}}1{{else}}0{{end}}
 
 [rtp]
@@ -72,7 +72,8 @@ func (w *world) linphone(number string, at, proxy netip.AddrPort, voice []int16)
 		At, Proxy netip.AddrPort
 		Number    string
 		SRTP      bool
-	}{at, proxy, number, w.srtp()}); err != nil {
+		DTLS      bool
+	}{at, proxy, number, w.srtp(), strings.Contains(w.operator, "dtls")}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.write("linphone/linphonerc", []byte(text.String()))
@@ -146,10 +147,10 @@ func (l *linphone) heard(name string) (pcm []int16) {
 // the clear and, where the gateway's side of the core is TLS, with SRTP.
 func TestLinphoneCalls(t *testing.T) {
 	t.Parallel()
-	for _, transport := range []string{"udp", "tls"} {
-		t.Run(transport, func(t *testing.T) {
+	for _, x := range []struct{ name, transport, keying string }{{"udp", "udp", ""}, {"tls", "tls", ""}, {"tls, with handshakes", "tls", "interworking: {keying: dtls}"}} {
+		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			r := kamailioCore(t, setup{transport: transport})
+			r := kamailioCore(t, setup{transport: x.transport, operator: x.keying})
 			voice := audio.Tones(41, 20*time.Second)
 			l := r.linphone(subscriber, r.at(r.operatorV6, hostPhone, 5060), r.inside(), voice)
 			r.ready()
@@ -184,8 +185,8 @@ func TestLinphoneCalls(t *testing.T) {
 				if operator.Side != "operator" {
 					operator = rec.Callee
 				}
-				if want := map[bool]string{true: sdes}[r.srtp()]; operator.SRTP != want {
-					t.Errorf("Linphone's leg has the suite %q, not %q", operator.SRTP, want)
+				if want := map[bool]string{true: sdes}[r.srtp()]; operator.SRTP != want || (operator.Keying != "") != (x.keying != "") {
+					t.Errorf("Linphone's leg has the suite %q by %q, not %q", operator.SRTP, operator.Keying, want)
 				}
 			}
 			r.passed("ACK", 2)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -455,8 +456,11 @@ func (a *association) open(w *way) (*dtls.Conn, error) {
 			}
 		}
 	}
+	// Whatever authorities a server names, ours is the one that we have described.
+	own := &a.port.engine.shakes.identity.certificate
 	shared := []dtls.Option{
-		dtls.WithCertificates(a.port.engine.shakes.identity.certificate),
+		dtls.WithCertificates(*own),
+		dtls.WithGetClientCertificate(func(*dtls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }),
 		dtls.WithSRTPProtectionProfiles(ids...),
 		dtls.WithInsecureSkipVerify(true),
 		dtls.WithVerifyPeerCertificate(a.verify),

@@ -3,9 +3,13 @@ package rtp
 import (
 	"bytes"
 	gocontext "context"
+	"crypto/ed25519"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"io"
+	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -364,11 +368,14 @@ func (p *plain) shake(t *testing.T, client bool, by tls.Certificate, ids ...dtls
 		}
 		conn, err = dtls.ClientWithOptions(p, to, options...)
 	} else {
-		options := []dtls.ServerOption{dtls.WithClientAuth(dtls.RequireAnyClientCert)}
+		options := []dtls.ServerOption{dtls.WithClientAuth(dtls.RequireAnyClientCert), dtls.WithClientCAs(authority(t))}
 		for _, o := range shared {
 			options = append(options, o)
 		}
 		conn, err = dtls.ServerWithOptions(p, to, options...)
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -382,6 +389,28 @@ func (p *plain) shake(t *testing.T, client bool, by tls.Certificate, ids ...dtls
 	state, _ := conn.ConnectionState()
 	m, err := state.ExportKeyingMaterial("EXTRACTOR-dtls_srtp", nil, 60)
 	return conn, m, err
+}
+
+// authority is one that has signed nothing of ours, as Linphone's stack names in
+// its request for a certificate; it is not asked.
+func authority(t *testing.T) *x509.CertPool {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terms := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority"}, IsCA: true}
+	raw, err := x509.CreateCertificate(nil, terms, terms, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	return pool
 }
 
 // With pion/dtls at the far side, over sockets: both roles, each suite, packets
