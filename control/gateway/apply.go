@@ -148,12 +148,15 @@ func (s *Set) applySnapshot(ctx context.Context, job *operation.Job, r *row) err
 			return err
 		}
 	}
-	p := Publication{ID: r.ID, Gateway: regional(r.Gateway), Domains: map[string]string{}, Lines: map[string]string{}, Still: r.still}
+	p := Publication{ID: r.ID, Gateway: regional(r.Gateway), Domains: map[string]string{}, Delegated: map[string][]string{}, Lines: map[string]string{}, Still: r.still}
 	for _, a := range mine {
 		p.Nodes = append(p.Nodes, a.node)
 	}
 	for i, region := range r.Regions {
 		p.Domains[region] = zone.CloudName(s.base(r), i+1)
+		for _, domain := range delegated(r.Gateway) {
+			p.Delegated[region] = append(p.Delegated[region], zone.CloudName(domain, i+1))
+		}
 	}
 	if err := s.cfg.Store.Read(ctx, func(tx *store.Tx) error { return numbersForTests(ctx, tx, r, p.Lines) }); err != nil {
 		return err
@@ -179,6 +182,17 @@ func (s *Set) early(ctx context.Context, r *row) (bool, error) {
 		return false, nil
 	}
 	return slices.ContainsFunc(op.Steps, func(p operation.Progress) bool { return p.Name == "snapshot" && p.Status != operation.Succeeded }), err
+}
+
+// delegated are the operator's domains that customers of Direct Routing know the
+// gateway by.
+func delegated(g Gateway) (domains []string) {
+	if d := g.Properties.DNSDelegations; d != nil && slices.Contains(g.Properties.Platforms, directRouting) {
+		for _, x := range d.Delegations {
+			domains = append(domains, strings.ToLower(strings.TrimSuffix(x.Domain, ".")))
+		}
+	}
+	return domains
 }
 
 // still tells that the gateway is what it was when it was read. Without it what

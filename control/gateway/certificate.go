@@ -21,16 +21,9 @@ func (s *Set) names(r *row, region, side string) (names []string) {
 	if side != "cloud" {
 		return []string{zone.RegionName(s.base(r), n)}
 	}
-	bases := []string{s.base(r)}
-	p := r.Properties
-	if d := p.DNSDelegations; d != nil && slices.Contains(p.Platforms, directRouting) {
-		for _, x := range d.Delegations {
-			bases = append(bases, x.Domain)
-		}
-	}
-	for _, b := range bases {
+	for _, b := range append([]string{s.base(r)}, delegated(r.Gateway)...) {
 		names = append(names, zone.CloudName(b, n))
-		if slices.Contains(p.Platforms, directRouting) {
+		if slices.Contains(r.Properties.Platforms, directRouting) {
 			names = append(names, "*."+zone.CloudName(b, n))
 		}
 	}

@@ -177,8 +177,10 @@ type Publication struct {
 	ID      ID
 	Gateway Gateway
 	Domains map[string]string // service region -> its name towards the cloud
-	Lines   map[string]string // number of ours for tests, in E.164 -> service
-	Nodes   []string
+	// Delegated are its names there in the operator's own domains.
+	Delegated map[string][]string
+	Lines     map[string]string // number of ours for tests, in E.164 -> service
+	Nodes     []string
 	// Still is an error when the gateway has changed since; it is asked in the
 	// transaction that would publish.
 	Still func(context.Context, *store.Tx) error

@@ -301,6 +301,9 @@ func TestCertificatesAreOrderedForTheNamesOfCustomers(t *testing.T) {
 	if got := w.get(id).Properties.DNSDelegations.Delegations[0].NameServers; !slices.Equal(got, []string{"ns1.gw.example."}) {
 		t.Error(got)
 	}
+	if got := w.net.orders["r2-a"].Snapshot.Regions[1].Delegated; !slices.Equal(got, []string{"1r2.voice.example"}) {
+		t.Errorf("edges know %v", got)
+	}
 	op, err := w.set.Delete(t.Context(), alice, id, none)
 	if err != nil {
 		t.Fatal(err)

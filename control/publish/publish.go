@@ -23,11 +23,13 @@ type Input struct {
 	Services Services
 	Operator Operator
 	Domains  map[string]string // service region -> FQDN in Contact towards the cloud
-	Options  time.Duration     // interval of OPTIONS towards every peer
-	Numbers  snapshot.Numbers
-	Accounts snapshot.Accounts
-	Rules    []Rule
-	Lines    map[string]string // number by which a service verifies the way, in E.164 -> service
+	// Delegated are such FQDNs in domains of the operator's.
+	Delegated map[string][]string
+	Options   time.Duration // interval of OPTIONS towards every peer
+	Numbers   snapshot.Numbers
+	Accounts  snapshot.Accounts
+	Rules     []Rule
+	Lines     map[string]string // number by which a service verifies the way, in E.164 -> service
 
 	Authorities map[string]string // the PEM in the files that TLS.Roots name
 }
@@ -93,7 +95,7 @@ type compiler struct {
 func (c *compiler) regions() {
 	groups := c.p.OperatorPeerGroupConfigScheme == gateway.PeerGroupScheme
 	for _, l := range c.p.ServiceLocations {
-		r, x := snapshot.Region{Name: l.Name, Domain: c.in.Domains[l.Name]}, l.PrimaryRegionProperties
+		r, x := snapshot.Region{Name: l.Name, Domain: c.in.Domains[l.Name], Delegated: c.in.Delegated[l.Name]}, l.PrimaryRegionProperties
 		if !groups {
 			r.Sources = prefixes(x.AllowedSignalingSourceAddressPrefixes)
 		}

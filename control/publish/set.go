@@ -89,7 +89,7 @@ func (s *Set) compile(p gateway.Publication) (*published, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.Gateway, in.Domains, in.Lines = p.Gateway, p.Domains, p.Lines
+	in.Gateway, in.Domains, in.Delegated, in.Lines = p.Gateway, p.Domains, p.Delegated, p.Lines
 	compiled, err := Compile(in)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package call
 
 import (
+	"cmp"
+
 	"github.com/tandemgw/tandem/edge/interop"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sip"
@@ -16,7 +18,7 @@ func (s *state) clothe(l *leg) {
 		return
 	}
 	if s.label != "" {
-		l.dress.Label = s.label
+		l.dress.Label, l.dress.Domain = s.label, s.domain
 	}
 }
 
@@ -27,7 +29,7 @@ func (s *state) customer() string {
 	if s.label == "" || r == nil {
 		return ""
 	}
-	return s.label + "." + r.Domain
+	return s.label + "." + cmp.Or(s.domain, r.Domain)
 }
 
 // ackOf acknowledges a 2xx to an INVITE of ours.

@@ -105,6 +105,32 @@ func TestACallOfACustomerOfDirectRouting(t *testing.T) {
 	})
 }
 
+// Where the operator has delegated a domain of its own, customers go by that
+// (Azure Communications Gateway docs, "dnsDelegations").
+func TestACustomerGoesByTheOperatorsDomain(t *testing.T) {
+	const contact = "<sip:c042.1r1.voice.example:5063>"
+	delegated := func(w *world) {
+		directRouting(w)
+		w.snap.Regions[0].Delegated = []string{"1r1.voice.example"}
+	}
+	inWorldOf(t, delegated, func(w *world) {
+		in := w.core.invite("+442079460123", coreSDP)
+		w.core.expect("100")
+		out := w.teams.expect("INVITE")
+		if out.Get("Contact") != contact || !strings.Contains(out.Get("From"), "@c042.1r1.voice.example") {
+			t.Errorf("\n%s", out)
+		}
+		w.teams.reply(out, 200, "t1", teamsSDP)
+		if ack := w.teams.expect("ACK"); ack.Get("Contact") != contact {
+			t.Errorf("\n%s", ack)
+		}
+		w.core.took(in, w.core.expect("200")).ack("")
+		w.teams.gave(out, "t1").request("BYE", "")
+		w.teams.expect("200")
+		w.core.reply(w.core.expect("BYE"), 200, "", "")
+	})
+}
+
 // What Microsoft says about why is kept, of a refusal and of a BYE, and none
 // of it of a core.
 func TestMicrosoftsReasonIsRecorded(t *testing.T) {

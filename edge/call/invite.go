@@ -42,7 +42,7 @@ func (s *state) arrive(ev invited) {
 	for _, rule := range d.Rules {
 		s.do(note{rule})
 	}
-	s.label, s.custom = d.Label, interop.Custom{Name: ev.snapshot.Header, Value: d.Header}
+	s.label, s.domain, s.custom = d.Label, d.Domain, interop.Custom{Name: ev.snapshot.Header, Value: d.Header}
 	s.clothe(s.caller())
 	switch {
 	case d.Refuse != nil:

@@ -52,6 +52,7 @@ type state struct {
 	inviteTx   txn          // 0 once it has its final response
 	identity   interop.Identity
 	label      string             // of the customer's subdomain, on the cloud's leg
+	domain     string             // that it stands before, where it is not the region's own
 	elin       string             // of the location of an emergency caller, where he is to be shown by it
 	custom     interop.Custom     // header of the number, on the operator's leg
 	examining  bool               // its Identity headers are being verified

@@ -30,6 +30,7 @@ type Leg struct {
 	Profile   *Profile
 	Local     string        // our host[:port] there; the FQDN where the profile wants one
 	Label     string        // of the customer's subdomain, put before Local; "" is the trunk itself
+	Domain    string        // that Label stands before, where it is not the host in Local
 	Remote    string        // their host[:port], for Request-URI and To
 	Transport sip.Transport // of the hop
 	Product   string        // value of X-MS-SBC: "Tandem/<product>/<version>"
@@ -71,8 +72,12 @@ func labelOf(host, ours string) string {
 
 // at is our host[:port] on this leg.
 func (l Leg) at() string {
-	if l.Label == "" {
+	host := hostOf(l.Local)
+	switch {
+	case l.Label == "":
 		return l.Local
+	case l.Domain != "":
+		return l.Label + "." + l.Domain + l.Local[len(host):]
 	}
 	return l.Label + "." + l.Local
 }

@@ -120,6 +120,13 @@ func TestTheCustomersSubdomain(t *testing.T) {
 			t.Errorf("called as %s: %s", tc.host, got)
 		}
 	}
+	// Azure Communications Gateway docs, "dnsDelegations": an operator's own
+	// domain hides ours from customers.
+	own := leg
+	own.Label, own.Domain = "c042", "1r1.voice.example"
+	if got := own.Contact(); got != "<sip:c042.1r1.voice.example:5063;transport=tls>" {
+		t.Errorf("in a domain of the operator's: %s", got)
+	}
 	leg.Label = "c042"
 	in := message(t, fromCore)
 	m := Invite(in, identify(t, in, coreLeg()), leg, Names{"id", "tag"})

@@ -94,6 +94,9 @@ func (r *router) customer(account string) {
 		return
 	}
 	r.out.Label = strings.ToLower(a.Subdomain)
+	if region := r.snap.Region(r.Region); region != nil && len(region.Delegated) > 0 {
+		r.out.Domain = region.Delegated[0]
+	}
 	r.rule("Direct Routing: account " + a.Name + " has the subdomain " + r.out.Label)
 }
 

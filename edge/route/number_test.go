@@ -452,6 +452,31 @@ func TestScreeningProperties(t *testing.T) {
 	})
 }
 
+// Azure Communications Gateway docs, "dnsDelegations": where the operator has
+// delegated a domain of its own, its customers go by that, and those who were
+// registered before are still known.
+func TestCustomersGoByTheOperatorsDomain(t *testing.T) {
+	s := customers(t)
+	s.Regions[0].Delegated = []string{"1r1.voice.example", "1r1.other.example"}
+	for host, want := range map[string]string{
+		"C042.1r1.voice.example.": "1r1.voice.example", "c042.1r1.other.example": "1r1.other.example", "c042.1r1.gw.example": "",
+	} {
+		d := Route(at(host, "+441134960002", "+442079460000"), s, nil)
+		if d.Refuse != nil || d.Account != "contoso" || d.Label != "c042" || d.Domain != want {
+			t.Errorf("%s: %+v", host, d)
+		}
+	}
+	if d := Route(at("c042.1r1.strange.example", "+441134960001", "+442079460000"), s, nil); d.Label != "" || d.Domain != "" {
+		t.Errorf("a strange domain: %+v", d)
+	}
+	if d := Route(called("+441134960002"), s, nil); d.Label != "c042" || d.Domain != "1r1.voice.example" {
+		t.Errorf("to a customer: %+v", d)
+	}
+	if d := Route(called("+441134960001"), s, nil); d.Label != "" || d.Domain != "" {
+		t.Errorf("to Operator Connect: %+v", d)
+	}
+}
+
 func TestLabelOf(t *testing.T) {
 	for _, x := range []struct{ host, domain, want string }{
 		{"c042.1r1.gw.example", "1r1.gw.example", "c042"},

@@ -103,11 +103,11 @@ func (r *router) directRouting(n snapshot.Number) bool {
 	if region == nil {
 		return false
 	}
-	label, ok := labelOf(r.Host, region.Domain)
+	label, domain, ok := customerOf(r.Host, region)
 	if !ok {
 		return false
 	}
-	r.out.Service, r.out.Label = snapshot.TeamsDirectRouting, label
+	r.out.Service, r.out.Label, r.out.Domain = snapshot.TeamsDirectRouting, label, domain
 	a, ok := r.snap.Accounts.At(label)
 	switch {
 	case ok:
@@ -137,6 +137,20 @@ func (r *router) screen(a snapshot.Account, n snapshot.Number) {
 	default:
 		r.refuse(403, show(r.Calling)+" is not a number of account "+a.Name+": provision it there, or switch the screening of the account off")
 	}
+}
+
+// customerOf is the label that host has before a name of the region, and that
+// name where it is not the region's own.
+func customerOf(host string, region *snapshot.Region) (label, domain string, ok bool) {
+	if label, ok = labelOf(host, region.Domain); ok {
+		return label, "", true
+	}
+	for _, domain := range region.Delegated {
+		if label, ok = labelOf(host, domain); ok {
+			return label, domain, true
+		}
+	}
+	return "", "", false
 }
 
 // labelOf is the one label that host has before domain.

@@ -52,6 +52,7 @@ type Decision struct {
 	Service   snapshot.Service // service that the call is for or from
 	Account   string           // account of the number, or of the subdomain, that decided, if one did
 	Label     string           // before our name on the cloud's leg, the customer's subdomain; empty: the bare name
+	Domain    string           // that Label stands before, where it is not the region's own
 	Header    string           // value of the custom header into the operator's network; empty: none
 	ELIN      string           // number of his location by which an emergency caller is shown; empty: his own
 	Called    string           // whom the call is for, when that is not Facts.Called

@@ -53,6 +53,7 @@ type Snapshot struct {
 type Region struct {
 	Name         string         `json:"name"`                   // as in the resource: "westeurope"
 	Domain       string         `json:"domain,omitempty"`       // regional FQDN that Contact carries towards the cloud: "1r1.<base>"
+	Delegated    []string       `json:"delegated,omitempty"`    // the same in domains of the operator's: customers of Direct Routing go by the first, and are known by each
 	Sources      []netip.Prefix `json:"sources,omitempty"`      // where the signalling of regional peers may come from
 	MediaSources []netip.Prefix `json:"mediaSources,omitempty"` // where the operator's media may come from, beside what its peers say
 }
