@@ -67,6 +67,7 @@ type Node struct {
 	elsewhere []string   // RO once it is ready: data that is not in the folder
 	backingUp sync.Mutex // one backup at a time
 
+	mirror mirror
 	up     *upward      // nil: the file says all
 	server *link.Server // of a control node; nil: there is none in this process
 
@@ -80,6 +81,7 @@ type Node struct {
 // one sentence what to do.
 func New(cfg *Config, log *slog.Logger, version string) (*Node, error) {
 	n := &Node{cfg: cfg, log: log, version: version, started: time.Now()}
+	n.mirror.remote = sip.Remote{Name: cfg.Node.Name, TLS: sip.TLSPolicy{Anonymous: true}}
 	n.life, n.die = context.WithCancel(context.Background())
 	for _, start := range []func() error{
 		n.lockData,
@@ -290,8 +292,8 @@ func (n *Node) openSignalling() error {
 	stack, err := sip.NewStack(sip.StackConfig{
 		Listeners: listeners,
 		Network:   sip.Marked(uint8(n.cfg.SIP.DSCP)),
-		Admit:     n.peers.Admit,
-		Handle:    n.calls.Handle, HandleAck: n.calls.HandleAck, HandleStray: n.calls.HandleStray,
+		Admit:     n.admit,
+		Handle:    n.handle, HandleAck: n.calls.HandleAck, HandleStray: n.calls.HandleStray,
 		Tap: n.calls.Tap, Urgent: n.calls.Urgent, Overloaded: n.calls.Overloaded,
 		Log: n.log,
 	})

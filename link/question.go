@@ -22,7 +22,7 @@ const (
 	AskHangup    = "hangup"    // string, the ID of a call -> nothing
 	AskPeers     = "peers"     // nothing -> []record.PeerHealth
 	AskExplain   = "explain"   // ExplainQuestion -> record.Explanation
-	AskListeners = "listeners" // nothing -> []ListenerCheck: each was looked at as a far side would
+	AskListeners = "listeners" // nothing -> []ListenerCheck: each was asked by OPTIONS
 )
 
 // ExplainQuestion is an INVITE that nobody sent.
@@ -31,12 +31,10 @@ type ExplainQuestion struct {
 	Invite string `json:"invite"`
 }
 
-// ListenerCheck is whether a listener of an edge would answer the OPTIONS of a
-// far side: it takes connections, its certificate is in its time, the node has
-// a snapshot and does not drain.
+// ListenerCheck is what became of asking a listener of an edge by OPTIONS.
 type ListenerCheck struct {
 	Name  string `json:"name"`
-	Error string `json:"error,omitempty"` // why it would not; empty: it would
+	Error string `json:"error,omitempty"` // why it did not answer; empty: it did
 }
 
 const (
