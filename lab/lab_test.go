@@ -94,13 +94,13 @@ func TestTheLabFindsWhatIsBroken(t *testing.T) {
 		},
 		{
 			"each side hears itself", "edge/relay/relay.go",
-			"plan.To, plan.Out = m.ports[from.Other()], to.Out", "plan.To, plan.Out = m.ports[from], n.Out",
+			"plan.To, plan.Out, plan.OutRTCP = m.ports[from.Other()], to.Out, to.outRTCP", "plan.To, plan.Out, plan.OutRTCP = m.ports[from], n.Out, n.outRTCP",
 			"heard something else",
 		},
 		{
 			"one region does not start", "app/node.go",
 			"n.ready.Store(true)", "if cfg.Node.Region == \"r2\" { select {} }\n\tn.ready.Store(true)",
-			"node r2 is not ready",
+			"r2-lab",
 		},
 		{
 			"orphans stay open", "edge/record/schema.go",

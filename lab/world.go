@@ -117,8 +117,8 @@ func build(ctx context.Context, opt Options, s *show) (*world, error) {
 		{"a control node", func(wait context.Context) error { return w.startPlane(wait, opt) }, func() string { return "resource API, DNS zone, link" + manyNodes(opt.Controls) }},
 		{"a gateway is created", w.createGateway, func() string { return w.base }},
 		{"Teams", func(context.Context) error { return w.startTeams(ctx) }, func() string { return "3 proxies" }},
-		{"two service regions", func(context.Context) error { return w.startNodes(opt) }, func() string { return w.r1.cloudName + " and 1r2" }},
-		{"the gateway is Complete", func(wait context.Context) error { return w.complete(wait, s) }, func() string { return w.steps }},
+		{"two service regions", func(context.Context) error { return w.startNodes(opt) }, func() string { return "r1 and r2" }},
+		{complete, func(wait context.Context) error { return w.complete(wait, s) }, func() string { return "" }},
 		// Not before the names are there: who has asked for one in vain remembers it.
 		{"the operator's core", func(context.Context) error { return w.startCore(ctx) }, func() string { return "2 sites" }},
 		{"everybody answers OPTIONS", func(wait context.Context) error { return w.ready(wait, func(p string) { s.progress("%s", p) }) }, func() string { return "" }},
@@ -133,9 +133,14 @@ func build(ctx context.Context, opt Options, s *show) (*world, error) {
 			return nil, err
 		}
 		s.end(true, "%s", step.came())
+		if step.name == complete {
+			s.line("      %s", w.steps)
+		}
 	}
 	return w, nil
 }
+
+const complete = "the gateway is Complete"
 
 // stepTime is how long a step of building the world may take.
 const stepTime = 30 * time.Second

@@ -17,7 +17,7 @@ const (
 	addressTTL  = 60     // of names that SIP is sent to: an edge that is gone must be forgotten soon
 	textTTL     = 60     // tokens are looked for by impatient people
 	serverTTL   = 172800 // of name servers: two days, as recommended for delegations
-	negativeTTL = 60     // of "there is no such name": RFC 2308 §5
+	negativeTTL = 5      // of "there is no such name" (RFC 2308 §5): who asks before a gateway is complete, or another control node has heard of it, asks again soon
 	soaTTL      = 3600
 	refresh     = 3600
 	retry       = 600
