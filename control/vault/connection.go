@@ -42,7 +42,10 @@ func (s *Set) Decide(ctx context.Context, by subscription.Principal, id ID, c Co
 		if c.State == Pending && list[i].State != Pending {
 			return nil, fault.New(fault.Invalid, "A connection that was decided cannot wait again: approve, reject or remove it.")
 		}
-		list[i].State, list[i].Description, list[i].Decided = c.State, c.Description, now()
+		list[i].State, list[i].Description = c.State, c.Description
+		if c.State != Pending {
+			list[i].Decided = now()
+		}
 		return list, nil
 	})
 }

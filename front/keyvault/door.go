@@ -34,6 +34,7 @@ type door struct {
 	routes    []route              // RO
 	admit     func(*request) error // RO: reads what stands beside the path, once it is known who asks
 	limits    *limits              // RO
+	codes     map[string]string    // RO: what codes are called here, where that differs
 	log       *slog.Logger
 }
 
@@ -54,11 +55,14 @@ type request struct {
 	query     query
 	about     subscription.Request
 	principal subscription.Principal
+	route     route
 	bucket    bucketKey
 	body      []byte
 
 	vault  string       // of secrets: by the host name
 	caller vault.Caller // of secrets
+
+	access subscription.Access // of resources
 }
 
 // answer is what a request is answered with.
@@ -104,7 +108,7 @@ func (d *door) guarded(w http.ResponseWriter, q *request) (status int, err error
 	}()
 	ans, err := d.serve(q)
 	if err != nil {
-		f := explain(err)
+		f := explain(err).called(d.codes)
 		if f.status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", d.challenge+f.bearer)
 		}
@@ -139,7 +143,8 @@ func (d *door) serve(q *request) (answer, error) {
 	}
 	q.about.Principal = q.principal
 	q.Request = q.WithContext(subscription.WithRequest(q.Context(), q.about))
-	rt, found := d.match(q)
+	var found error
+	q.route, found = d.match(q)
 	if q.query, err = readQuery(q.URL.RawQuery); err != nil {
 		return answer{}, err
 	}
@@ -154,10 +159,10 @@ func (d *door) serve(q *request) (answer, error) {
 	if found != nil {
 		return answer{}, found
 	}
-	if err := q.read(rt.most); err != nil {
+	if err := q.read(q.route.most); err != nil {
 		return answer{}, err
 	}
-	return rt.do(q)
+	return q.route.do(q)
 }
 
 // publicOf is what may be told of why a token is refused.

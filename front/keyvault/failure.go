@@ -109,3 +109,14 @@ func explain(err error) *failure {
 	f.message = cmp.Or(f.message, "The server has met an error. Try again; if it fails again, look for its x-ms-request-id in the log of the control node.")
 	return f
 }
+
+// called is the failure in the words of an API that has no inner errors.
+func (f *failure) called(codes map[string]string) *failure {
+	code, other := codes[f.code]
+	if !other {
+		return f
+	}
+	g := *f
+	g.code, g.inner = code, ""
+	return &g
+}
