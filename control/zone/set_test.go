@@ -181,6 +181,35 @@ func TestOddQuestions(t *testing.T) {
 	}
 }
 
+// RFC 5358: two servers that answer each other's answers never end.
+func TestAnAnswerIsNotAnswered(t *testing.T) {
+	s, _ := running(t)
+	q := new(dns.Msg)
+	q.SetQuestion("r1."+base+".", dns.TypeA)
+	q.Response = true
+	if m := s.served.Load().answer(q); m != nil {
+		t.Errorf("%v", m)
+	}
+}
+
+// Of two control nodes that have the same news, the second keeps the serial.
+func TestTheSameNewsHaveOneSerial(t *testing.T) {
+	s, _ := running(t)
+	var serials [3]uint32
+	for i, digest := range []string{"a", "a", "b"} {
+		err := s.cfg.Store.Write(t.Context(), func(tx *store.Tx) (err error) {
+			serials[i], err = renumber(t.Context(), tx, "x.", digest)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if serials[0] != serials[1] || serials[2] != serials[0]+1 {
+		t.Errorf("%v", serials)
+	}
+}
+
 // RFC 4343 §4.1, and the random case by which resolvers mark their questions.
 func TestTheCaseOfTheQuestionIsKept(t *testing.T) {
 	s, _ := running(t)

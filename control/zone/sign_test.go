@@ -59,12 +59,14 @@ func TestSignedAnswers(t *testing.T) {
 		types      []uint16 // of NSEC
 	}{
 		{"the key", suffix, dns.TypeDNSKEY, 1, 0, nil},
+		{"the SOA", suffix, dns.TypeSOA, 1, 0, nil},
 		{"an address", "R1." + base, dns.TypeA, 1, 0, nil},
 		{"by a wildcard", "fabrikam.1r1." + base, dns.TypeA, 1, 0, nil},
 		{"ANY", "r1." + base, dns.TypeANY, 1, 0, nil},
 		{"no such name", "nobody." + base, dns.TypeA, 0, 2, []uint16{dns.TypeRRSIG, dns.TypeNSEC, typeNXNAME}},
 		{"no such type", "r1." + base, dns.TypeTXT, 0, 2, []uint16{dns.TypeA, dns.TypeRRSIG, dns.TypeNSEC}},
 		{"an empty non-terminal", base, dns.TypeA, 0, 2, []uint16{dns.TypeRRSIG, dns.TypeNSEC}},
+		{"the SOA, whose TTL is another in a denial", suffix, dns.TypeSOA, 1, 0, nil},
 		{"no such type by a wildcard", "fabrikam.1r1." + base, dns.TypeTXT, 0, 2, []uint16{dns.TypeA, dns.TypeRRSIG, dns.TypeNSEC}},
 	} {
 		t.Run(c.what, func(t *testing.T) {

@@ -149,6 +149,9 @@ func TestStrangersGetNoZone(t *testing.T) {
 			if all, err := transferred(t, s, c.apex, c.key); err == nil || len(all) > 0 {
 				t.Errorf("%d records, %v", len(all), err)
 			}
+			if c := s.Counters(); c.Transferred != 0 || c.Refused == 0 {
+				t.Errorf("counted %+v", c)
+			}
 		})
 	}
 }
@@ -187,7 +190,13 @@ func TestAnswersToOneNetworkAreBounded(t *testing.T) {
 	if l.take(netip.MustParseAddr("192.0.2.1"), now.Add(time.Second)) != whole {
 		t.Error("after a second there is no answer again")
 	}
-	if l.take(netip.MustParseAddr("2001:db8:0:1::1%eth0"), now) != whole || l.take(netip.Addr{}, now) != none {
+	for i := range 10 { // one customer's network, by the habits of providers
+		l.take(netip.MustParseAddr(fmt.Sprintf("2001:db8:0:%x::1", i)), now)
+	}
+	if l.take(netip.MustParseAddr("2001:db8:0:ff::1"), now) == whole {
+		t.Error("the neighbour in the same IPv6 network has a limit of its own")
+	}
+	if l.take(netip.MustParseAddr("2001:db8:1:1::1%eth0"), now) != whole || l.take(netip.Addr{}, now) != none {
 		t.Error("IPv6 and no address")
 	}
 }
