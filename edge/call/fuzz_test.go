@@ -14,6 +14,8 @@ import (
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/edge/relay"
 	"github.com/tandemgw/tandem/link/record"
+	"github.com/tandemgw/tandem/wire/rtp"
+	"github.com/tandemgw/tandem/wire/sdp"
 	"github.com/tandemgw/tandem/wire/sip"
 	"github.com/tandemgw/tandem/wire/ua"
 )
@@ -498,6 +500,10 @@ func (m *machine) act() {
 			m.feed(muted{side, time.Minute})
 		case 4:
 			m.feed(unplayed{side, errors.New("no codec")})
+		case 5:
+			m.feed(keyed{side, sdp.Suite})
+		case 6:
+			m.feed(unkeyed{side, []error{rtp.ErrSilent, rtp.ErrFingerprint}[m.next(2)]})
 		}
 	}
 }
