@@ -143,6 +143,14 @@ func TestAnEdgeLivesFromPublishedSnapshots(t *testing.T) {
 		t.Errorf("in force is revision %d", got.Revision)
 	}
 
+	// Its own file is read again, and leaves alone what is control's.
+	w.write("options: 1s\n", "options: 2s\n")
+	done, err := w.node.Reload()
+	w.must(err)
+	if len(done.Changes) != 1 || done.Changes[0].Path != "sip.options" || done.Revision != 2 {
+		t.Errorf("the reload did %+v", done)
+	}
+
 	// What does not fit this node is refused, with the reason.
 	foreign := next
 	foreign.Regions = []snapshot.Region{{Name: "elsewhere"}}
@@ -169,7 +177,7 @@ func TestAnEdgeLivesFromPublishedSnapshots(t *testing.T) {
 	if len(trace.Packets) == 0 || len(peers) != 4 || len(checks) != 2 || checks[0].Error+checks[1].Error != "" {
 		t.Errorf("trace of %d packets, %d peers, checks %+v", len(trace.Packets), len(peers), checks)
 	}
-	err := u.Ask(t.Context(), "r1-a", link.AskHangup, "nobody", nil)
+	err = u.Ask(t.Context(), "r1-a", link.AskHangup, "nobody", nil)
 	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.NotFound {
 		t.Errorf("hanging up nobody: %v", err)
 	}
@@ -329,5 +337,51 @@ func TestAnEdgesFileLeavesToControlWhatIsControls(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log("\n" + problems.Error())
+	}
+}
+
+// A node that is control node and edge talks to itself, without the network.
+func TestANodeOfBothRolesIsItsOwnEdge(t *testing.T) {
+	ca, err := authority.New("Test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, dir: t.TempDir(), text: worldConfig, ca: ca}
+	w.renew()
+	w.write()
+	before, err := LoadConfig(filepath.Join(w.dir, "tandem.yaml"))
+	w.must(err)
+	s, err := before.Snapshot(1)
+	w.must(err)
+	cert, err := w.ca.Issue(authority.Terms{}, "api.lab.example")
+	w.must(err)
+	_, err = w.ca.Write(w.dir, "api", cert)
+	w.must(err)
+	write(t, w.dir, "secret", "a long enough secret\n")
+	own, _, _ := strings.Cut(w.text, "gateway:\n")
+	_, above, _ := strings.Cut(goodControl, "control:\n")
+	w.text = own + "control:\n" + strings.NewReplacer("127.0.0.1:8443", "127.78.9.3:8443", "127.0.0.1:5300", "127.78.9.3:5300", "name: westeurope", "name: r1").Replace(above)
+	w.write()
+	loaded, err := LoadConfig(filepath.Join(w.dir, "tandem.yaml"))
+	w.must(err)
+	n := start(t, loaded)
+	t.Cleanup(n.Close)
+	if h := n.health(); h.State != ops.Waiting {
+		t.Errorf("health is %+v", h)
+	}
+	control := n.plane.Load().link
+	w.must(control.Publish(t.Context(), link.Publication{Gateway: "lab", Revision: 1, Nodes: []string{"r1-a"}, Snapshot: s}))
+	until(t, func() string {
+		h := n.health()
+		e, _ := control.Edge("r1-a")
+		if h.State != ops.Ready || e.State != link.Ready || !e.Live {
+			return "its own edge is not ready: " + h.Why
+		}
+		return ""
+	})
+	var checks []link.ListenerCheck
+	w.must(control.Ask(t.Context(), "r1-a", link.AskListeners, nil, &checks))
+	if len(checks) != 2 || checks[0].Error+checks[1].Error != "" {
+		t.Errorf("its listeners: %+v", checks)
 	}
 }

@@ -542,3 +542,55 @@ func TestNodesAreKnownByTheirCertificates(t *testing.T) {
 		cancel()
 	}
 }
+
+func TestEdgesComeBackAfterAWhileThatGrowsAndNotAllAtOnce(t *testing.T) {
+	last := time.Duration(0)
+	for i := range 100 {
+		d := backOff(i)
+		if d < 250*time.Millisecond || d > 12*time.Second {
+			t.Errorf("attempt %d waits %s", i, d)
+		}
+		if i == 3 && d <= last {
+			t.Errorf("attempt 3 waits no longer than the first: %s", d)
+		}
+		if i == 0 {
+			last = d
+		}
+	}
+	all := map[time.Duration]bool{}
+	for range 10 {
+		all[backOff(10)] = true
+	}
+	if len(all) < 9 {
+		t.Error("they come in the same moment")
+	}
+}
+
+// Whatever stands in the file, the edge starts, with the snapshot or without.
+func FuzzCopy(f *testing.F) {
+	o, packed, err := pack(&snapshot.Snapshot{Gateway: "lab", Revision: 7})
+	if err != nil {
+		f.Fatal(err)
+	}
+	dir := f.TempDir()
+	if err := writeCopy(dir, o, packed); err != nil {
+		f.Fatal(err)
+	}
+	whole, err := os.ReadFile(filepath.Join(dir, copyName))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add([]byte("{}\n"))
+	f.Add([]byte("{\"revision\":1,\"digest\":\"x\",\"size\":-1}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), copyName)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a, err := readCopy(filepath.Dir(path))
+		if err != nil && a.Snapshot != nil || a.Snapshot != nil && a.Snapshot.Revision != a.Revision {
+			t.Errorf("%+v is taken: %v", a.order, err)
+		}
+	})
+}
