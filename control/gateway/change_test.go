@@ -45,7 +45,7 @@ func TestAllThatIsWrongIsSaidAtOnce(t *testing.T) {
 	if got := problems(t, err); !slices.Equal(got, want) {
 		t.Errorf("%v", strings.Join(got, "\n"))
 	}
-	contains(t, err.Error(), "did you mean westeurope? it has westeurope, uksouth", `"uksouth" is no service region of this deployment: `, "it has westeurope, northeurope")
+	contains(t, err.Error(), "which has westeurope, uksouth; did you mean westeurope?", `"uksouth" is no service region of this deployment, which has westeurope, northeurope`)
 	if list, _, _ := w.set.List(t.Context(), gateway.Scope{}, gateway.Page{}); len(list) != 0 {
 		t.Error("something was made")
 	}

@@ -85,6 +85,9 @@ func TestRules(t *testing.T) {
 		{static, func(g *Gateway) { g.SKU = &SKU{Name: "lab"} }, "properties.serviceLocations: OutOfRange: a lab deployment has exactly one"},
 		{static, func(g *Gateway) { g.Properties.ServiceLocations = g.Properties.ServiceLocations[:1] }, ""}, // before 2023-07-13-preview a lab deployment said so by its one region
 		{static, func(g *Gateway) {
+			g.Properties.ServiceLocations[0].Name, g.Properties.ServiceLocations[1].Name = "West Europe", "westeurope"
+		}, "properties.serviceLocations[1].name: Duplicate: westeurope stands in this list already"},
+		{static, func(g *Gateway) {
 			g.SKU, g.Properties.ServiceLocations = &SKU{Name: "standard"}, g.Properties.ServiceLocations[:1]
 		}, "properties.serviceLocations: OutOfRange: a standard deployment has two"},
 		{static, func(g *Gateway) {

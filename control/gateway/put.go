@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -159,9 +160,9 @@ func (s *Set) locations(g Gateway) (problems Problems) {
 		}
 		meant := ""
 		if near := Suggest(name, known); near != "" {
-			meant = "did you mean " + near + "? "
+			meant = "; did you mean " + near + "?"
 		}
-		problems = append(problems, Problem{path, Unknown, fmt.Sprintf("%q is no %s region of this deployment: %sit has %s", name, use, meant, strings.Join(known, ", "))})
+		problems = append(problems, Problem{path, Unknown, fmt.Sprintf("%q is no %s region of this deployment, which has %s%s", name, use, cmp.Or(strings.Join(known, ", "), "none"), meant)})
 	}
 	check("location", g.Location, "management", func(l subscription.Location) bool { return l.Management })
 	for i, l := range g.Properties.ServiceLocations {

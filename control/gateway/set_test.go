@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/tandemgw/tandem/base/fault"
@@ -457,6 +458,10 @@ func TestAGatewayBecomesComplete(t *testing.T) {
 		if got := p.ServiceLocations[1].ACGAddressRanges; got == nil || !slices.Equal(got.MediaForOperator, []string{"192.0.2.2/32"}) || !slices.Equal(got.SignalingForBackendServices, []string{"192.0.2.2/32"}) {
 			t.Errorf("ranges: %+v", got)
 		}
+		if got := p.ServiceLocations[0].ACGContactInfo; len(got.PeerGroups) != 1 || got.PeerGroups[0].SRVRecord != "_sip._tls.r1."+base(id) || got.PeerGroups[0].Port != 5061 ||
+			len(got.BackendServices) != 2 || got.BackendServices[0].Port != 5063 {
+			t.Errorf("contacts: %+v", got)
+		}
 		if got := p.AllocatedSignalingAddressPrefixes; !slices.Equal(got, []string{"192.0.2.1/32", "192.0.2.2/32"}) {
 			t.Errorf("allocated: %v", got)
 		}
@@ -470,4 +475,44 @@ func TestAGatewayBecomesComplete(t *testing.T) {
 			t.Errorf("audit: %+v", w.audit)
 		}
 	})
+}
+
+// Each peer group has its own way in, on the transport that it speaks.
+func TestContactsOfPeerGroups(t *testing.T) {
+	w, id := build(t, storetest.New(t)), named("lab-1")
+	doc := two()
+	p := &doc.Properties
+	p.Platforms = []string{"OperatorConnect"}
+	p.OperatorPeerGroupConfigScheme = gateway.PeerGroupScheme
+	for i := range p.ServiceLocations {
+		p.ServiceLocations[i].PrimaryRegionProperties.OperatorAddresses = nil
+	}
+	p.PeerGroups = []gateway.PeerGroup{
+		{PeerGroupName: "Fixed", Peers: []gateway.Peer{{PeerName: "a", PeerType: "IP", IPsAndPorts: []gateway.IPAndPort{{IPAddress: "10.1.0.10", Port: 5061}}}}},
+		{PeerGroupName: "old", SignalingProtocol: "UDP", MediaProtocol: "RTP", Peers: []gateway.Peer{{PeerName: "b", PeerType: "SRV", SRVRecord: "core.example"}}},
+	}
+	p.CallPolicy = &gateway.CallPolicy{
+		DefaultMappings: gateway.DefaultMappings{ServiceToPeerGroup: []gateway.ServiceToPeerGroup{{Service: "OperatorConnect", DefaultPeerGroup: "Fixed"}}},
+		PeerGroupRoutings: []gateway.PeerGroupRouting{
+			{PeerGroupName: "Fixed", Routings: []gateway.Routing{{PeerName: "a", ServiceLocation: "West Europe"}}},
+			{PeerGroupName: "old", Routings: []gateway.Routing{{PeerName: "b", ServiceLocation: "northeurope"}}},
+		},
+	}
+	w.rise(id)
+	w.net.change("r1-a", func(e *link.EdgeStatus) {
+		e.Listeners = append(e.Listeners, link.Listener{Name: "old", Side: "operator", Transport: "udp", Address: "10.9.0.1:5060", Advertise: "192.0.2.9:5070"})
+	})
+	_, op := w.put(id, doc)
+	w.complete(op.ID)
+	want := []gateway.Contact{
+		{PeerGroupName: "Fixed", SRVRecord: "_sip._tls.fixed-region1." + base(id), IPAddresses: []string{"192.0.2.1"}, Port: 5061},
+		{PeerGroupName: "old", SRVRecord: "_sip._udp.old-region1." + base(id), IPAddresses: []string{"192.0.2.9"}, Port: 5070},
+	}
+	if diff := cmp.Diff(want, w.get(id).Properties.ServiceLocations[0].ACGContactInfo.PeerGroups); diff != "" {
+		t.Error(diff)
+	}
+	// Regions are written as people write them, and routed by as edges know them.
+	if got := w.net.orders["r1-a"].Snapshot.Groups[0].Peers[0].Priority; len(got) != 1 || got["westeurope"] != 0 {
+		t.Errorf("%v", got)
+	}
 }

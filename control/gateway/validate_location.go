@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/tandemgw/tandem/control/subscription"
 )
 
 // locations checks the service regions and the operator's side of each.
@@ -22,8 +24,8 @@ func (c *checker) locations() {
 		if !locationName.MatchString(l.Name) {
 			c.add(here+".name", InvalidFormat, "%q: name the service region, for example westeurope", l.Name)
 		}
-		c.first(here+".name", l.Name, names)
-		names = append(names, l.Name)
+		c.first(here+".name", subscription.Normal(l.Name), names)
+		names = append(names, subscription.Normal(l.Name))
 		c.region(here+".primaryRegionProperties", l.PrimaryRegionProperties)
 	}
 }

@@ -198,6 +198,9 @@ func contacts(g Gateway, base string, number int, edges []link.EdgeStatus) *ACGC
 		c.SRVRecord = zone.PeerGroupSRV(zone.PeerGroup{Name: group.PeerGroupName, Transport: strings.ToLower(group.SignalingProtocol)}, base, number)
 		info.PeerGroups = append(info.PeerGroups, c)
 	}
+	if len(g.Properties.PeerGroups) == 0 { // the operator's peers are one group without a name
+		info.PeerGroups = unnamed(base, number, edges)
+	}
 	for _, service := range g.Properties.Platforms {
 		c := contact(edges, "cloud", "")
 		c.ServiceName = service
@@ -207,6 +210,17 @@ func contacts(g Gateway, base string, number int, edges []link.EdgeStatus) *ACGC
 		info.BackendServices = append(info.BackendServices, c)
 	}
 	return info
+}
+
+// unnamed are the contacts of the operator's side by transport.
+func unnamed(base string, number int, edges []link.EdgeStatus) (list []Contact) {
+	for _, transport := range []string{"tls", "tcp", "udp"} {
+		if c := contact(edges, "operator", transport); c.IPAddresses != nil {
+			c.SRVRecord = "_sip._" + transport + "." + zone.RegionName(base, number)
+			list = append(list, c)
+		}
+	}
+	return list
 }
 
 // contact is where listeners of a side, and of a transport unless it is "", are.
