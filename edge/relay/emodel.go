@@ -80,7 +80,8 @@ func widebandRating(delay time.Duration, codec string, loss float64) (r float64,
 // widebandEquipments is Ie,WB and Bpl of ITU-T G.113 (09/2024) Appendix IV:
 // table IV.1, for one ear, AMR-WB with 12.65 and G.722 with 64 kbit/s; IV.4, which
 // has a robustness for AMR-WB alone (for two ears), that is taken for all. Opus is
-// in no table: it is rated as AMR-WB with 23.85 kbit/s, which is about ours.
+// in no table: it is rated as AMR-WB with 23.85 kbit/s, which is about ours. The
+// value of G.722 has not been checked against that edition.
 var widebandEquipments = map[string]struct{ ie, bpl float64 }{
 	"AMR-WB": {13, 4.3},
 	"G722":   {13, 4.3},
