@@ -28,7 +28,22 @@ func (l look) liveCalls(w io.Writer, calls []record.LiveCall) {
 			{way(c.Call), ""},
 		})
 	}
-	l.table(w, []string{"ID", "STATE", "AGE", "FROM", "TO", "PEERS"}, rows)
+	nodes := make([]string, len(calls))
+	for i, c := range calls {
+		nodes[i] = c.Node
+	}
+	l.callTable(w, []string{"ID", "STATE", "AGE", "FROM", "TO", "PEERS"}, rows, nodes)
+}
+
+// callTable is a table of calls, with the node of each where there are several.
+func (l look) callTable(w io.Writer, head []string, rows [][]cell, nodes []string) {
+	if len(slices.Compact(slices.Sorted(slices.Values(nodes)))) > 1 {
+		head = slices.Insert(head, 1, "NODE")
+		for i := range rows {
+			rows[i] = slices.Insert(rows[i], 1, cell{plain(nodes[i]), ""})
+		}
+	}
+	l.table(w, head, rows)
 }
 
 func (l look) pastCalls(w io.Writer, calls []record.Call) {
@@ -49,7 +64,11 @@ func (l look) pastCalls(w io.Writer, calls []record.Call) {
 			{way(c), ""},
 		})
 	}
-	l.table(w, []string{"ID", "BEGAN", "RESULT", "FROM", "TO", "PEERS"}, rows)
+	nodes := make([]string, len(calls))
+	for i, c := range calls {
+		nodes[i] = c.Node
+	}
+	l.callTable(w, []string{"ID", "BEGAN", "RESULT", "FROM", "TO", "PEERS"}, rows, nodes)
 }
 
 // shortest gives the length of ID that tells the listed calls apart. The

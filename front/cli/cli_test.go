@@ -153,6 +153,11 @@ func TestRenderings(t *testing.T) {
 			view.liveCalls(w, []record.LiveCall{talking(), ringing})
 		},
 		"list_past":    func(w io.Writer) { view.pastCalls(w, past()) },
+		"list_nodes": func(w io.Writer) {
+			calls := past()
+			calls[0].Node = "r2-a"
+			view.pastCalls(w, calls)
+		},
 		"show_live":    func(w io.Writer) { view.call(w, talking()) },
 		"show_quality": func(w io.Writer) { view.call(w, rated()) },
 		"show_transferred": func(w io.Writer) {
