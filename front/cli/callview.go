@@ -35,12 +35,13 @@ func (l look) liveCalls(w io.Writer, calls []record.LiveCall) {
 	l.callTable(w, []string{"ID", "STATE", "AGE", "FROM", "TO", "PEERS"}, rows, nodes)
 }
 
-// callTable is a table of calls, with the node of each where there are several.
+// callTable is a table of calls. Where there are several nodes, the last column
+// has the node: a terminal has no room for the peers as well.
 func (l look) callTable(w io.Writer, head []string, rows [][]cell, nodes []string) {
-	if len(slices.Compact(slices.Sorted(slices.Values(nodes)))) > 1 {
-		head = slices.Insert(head, 1, "NODE")
+	if last := len(head) - 1; len(slices.Compact(slices.Sorted(slices.Values(nodes)))) > 1 {
+		head[last] = "NODE"
 		for i := range rows {
-			rows[i] = slices.Insert(rows[i], 1, cell{plain(nodes[i]), ""})
+			rows[i][last] = cell{plain(nodes[i]), ""}
 		}
 	}
 	l.table(w, head, rows)

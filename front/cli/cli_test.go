@@ -152,7 +152,7 @@ func TestRenderings(t *testing.T) {
 			ringing.ID, ringing.State, ringing.Callee.Peer = "01kac3w2mf5tzzzzzzzzzzzzzz", record.Ringing, ""
 			view.liveCalls(w, []record.LiveCall{talking(), ringing})
 		},
-		"list_past":    func(w io.Writer) { view.pastCalls(w, past()) },
+		"list_past": func(w io.Writer) { view.pastCalls(w, past()) },
 		"list_nodes": func(w io.Writer) {
 			calls := past()
 			calls[0].Node = "r2-a"
