@@ -157,7 +157,7 @@ func TestAGatewayGetsItsCertificateByACME(t *testing.T) {
 	}
 	answer := httptest.NewRecorder()
 	n.metrics().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
-	for _, want := range []string{`tandem_edge_certificate_not_after_seconds{node="r1-a"} 1.`, `tandem_edge_certificate_failures{node="r1-a"} 0`, `tandem_dns_queries_total{outcome="answered"}`} {
+	for _, want := range []string{`tandem_edge_certificate_not_after_seconds{node="r1-a"} 1.`, `tandem_edge_certificate_failures{node="r1-a"} 0`, `tandem_dns_queries_total{outcome="answered"}`, `tandem_operations_total{status="succeeded"} 1`, "tandem_store_writes_total ", "tandem_store_failures_total 0"} {
 		if !strings.Contains(answer.Body.String(), want) {
 			t.Errorf("metrics have no %s", want)
 		}

@@ -17,6 +17,14 @@ var (
 	descEdgeEnds = desc("edge_certificate_not_after_seconds", "Unix time at which the certificate of an edge that control sees to ends.", "node")
 	descEdgeFail = desc("edge_certificate_failures", "Orders of it that failed since the last success.", "node")
 	descDNS      = desc("dns_queries_total", "Queries of the gateways' zones, by what came of them: answered, refused, short, dropped, transferred.", "outcome")
+
+	descOperations = desc("operations_total", "Operations that ended on this node.", "status")
+	descRunning    = desc("operation_steps_running", "Steps of operations that this node runs now.")
+	descStepPanics = desc("operation_panics_total", "Steps of operations that met a defect: look into the log.")
+	descStepsAgain = desc("operation_retries_total", "Steps of operations that will be tried again.")
+	descWrites     = desc("store_writes_total", "Changes that control's database has taken.")
+	descStoreAgain = desc("store_retries_total", "Transactions that lost against another, or their connection, and ran again.")
+	descStoreFail  = desc("store_failures_total", "Changes that control's database did not take.")
 )
 
 // Describe is empty on purpose: edges come and go.
@@ -28,6 +36,7 @@ func (c controlCollector) Collect(out chan<- prometheus.Metric) {
 	if p == nil {
 		return
 	}
+	c.collectRows(out, p)
 	if p.zone != nil {
 		z := p.zone.Counters()
 		for outcome, n := range map[string]uint64{"answered": z.Answered, "refused": z.Refused, "short": z.Short, "dropped": z.Dropped, "transferred": z.Transferred} {
@@ -45,6 +54,21 @@ func (c controlCollector) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(descEdgeEnds, prometheus.GaugeValue, float64(x.Ends.Unix()), x.Node)
 		}
 		out <- prometheus.MustNewConstMetric(descEdgeFail, prometheus.GaugeValue, float64(x.Attempts), x.Node)
+	}
+}
+
+// collectRows reads what the store and the operations count.
+func (controlCollector) collectRows(out chan<- prometheus.Metric, p *plane) {
+	done, rows := p.operations.Counters(), p.store.Counters()
+	for status, n := range map[string]uint64{"succeeded": done.Succeeded, "failed": done.Failed, "canceled": done.Canceled} {
+		out <- prometheus.MustNewConstMetric(descOperations, prometheus.CounterValue, float64(n), status)
+	}
+	out <- prometheus.MustNewConstMetric(descRunning, prometheus.GaugeValue, float64(done.Running))
+	for d, n := range map[*prometheus.Desc]uint64{
+		descStepPanics: done.Panics, descStepsAgain: done.Retries,
+		descWrites: rows.Writes, descStoreAgain: rows.Retries, descStoreFail: rows.Failed,
+	} {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n))
 	}
 }
 

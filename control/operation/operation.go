@@ -33,6 +33,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
@@ -132,6 +133,8 @@ type Set struct {
 	stop context.CancelCauseFunc // ends the loops and the steps; nil before Start
 	wg   sync.WaitGroup          // the loops and the runs
 
+	succeeded, failed, canceled, panics, retries atomic.Uint64
+
 	mu       sync.Mutex
 	running  map[string]*run          // mu: by operation
 	watchers map[string]chan struct{} // mu: by operation
@@ -218,7 +221,7 @@ func (s *Set) supersede(ctx context.Context, tx *store.Tx, op *Operation) error 
 func (s *Set) ask(ctx context.Context, tx *store.Tx, r row, why *Problem) error {
 	if r.lease == "" {
 		r.finish(Canceled, why)
-		tx.After(func() { s.changed(r.ID) })
+		tx.After(func() { s.ended(Canceled); s.changed(r.ID) })
 		return save(ctx, tx, r, "")
 	}
 	if r.stop != nil {
@@ -226,6 +229,33 @@ func (s *Set) ask(ctx context.Context, tx *store.Tx, r row, why *Problem) error 
 	}
 	tx.After(func() { s.interrupt(r.ID, why) })
 	return note(ctx, tx, r.ID, why)
+}
+
+// Counters are what this process has done.
+type Counters struct {
+	Running                     int    // steps, now
+	Succeeded, Failed, Canceled uint64 // operations that ended here
+	Panics                      uint64 // of steps
+	Retries                     uint64 // of steps that will be tried again
+}
+
+// Counters reads them.
+func (s *Set) Counters() Counters {
+	s.mu.Lock()
+	running := len(s.running)
+	s.mu.Unlock()
+	return Counters{running, s.succeeded.Load(), s.failed.Load(), s.canceled.Load(), s.panics.Load(), s.retries.Load()}
+}
+
+func (s *Set) ended(how Status) {
+	switch how {
+	case Succeeded:
+		s.succeeded.Add(1)
+	case Failed:
+		s.failed.Add(1)
+	case Canceled:
+		s.canceled.Add(1)
+	}
 }
 
 // Cancel asks an operation to stop. It has ended when Get says so: a step that

@@ -267,6 +267,10 @@ func TestAPanicEndsThatOperationOnly(t *testing.T) {
 		if op := until(t, set, begin(t, s, set, "/good", nil).ID, ended); op.Status != operation.Succeeded {
 			t.Errorf("afterwards: %+v", op)
 		}
+		set.Close()
+		if got, want := set.Counters(), (operation.Counters{Succeeded: 2, Failed: 1, Panics: 1}); got != want {
+			t.Errorf("counters %+v, want %+v", got, want)
+		}
 	})
 }
 

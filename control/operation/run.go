@@ -120,6 +120,7 @@ func (r *run) run() {
 	}
 	r.set.changed(r.row.ID)
 	if r.row.Status.Ended() {
+		r.set.ended(r.row.Status)
 		r.log()
 	}
 }
@@ -159,6 +160,7 @@ func (r *run) attempt(i int) (err error) {
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
+			r.set.panics.Add(1)
 			err = &panicked{p, debug.Stack()}
 		}
 	}()
@@ -254,6 +256,7 @@ func (r *run) outcome(row *row, i int, result error) (lease string) {
 		p.Detail, after = w.detail, max(w.after, shortest)
 	} else {
 		p.Detail = said(result)
+		r.set.retries.Add(1)
 		r.set.log.Info("a step will be tried again", "operation", row.ID, "step", p.Name, "attempt", p.Attempts, "after", after, "err", result)
 	}
 	row.due = now.Add(after)

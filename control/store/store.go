@@ -23,6 +23,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
@@ -48,6 +49,20 @@ type Store struct {
 	write   *sql.DB      // RO: SQLite's only writer; PostgreSQL's pool
 	read    *sql.DB      // RO: SQLite's readers; PostgreSQL's pool
 	lock    *os.File     // RO: keeps other processes out of the file; nil on PostgreSQL
+
+	writes, retries, failed atomic.Uint64
+}
+
+// Counters are what the store has done.
+type Counters struct {
+	Writes  uint64 // that were committed
+	Retries uint64 // transactions that lost, or lost their connection, and ran again
+	Failed  uint64 // writes that the database did not take
+}
+
+// Counters reads them.
+func (s *Store) Counters() Counters {
+	return Counters{s.writes.Load(), s.retries.Load(), s.failed.Load()}
 }
 
 // Open connects, refuses a database that is damaged, in use by another process
@@ -132,7 +147,14 @@ func (s *Store) Write(ctx context.Context, f func(*Tx) error) error {
 	if s.dialect == Postgres {
 		opts.Isolation = sql.LevelSerializable
 	}
-	return s.explain(s.insist(ctx, s.write, &opts, f))
+	err := s.explain(s.insist(ctx, s.write, &opts, f))
+	switch {
+	case err == nil:
+		s.writes.Add(1)
+	case fault.Of(err) == fault.Unavailable:
+		s.failed.Add(1)
+	}
+	return err
 }
 
 // insist runs a transaction until it wins, or patience ends.
@@ -144,6 +166,7 @@ func (s *Store) insist(ctx context.Context, db *sql.DB, opts *sql.TxOptions, f f
 		if limit == 0 || time.Since(began) > min(limit, patience) {
 			return err
 		}
+		s.retries.Add(1)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
