@@ -1,12 +1,15 @@
 package gateway_test
 
 import (
+	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/gateway"
+	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
 	"github.com/tandemgw/tandem/control/zone"
@@ -211,5 +214,39 @@ func TestNumbersDoNotHurryAChange(t *testing.T) {
 	w.complete(op.ID)
 	if got := w.net.orders["r1-a"]; got.Revision != 2 || got.Snapshot.Policy.TestLines["+441134960001"] != snapshot.OperatorConnect {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A snapshot that was being compiled when its gateway was deleted is not
+// published after that.
+func TestNumbersDoNotBringAGatewayBack(t *testing.T) {
+	w, id := build(t, storetest.New(t)), named("lab-1")
+	w.rise(id)
+	_, op := w.put(id, two())
+	w.complete(op.ID)
+	var once sync.Once
+	compiling := func() {
+		once.Do(func() {
+			op, err := w.set.Delete(context.Background(), alice, id, none)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			w.complete(op.ID)
+		})
+	}
+	w.compiling.Store(&compiling)
+	if _, _, err := w.set.PutTestLine(t.Context(), alice, line(id, "OC1", "+441134960001"), none); err != nil {
+		t.Fatal(err)
+	}
+	numbers, err := w.ops.Latest(t.Context(), id.String()+"/testLines")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if op := w.ended(numbers.ID); op.Status != operation.Failed {
+		t.Errorf("%s", op.Status)
+	}
+	if got := w.net.orders["r1-a"]; got.Gateway != "" {
+		t.Errorf("r1-a runs %s, which is gone", got.Gateway)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -296,7 +297,8 @@ type world struct {
 	zone      *names
 	locations []subscription.Location // before New
 	numbers   snapshot.Numbers
-	audit     []gateway.Change // in the writer
+	compiling atomic.Pointer[func()] // called while a snapshot is compiled
+	audit     []gateway.Change       // in the writer
 }
 
 // build makes a world on a store; change may correct its configuration.
@@ -325,6 +327,9 @@ func assemble(s *store.Store, change ...func(*world, *gateway.Config)) (*world, 
 		return nil, err
 	}
 	w.published = publish.NewSet(publish.Config{Store: s, Link: w.net, Input: func() (publish.Input, error) {
+		if f := w.compiling.Load(); f != nil {
+			(*f)()
+		}
 		return publish.Input{Numbers: w.numbers}, nil
 	}})
 	cfg := gateway.Config{
