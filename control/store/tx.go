@@ -100,7 +100,7 @@ func number(q string) string {
 	var b strings.Builder
 	n := 0
 	for len(q) > 0 {
-		i := strings.IndexAny(q, `?'"-`)
+		i := strings.IndexAny(q, `?'"-/`)
 		if i < 0 {
 			break
 		}
@@ -122,16 +122,18 @@ func number(q string) string {
 // quoted is how much of q is a string, a quoted name or a comment that starts
 // here; 1 when it is a lone character.
 func quoted(q string) int {
-	end := q[:1]
+	from, end := 1, q[:1]
 	switch {
 	case strings.HasPrefix(q, "--"):
 		end = "\n"
-	case q[0] == '-':
+	case strings.HasPrefix(q, "/*"):
+		from, end = 2, "*/"
+	case q[0] == '-', q[0] == '/':
 		return 1
 	}
-	i := strings.Index(q[1:], end)
+	i := strings.Index(q[from:], end)
 	if i < 0 {
 		return len(q)
 	}
-	return 1 + i + 1
+	return from + i + len(end)
 }
