@@ -44,12 +44,15 @@ type Secured struct{ In, Out, InRTCP, OutRTCP *Keys }
 // nothing leaves.
 var Pending = &Keys{Suite: "pending"}
 
-// profiles are the suites of RFC 5764 4.1.2 and RFC 7714 14.2, the best liked
-// first: GCM costs half of the others.
-var profiles = []struct {
+// profile is a suite as a handshake names it.
+type profile struct {
 	suite string
 	id    dtls.SRTPProtectionProfile
-}{
+}
+
+// profiles are those of RFC 5764 4.1.2 and RFC 7714 14.2, the best liked first:
+// GCM costs half of the others.
+var profiles = []profile{
 	{"AEAD_AES_128_GCM", dtls.SRTP_AEAD_AES_128_GCM},
 	{"AES_CM_128_HMAC_SHA1_80", dtls.SRTP_AES128_CM_HMAC_SHA1_80},
 	{"AEAD_AES_256_GCM", dtls.SRTP_AEAD_AES_256_GCM},
@@ -221,7 +224,7 @@ func (p *Port) moved(kind int) {
 func looksDTLS(b []byte) bool { return len(b) >= recordHeader && b[0] >= 20 && b[0] <= 63 }
 
 // handshakeFrom takes in a packet of a handshake: from whom RTP would be heard,
-// and no more of them than of RTP.
+// and as many as of RTP, whose share they do not use up.
 func (p *Port) handshakeFrom(s *socket, pkt []byte, src netip.AddrPort, now time.Time) Cause {
 	p.rx.Lock()
 	defer p.rx.Unlock()
@@ -232,7 +235,7 @@ func (p *Port) handshakeFrom(s *socket, pkt []byte, src netip.AddrPort, now time
 		return BadVersion
 	case !p.mayHear(src, s.kind):
 		return Stranger
-	case p.flooded(now):
+	case p.hellos.over(now):
 		return Flood
 	}
 	at := letter{slices.Clone(pkt), src, src == p.latches[s.kind].signalled, p.ice != nil}
@@ -361,15 +364,19 @@ func (a *association) await(ctx gocontext.Context) (letter, bool) {
 	}
 }
 
-// lament tells a failure, unless there are keys already, which go on, or RTCP
-// alone goes without.
+// lament tells a failure, unless there are keys already, which go on, or another
+// association; RTCP alone may go without.
 func (a *association) lament(err error) {
-	if a.kind == media && a.port.Secured().of(a.kind) == Pending {
+	if a.kind == media && a.keyless() {
 		a.told(err)
 	}
 }
 
-func (s Secured) of(kind int) *Keys { return [2]*Keys{media: s.In, control: s.InRTCP}[kind] }
+func (a *association) keyless() bool {
+	a.port.rx.Lock()
+	defer a.port.rx.Unlock()
+	return a.port.dtls[a.kind] == a && a.in == Pending
+}
 
 // rest lets time pass between attempts, deaf; false: the association is over.
 func (a *association) rest(ctx gocontext.Context, pause time.Duration) bool {
@@ -448,14 +455,7 @@ func (a *association) linger(ctx gocontext.Context, w *way) (letter, error) {
 // fingerprints alone, so they need no chain and no name (RFC 5763 5), on both
 // sides.
 func (a *association) open(w *way) (*dtls.Conn, error) {
-	ids := make([]dtls.SRTPProtectionProfile, 0, len(profiles))
-	for _, suite := range a.terms.suites() {
-		for _, p := range profiles {
-			if p.suite == suite {
-				ids = append(ids, p.id)
-			}
-		}
-	}
+	ids := a.terms.profiles()
 	// Whatever authorities a server names, ours is the one that we have described.
 	own := &a.port.engine.shakes.identity.certificate
 	shared := []dtls.Option{
@@ -482,20 +482,19 @@ func (a *association) open(w *way) (*dtls.Conn, error) {
 	return dtls.ServerWithOptions(w, to, options...)
 }
 
-// suites are those wished that a handshake can come to.
-func (d *DTLS) suites() []string {
-	wished := slices.DeleteFunc(slices.Clone(d.Suites), func(suite string) bool {
-		for _, p := range profiles {
-			if p.suite == suite {
-				return false
+// profiles are the wished ones that a handshake can come to, else the usual.
+func (d *DTLS) profiles() (ids []dtls.SRTPProtectionProfile) {
+	for _, wished := range [...][]string{d.Suites, Handshakable()} {
+		for _, suite := range wished {
+			if at := slices.IndexFunc(profiles, func(p profile) bool { return p.suite == suite }); at >= 0 {
+				ids = append(ids, profiles[at].id)
 			}
 		}
-		return true
-	})
-	if len(wished) == 0 {
-		return Handshakable()
+		if ids != nil {
+			return ids
+		}
 	}
-	return wished
+	return nil
 }
 
 // strongest is the hashes of fingerprints that we can make, the strongest
@@ -563,13 +562,7 @@ func (a *association) settle(conn *dtls.Conn, w *way) error {
 // derive cuts the keys out of what the handshake exports (RFC 5764 4.2).
 func (a *association) derive(conn *dtls.Conn) (in, out *Keys, err error) {
 	id, ok := conn.SelectedSRTPProtectionProfile()
-	at := slices.IndexFunc(profiles, func(p struct {
-		suite string
-		id    dtls.SRTPProtectionProfile
-	},
-	) bool {
-		return p.id == id
-	})
+	at := slices.IndexFunc(profiles, func(p profile) bool { return p.id == id })
 	state, known := conn.ConnectionState()
 	if !ok || at < 0 || !known {
 		return nil, nil, errors.New("rtp: handshake without a suite for SRTP")

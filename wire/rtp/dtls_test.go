@@ -741,8 +741,25 @@ func TestAStormOfHellos(t *testing.T) {
 		p.far.Secure(&p.farTerms, true, p.farTold.tell)
 		p.far.Remote(p.ours.Addr(), p.ours.Addr())
 		time.Sleep(20 * time.Second)
-		if p.ours.Secured().In == Pending {
-			t.Errorf("no keys; told %v", p.oursTold.all())
+		keys := p.ours.Secured()
+		if keys.In == Pending {
+			t.Fatalf("no keys; told %v", p.oursTold.all())
+		}
+		// Nor does he use up what the far side may send.
+		if err := p.ours.Receive(&Plan{PT: PassPT(), In: keys.In, Sink: func([]byte, bool) {}}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 50 {
+			for range 60 {
+				_ = p.ours.engine.tier.send(thief.sockets[media], hello, p.ours.Addr())
+			}
+			if err := p.far.Send(packet(7, uint16(i+1)), p.far.Secured().Out); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if s := p.ours.Stats(); s.Received.Packets != 50 {
+			t.Errorf("of 50 packets %d were heard; %v", s.Received.Packets, s.Drops)
 		}
 	})
 }

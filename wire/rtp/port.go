@@ -50,8 +50,8 @@ type Port struct {
 	clock    uint32                       // rx, that pt means by route; 0 = to be looked up
 	received [2]Traffic                   // rx
 	last     [2]time.Time                 // rx
-	second   int64                        // rx, the second that rate counts
-	rate     int                          // rx
+	meter    meter                        // rx, of what is the far side's
+	hellos   meter                        // rx, of handshakes, whoever sends them
 	ice      *lite                        // rx, nil = connectivity checks are not answered
 	dtls     [2]*association              // rx, nil = keys do not come from a handshake
 	early    [2]letter                    // rx, a ClientHello that came before its association
@@ -308,12 +308,20 @@ func (p *Port) accept(l *lane, kind int, pkt []byte, src netip.AddrPort) (*route
 
 // flooded counts only packets that are the far side's: whoever forges others
 // must not use up its share.
-func (p *Port) flooded(now time.Time) bool {
-	if second := now.Unix(); second != p.second {
-		p.second, p.rate = second, 0
+func (p *Port) flooded(now time.Time) bool { return p.meter.over(now) }
+
+// meter counts what comes in a second.
+type meter struct {
+	second int64
+	rate   int
+}
+
+func (m *meter) over(now time.Time) bool {
+	if second := now.Unix(); second != m.second {
+		m.second, m.rate = second, 0
 	}
-	p.rate++
-	return p.rate > maxRate
+	m.rate++
+	return m.rate > maxRate
 }
 
 func (p *Port) parse(kind int, pkt []byte) (header, Cause) {
