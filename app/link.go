@@ -319,6 +319,31 @@ func (n *Node) healthUp(h *ops.Health) {
 	}
 }
 
+// quiet is how long control may be away before it is worth a word.
+const quiet = time.Minute
+
+// warningsUp tell of a link that does not do what it should.
+func (n *Node) warningsUp(at time.Time) (all []ops.Warning) {
+	if n.up == nil {
+		return nil
+	}
+	if c := n.up.Counters(); !c.Connected && !c.Since.IsZero() && at.Sub(c.Since) > quiet {
+		all = append(all, ops.Warning{
+			About: "link", Cause: "away",
+			Text: fmt.Sprintf("control is away since %s: calls go on, and the records of %d wait here; look at the control nodes, the network and link.certificate", c.Since.UTC().Format(time.RFC3339), n.backlog()),
+		})
+	}
+	n.up.mu.Lock()
+	defer n.up.mu.Unlock()
+	if n.up.refused > 0 {
+		all = append(all, ops.Warning{
+			About: "link", Cause: fmt.Sprintf("revision %d", n.up.refused),
+			Text: fmt.Sprintf("revision %d of control is not in force: %s", n.up.refused, n.up.why),
+		})
+	}
+	return all
+}
+
 // backlog is how many calls control has not got as they stand.
 func (n *Node) backlog() int {
 	ctx, cancel := context.WithTimeout(n.life, 2*time.Second)

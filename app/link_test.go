@@ -159,6 +159,9 @@ func TestAnEdgeLivesFromPublishedSnapshots(t *testing.T) {
 	if want := "gateway lab is not in r1, where this node is (node.region): it is in elsewhere"; refused.Error != want || refused.Revision != 2 {
 		t.Errorf("it says %q of revision 3, with %d in force", refused.Error, refused.Revision)
 	}
+	if ws := w.node.warningsUp(time.Now()); len(ws) != 1 || !strings.Contains(ws[0].Text, refused.Error) {
+		t.Errorf("warnings are %+v", ws)
+	}
 	u.publish(4, &next)
 	u.edge("has revision 4", func(e link.EdgeStatus) bool { return e.Revision == 4 && e.Error == "" && e.Refused == 0 })
 
@@ -240,6 +243,9 @@ func TestAnEdgeCarriesOnWithoutControl(t *testing.T) {
 		}
 		return ""
 	})
+	if ws := w.node.warningsUp(time.Now().Add(2 * quiet)); len(ws) != 1 || !strings.HasPrefix(ws[0].Text, "control is away since ") {
+		t.Errorf("warnings are %+v", ws)
+	}
 	w.talk(false).HangUp() // calls are taken, and their records kept
 	during.HangUp()
 	<-during.Done()

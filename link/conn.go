@@ -35,6 +35,7 @@ type Conn struct {
 	mu   sync.Mutex
 	back []chan struct{} // mu: one place each: "the connection stands again"
 	why  string          // mu: nobody was reached last
+	turn time.Time       // mu: since when it stands, or does not
 }
 
 // Dial makes a connection, whether or not anybody answers yet.
@@ -56,7 +57,7 @@ func (s *Server) Conn(c DialConfig) (*Conn, error) {
 }
 
 func dial(c DialConfig, opts nats.Options) (*Conn, error) {
-	l := &Conn{node: c.Node, log: orDefault(c.Log)}
+	l := &Conn{node: c.Node, log: orDefault(c.Log), turn: time.Now()}
 	opts.Name, opts.User, opts.InboxPrefix = c.Node, c.Node, inbox(c.Node)
 	if !c.Control {
 		opts.User = "edge:" + c.Node
@@ -69,6 +70,9 @@ func dial(c DialConfig, opts nats.Options) (*Conn, error) {
 	opts.ConnectedCB = func(*nats.Conn) { l.connected("link stands") }
 	opts.ReconnectedCB = func(*nats.Conn) { l.connected("link stands again") }
 	opts.DisconnectedErrCB = func(_ *nats.Conn, err error) {
+		l.mu.Lock()
+		l.turn = time.Now()
+		l.mu.Unlock()
 		if err != nil {
 			l.log.Warn("link is lost and will be made again", "error", err)
 		}
@@ -111,7 +115,7 @@ func (l *Conn) connected(say string) {
 	l.log.Info(say, "node", l.node)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.why = ""
+	l.why, l.turn = "", time.Now()
 	for _, ch := range l.back {
 		poke(ch)
 	}
@@ -128,6 +132,13 @@ func (l *Conn) returns() <-chan struct{} {
 
 // Connected tells whether it stands at present.
 func (l *Conn) Connected() bool { return l.nc.IsConnected() }
+
+// since is when it was made or lost, whichever came last.
+func (l *Conn) since() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.turn
+}
 
 // Await waits until the connection stands.
 func (l *Conn) Await(ctx context.Context) error {

@@ -367,17 +367,18 @@ func (e *Edge) report(conn *Conn) {
 // Counters are figures of an edge's end of the link.
 type Counters struct {
 	Connected bool
-	Uploaded  uint64 // entries that have arrived
-	Received  uint64 // snapshots
-	Refused   uint64 // snapshots that were damaged or old
-	Asked     uint64 // questions answered
+	Since     time.Time // it is so; zero before Start
+	Uploaded  uint64    // entries that have arrived
+	Received  uint64    // snapshots
+	Refused   uint64    // snapshots that were damaged or old
+	Asked     uint64    // questions answered
 }
 
 // Counters tells how the link stands.
 func (e *Edge) Counters() Counters {
-	conn := e.conn.Load()
-	return Counters{
-		Connected: conn != nil && conn.Connected(), Uploaded: e.uploaded.Load(), Received: e.received.Load(),
-		Refused: e.refused.Load(), Asked: e.asked.Load(),
+	c := Counters{Uploaded: e.uploaded.Load(), Received: e.received.Load(), Refused: e.refused.Load(), Asked: e.asked.Load()}
+	if conn := e.conn.Load(); conn != nil {
+		c.Connected, c.Since = conn.Connected(), conn.since()
 	}
+	return c
 }
