@@ -337,7 +337,7 @@ var mistakes = []struct {
 
 	// the gateway: the resource's own rules, on the lines of the file
 	{"operatorAddresses: [127.0.3.1]", "operatorAddresses: [127.0.3.1/24]", "gateway.properties.serviceLocations[0].primaryRegionProperties.operatorAddresses[0]", "127.0.3.1/24", "is a range"},
-	{"  sku: {name: lab}\n", "", "gateway.properties.serviceLocations", "serviceLocations:", "a standard deployment has two"},
+	{"  sku: {name: lab}\n", "  sku: {name: standard}\n", "gateway.properties.serviceLocations", "serviceLocations:", "a standard deployment has two"},
 	{"          allowedSignalingSourceAddressPrefixes: [127.0.3.0/24]\n", "", "gateway.properties.serviceLocations[0].primaryRegionProperties.allowedSignalingSourceAddressPrefixes", "primaryRegionProperties:", "nobody could call"},
 	{"          allowedMediaSourceAddressPrefixes: [127.0.3.0/24]\n", "          allowedMediaSourceAddressPrefixes: []\n", "gateway.properties.serviceLocations[0].primaryRegionProperties.allowedMediaSourceAddressPrefixes", "Media", "nobody could be heard"},
 	{"    codecs: [PCMA]\n", "    codecs: [PCMA, PCMUU]\n", "gateway.properties.codecs[1]", "PCMUU", "did you mean PCMU?"},
@@ -469,7 +469,6 @@ gateway:
 		`7:9: gateway.name: "x": write 3 to 24 letters, digits and hyphens`,
 		`8:3: ` + properties + `connectivity: missing: write PublicAddress`,
 		`8:3: ` + properties + `e911Type: missing: write Standard or DirectToEsrp`,
-		`8:16: ` + properties + `serviceLocations: 1 service locations: a standard deployment has two; for one, set sku.name to lab`,
 		`8:35: ` + region + `operatorAddresses: missing: give at least one address of the operator's peers for this region`,
 		`8:35: ` + region + `allowedSignalingSourceAddressPrefixes: missing: nobody could call, since only listed sources are let in; write the ranges that the operator's signalling comes from`,
 		`8:35: ` + region + `allowedMediaSourceAddressPrefixes: missing: nobody could be heard, since only listed sources are let in; write the ranges that the operator's media comes from`,
