@@ -105,6 +105,9 @@ func (s *Set) unwrapBackup(ctx context.Context, v *row, blob []byte) (c copied, 
 	}
 	n := binary.BigEndian.Uint32(rest)
 	bare, err := s.Keeper.Unwrap(ctx, rest[4:4+n], s.bound(v, "backup key"))
+	if fault.Of(err) == fault.Unavailable {
+		return c, err
+	}
 	if err != nil {
 		return c, errBackup
 	}

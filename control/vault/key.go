@@ -188,14 +188,14 @@ func (f *KeyFile) Unwrap(_ context.Context, wrapped, about []byte) ([]byte, erro
 	err = f.read()
 	f.mu.Unlock()
 	if err != nil {
-		return nil, err
+		return nil, &fault.Error{Kind: fault.Internal, Err: err} // where the file is concerns no client
 	}
 	if a, err = f.aead(); err != nil {
 		return nil, err
 	}
 	key, err := a.Decrypt(wrapped, about)
 	if err != nil {
-		return nil, &fault.Error{Kind: fault.Unavailable, Public: "the key file " + f.path + " does not open this secret: it is not the one that sealed it", Err: err}
+		return nil, fmt.Errorf("the key file %s is not the one that wrapped this: %w", f.path, err)
 	}
 	return key, nil
 }

@@ -129,6 +129,9 @@ func (s *Set) prepare(ctx context.Context) error {
 		}
 	}
 	plain, err := s.Keeper.Unwrap(ctx, seal, about("seal"))
+	if fault.Of(err) == fault.Unavailable {
+		return err
+	}
 	if err != nil {
 		return &fault.Error{Kind: fault.Invalid, Public: "the key is not the one that sealed the secrets in this database: bring the right key file, or name the right key of the key management service", Err: err}
 	}

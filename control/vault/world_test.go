@@ -114,5 +114,3 @@ func each(t *testing.T, f func(t *testing.T, w *world)) {
 }
 
 func storeOf(t testing.TB) *store.Store { return storetest.New(t) }
-
-func child(string) int { return 0 }
