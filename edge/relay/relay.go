@@ -13,7 +13,9 @@
 // heard until the first packet under its new one, or for two seconds, unless
 // its address changes too: then it is another far side, and the old one is not
 // heard any more. What comes under the new key before the answer has told us
-// that key cannot be read and is dropped.
+// that key cannot be read and is dropped. Where the keys come from a handshake
+// nothing passes until it is over, and it is not for Set to wait: whoever watches
+// is told (Keyed, Unkeyed).
 package relay
 
 import (
