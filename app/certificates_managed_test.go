@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -132,5 +133,18 @@ func TestControlSeesToTheCertificateOfAnEdge(t *testing.T) {
 		if strings.Contains(x.Text, "renew") {
 			t.Errorf("too early: %v", x)
 		}
+	}
+
+	// It starts again with what it has, while control is away.
+	u.stop()
+	w.node.Close()
+	cfg, err := LoadConfig(filepath.Join(w.dir, "tandem.yaml"))
+	w.must(err)
+	w.node, err = New(cfg, slog.New(slog.DiscardHandler), "test")
+	w.must(err)
+	t.Cleanup(w.node.Close)
+	w.ready()
+	if got := shownAt(w, "127.78.1.2:5061", "r1.lab.example").PeerCertificates[0]; !got.Equal(after) {
+		t.Errorf("after the start it shows %v", got.Subject)
 	}
 }

@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net"
@@ -269,5 +270,28 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	if m := ask(t, s, "udp", "r1."+base, dns.TypeA); len(m.Answer) != 2 {
 		t.Errorf("by UDP meanwhile: %v", m)
+	}
+}
+
+// Whoever looks for a token may ask any name server: all must have it.
+func TestVisibleWaitsForEveryNameServer(t *testing.T) {
+	copy, _ := running(t) // which gets what it has by another way, later
+	s, _ := running(t, func(c *Config) { c.Secondaries = []Secondary{{Addr: copy.Addr()}} })
+	name := "_acme-challenge.r1." + base
+	if err := s.AddText(t.Context(), name, "x"); err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := s.Visible(short, name, "x"); err == nil || !strings.Contains(err.Error(), "name server "+copy.Addr().String()+" does not show") {
+		t.Errorf("before the copy: %v", err)
+	}
+	seen := make(chan error, 1)
+	go func() { seen <- s.Visible(t.Context(), name, "x") }()
+	if err := copy.AddText(t.Context(), name, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-seen; err != nil {
+		t.Error(err)
 	}
 }
