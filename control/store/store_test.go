@@ -1,10 +1,13 @@
 package store_test
 
 import (
+	"bufio"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -16,7 +19,88 @@ import (
 	"github.com/tandemgw/tandem/control/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv("TANDEM_STORE_CHILD"); url != "" {
+		child(url)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// child writes rows, four at a time, and says which are committed, until it is
+// killed.
+func child(url string) {
+	s, err := store.Open(context.Background(), store.Config{URL: url})
+	if err != nil {
+		panic(err)
+	}
+	for w := range 4 {
+		go func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprint(w, "-", i)
+				err := s.Write(context.Background(), func(tx *store.Tx) error {
+					for _, half := range []string{"a", "b"} {
+						if _, err := tx.Exec(context.Background(), "INSERT INTO thing (id, n) VALUES (?, 1)", id+half); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					panic(err)
+				}
+				os.Stdout.WriteString(id + "\n")
+			}
+		}()
+	}
+	select {}
+}
+
+func TestWhatIsCommittedSurvivesKill9AndNothingIsHalf(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		s := storetest.Open(t, url)
+		table(t, s)
+		s.Close()
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "TANDEM_STORE_CHILD="+url)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var done []string
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if done = append(done, lines.Text()); len(done) == 200 {
+				cmd.Process.Kill() // what it has said by then is read on
+			}
+		}
+		cmd.Wait()
+		s = storetest.Open(t, url)
+		rows := map[string]int{}
+		err = s.Read(t.Context(), func(tx *store.Tx) error {
+			ids, err := store.All(t.Context(), tx, func(scan store.Scan) (id string, err error) { return id, scan(&id) }, "SELECT id FROM thing")
+			for _, id := range ids {
+				rows[id[:len(id)-1]]++
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, n := range rows {
+			if n != 2 {
+				t.Errorf("half of %s is there", id)
+			}
+		}
+		for _, id := range done {
+			if rows[id] == 0 {
+				t.Errorf("%s is lost", id)
+			}
+		}
+		t.Logf("%d were told, %d are there", len(done), len(rows))
+	})
+}
 
 // table makes the table the tests write to.
 func table(t testing.TB, s *store.Store) {
