@@ -149,7 +149,7 @@ func TestWhatHasArrivedIsSentUpAgainOnRequest(t *testing.T) {
 	}
 	<-s.Owing()
 	again, err := s.Owed(t.Context(), sent[3].Number, 10) // as Upload asks
-	if err != nil || len(again) != 3 {                   // calls 1 and 2, and the one that goes on
+	if err != nil || len(again) != 3 {                    // calls 1 and 2, and the one that goes on
 		t.Errorf("owed %d, %v", len(again), err)
 	}
 	durable(t, s.End, endedCall(sample(9), link.ByCaller, 0))
