@@ -182,4 +182,3 @@ func (w *world) credential(id string) azcore.TokenCredential {
 	}
 	return c
 }
-
