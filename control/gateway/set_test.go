@@ -298,7 +298,8 @@ type world struct {
 	locations []subscription.Location // before New
 	numbers   snapshot.Numbers
 	compiling atomic.Pointer[func()] // called while a snapshot is compiled
-	audit     []gateway.Change       // in the writer
+	auditing  sync.Mutex
+	audit     []gateway.Change // auditing; a transaction that is tried again is told again
 }
 
 // build makes a world on a store; change may correct its configuration.
@@ -336,6 +337,8 @@ func assemble(s *store.Store, change ...func(*world, *gateway.Config)) (*world, 
 		Store: s, Operations: w.ops, Locations: func() []subscription.Location { return w.locations }, Suffix: suffix, Tenant: tenant,
 		Edges: w.net, Zone: w.zone, NameServers: []string{"ns1.gw.example."}, Publish: w.published, Patience: time.Minute, Drain: time.Minute,
 		Audit: func(_ context.Context, _ *store.Tx, c gateway.Change) error {
+			w.auditing.Lock()
+			defer w.auditing.Unlock()
 			w.audit = append(w.audit, c)
 			return nil
 		},
