@@ -121,6 +121,7 @@ func TestNarrowDoorsStayNarrow(t *testing.T) {
 		"modernc.org/sqlite":             {"edge/record", "control/store"},
 		"github.com/jackc/pgx/v5":        {"control/store"},
 		"github.com/pressly/goose/v3":    {"control/store"},
+		"github.com/tink-crypto/tink-go": {"control/vault"},
 		"github.com/miekg/dns":           {"wire/sip", "sandbox/dns", "control/zone"},
 		"github.com/mholt/acmez/v3":      {"control/certificate"},
 		"github.com/nats-io":             {"link"},

@@ -229,6 +229,17 @@ func TestNetworkRulesAndPrivateEndpoints(t *testing.T) {
 	w.resource(owner, "DELETE", at, "").is("removed again", http.StatusNoContent)
 }
 
+func TestWhichHostsAreVaults(t *testing.T) {
+	for host, want := range map[string]bool{
+		"billing.vault.lab.example": true, "BILLING.Vault.Lab.Example:8443": true, "billing.vault.lab.example.": true,
+		"vault.lab.example": false, "a.b.vault.lab.example": false, "billing.vault.lab.example.evil.example": false, "xvault.lab.example": false, "": false, "[::1]:443": false,
+	} {
+		if got := keyvault.Serves("https://"+domain+":8443", host); got != want {
+			t.Errorf("%q: %v, want %v", host, got, want)
+		}
+	}
+}
+
 func TestNoAnswerIsKept(t *testing.T) {
 	w := filled(t)
 	w.secret(owner, "PUT", "/secrets/s", `{"value":"`+canary+`"}`).is("set", http.StatusOK)
