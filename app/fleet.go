@@ -170,3 +170,27 @@ func grade(err error) int {
 	}
 	return 3
 }
+
+// Edges are those that have ever reported.
+func (f fleet) Edges() []link.EdgeStatus {
+	if p := f.n.plane.Load(); p != nil {
+		return p.link.Edges()
+	}
+	return nil
+}
+
+// Forget removes an edge that will not come back. One that serves a gateway is
+// given what it is to run again by the next change of that gateway.
+func (f fleet) Forget(ctx context.Context, node string) error {
+	p := f.n.plane.Load()
+	if p == nil {
+		return errStarting
+	}
+	switch e, known := p.link.Edge(node); {
+	case !known:
+		return fault.New(fault.NotFound, "no edge "+node+" has ever reported")
+	case e.Live:
+		return fault.New(fault.Conflict, "edge "+node+" is alive, and would report again at once: stop it first")
+	}
+	return p.link.Forget(ctx, node)
+}

@@ -70,6 +70,14 @@ func TestAControlNodeShowsItsEdgesAsOne(t *testing.T) {
 	if len(list.Certificates) != 2 || !strings.HasPrefix(list.Certificates[0].Name, "r1-a/sip.listeners[") {
 		t.Errorf("certificates are %+v", list.Certificates)
 	}
+	edges, err := all.Edges(t.Context())
+	w.must(err)
+	if len(edges) != 1 || edges[0].Node != "r1-a" || edges[0].Revision != 1 || !edges[0].Live {
+		t.Errorf("edges are %+v", edges)
+	}
+	if err := all.ForgetEdge(t.Context(), "r1-a"); err == nil {
+		t.Error("a live edge is forgotten")
+	}
 	if _, err := all.Hangup(t.Context(), live[0].ID); err != nil {
 		t.Error(err)
 	}

@@ -343,7 +343,7 @@ func (n *Node) api() ops.Config {
 	}
 	if n.cfg.Control != nil {
 		all := fleet{livePeers{n}}
-		c.Calls, c.Records, c.Traces, c.Peers, c.Explain = all, all, all, all, all
+		c.Calls, c.Records, c.Traces, c.Peers, c.Explain, c.Edges = all, all, all, all, all, all
 		c.Certificates, c.Texts = edgeCertificates{n}, texts{n}
 	}
 	return c

@@ -42,6 +42,8 @@ type api struct{ Config }
 //	DELETE /calls/{id}         hang it up
 //	GET    /peers              health of the peers; our certificates; warnings of both
 //	POST   /peers/reconnect    make TLS connections anew, of all peers or of {"peers":["…"]}
+//	GET    /edges              of a control node: its edges and how they stand
+//	DELETE /edges/{node}       forget one that will not come back
 //	GET    /certificates       of a control node: those of its edges that it sees to
 //	PUT    /certificates/{node}  {"chain":"…"}: what the edge's request has been signed with
 //	GET    /texts              TXT records of its zones; name: there and below
@@ -74,6 +76,7 @@ func Handler(c Config) http.Handler {
 		mux.HandleFunc("GET /backup", a.backup)
 	}
 	a.names(mux)
+	a.edges(mux)
 	if c.Metrics != nil {
 		mux.Handle("GET /metrics", c.Metrics)
 	}

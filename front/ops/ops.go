@@ -126,6 +126,7 @@ type Config struct {
 	Backup       func(context.Context) (Copy, error)                  // nil: no /backup
 	Certificates EdgeCertificates                                     // nil: no control node
 	Texts        Texts                                                // nil: no control node
+	Edges        Edges                                                // nil: no /edges
 	Health       func() Health
 	Metrics      http.Handler // nil: no /metrics
 	Log          *slog.Logger
