@@ -1,6 +1,8 @@
 package app
 
 import (
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/publish"
+	"github.com/tandemgw/tandem/control/zone"
+	"github.com/tandemgw/tandem/edge/peer"
 )
 
 // ControlConfig makes a node a control node: one that holds the gateways of a
@@ -42,7 +46,14 @@ type ZoneConfig struct {
 	NameServers []string         `yaml:"nameServers"` // names under which secondaries and resolvers find it
 	Contact     string           `yaml:"contact"`     // mail address in the SOA record
 	Secondaries []netip.AddrPort `yaml:"secondaries"` // that may copy the zone, and are told of changes
+	TransferKey *TransferKey     `yaml:"transferKey"` // that they must have as well; nil: their address is enough
 	DNSSEC      bool             `yaml:"dnssec"`
+}
+
+// TransferKey is a secret of TSIG (RFC 8945), HMAC-SHA256.
+type TransferKey struct {
+	Name       string `yaml:"name"`
+	SecretFile string `yaml:"secretFile"` // base64
 }
 
 // TenantConfig is the directory that the operator's subscriptions belong to.
@@ -96,6 +107,9 @@ func (c *Config) controlFiles() (files []*string) {
 	}
 	files = append(files, &c.Control.API.Certificate.Chain, &c.Control.API.Certificate.Key)
 	files = append(files, c.Control.Certificates.files()...)
+	if z := c.Control.DNS; z != nil && z.TransferKey != nil {
+		files = append(files, &z.TransferKey.SecretFile)
+	}
 	for i := range c.Control.Login.Clients {
 		files = append(files, &c.Control.Login.Clients[i].SecretFile)
 	}
@@ -182,11 +196,37 @@ func (k *configCheck) zone(path string, z *ZoneConfig) {
 	if user, host, ok := strings.Cut(z.Contact, "@"); !ok || user == "" || !hostName.MatchString(host) {
 		k.bad(path+".contact", "%q: write the mail address of who answers for the zone, such as hostmaster@telecom.example", z.Contact)
 	}
+	if t := z.TransferKey; t != nil {
+		k.transferKey(path+".transferKey", *t)
+	}
 	for i, s := range z.Secondaries {
 		if s.IsValid() && s.Port() == 0 {
 			k.bad(fmt.Sprintf("%s.secondaries[%d]", path, i), "%s: write the port, usually 53", s)
 		}
 	}
+}
+
+func (k *configCheck) transferKey(path string, t TransferKey) {
+	if !hostName.MatchString(t.Name) {
+		k.bad(path+".name", "%q: write the name of the key as the secondaries have it, such as transfer.telecom.example", t.Name)
+	}
+	if t.SecretFile == "" {
+		k.bad(path+".secretFile", "missing: name the file with the key, base64")
+	} else if _, err := t.key(); err != nil {
+		k.bad(path+".secretFile", "%s", err)
+	}
+}
+
+// key reads the secret.
+func (t TransferKey) key() (*zone.Key, error) {
+	secret, err := peer.ReadSecret(publish.SecretAt(t.SecretFile, ""))
+	if err != nil {
+		return nil, err
+	}
+	if raw, err := base64.StdEncoding.DecodeString(string(secret)); err != nil || len(raw) < 16 {
+		return nil, errors.New("the key is not base64 of 16 octets or more: make one by openssl rand -base64 32")
+	}
+	return &zone.Key{Name: t.Name, Secret: string(secret)}, nil
 }
 
 // issuer checks whose tokens are believed.

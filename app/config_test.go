@@ -557,6 +557,9 @@ func example(t *testing.T, change func(string) string) (path string) {
 	if err := os.Mkdir(filepath.Join(dir, "secrets"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "secrets/transfer"), []byte("c2VjcmV0IG9mIDMyIG9jdGV0cywgYXQgbGVhc3QgMTY=\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"carrier", "core", "onboarding", "acme"} {
 		if err := os.Chmod(write(t, dir, "secrets/"+name, "secret of "+name+"\n"), 0o600); err != nil {
 			t.Fatal(err)

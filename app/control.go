@@ -210,8 +210,14 @@ func (p *plane) openZone(ctx context.Context) (err error) {
 		}
 		c.NameServers = append(c.NameServers, s)
 	}
+	var key *zone.Key
+	if z.TransferKey != nil {
+		if key, err = z.TransferKey.key(); err != nil {
+			return fmt.Errorf("key of the zone's secondaries: %w", err)
+		}
+	}
 	for _, at := range z.Secondaries {
-		c.Secondaries = append(c.Secondaries, zone.Secondary{Addr: at})
+		c.Secondaries = append(c.Secondaries, zone.Secondary{Addr: at, Key: key})
 	}
 	if p.zone, err = zone.New(ctx, c); err != nil {
 		return fmt.Errorf("serve the zone: %w%s", err, remedy(err))
