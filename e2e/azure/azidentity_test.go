@@ -48,13 +48,13 @@ func TestAzuresSDK(t *testing.T) {
 		t.Fatal(err)
 	}
 	const version = "2023-01-31"
-	id := "/subscriptions/" + subscriptionID + "/resourceGroups/voice/providers/Microsoft.VoiceServices/communicationsGateways/sdk-gateway"
+	id := "/subscriptions/" + subscriptionID + "/resourceGroups/voice/providers/Microsoft.VoiceServices/communicationsGateways/" + gatewayName
 	region := func(name, address string) any {
 		return map[string]any{"name": name, "primaryRegionProperties": map[string]any{"operatorAddresses": []string{address}}}
 	}
 	properties := map[string]any{
 		"connectivity": "PublicAddress", "codecs": []string{"PCMA"}, "e911Type": "Standard", "platforms": []string{"OperatorConnect"},
-		"serviceLocations": []any{region("westeurope", "10.1.0.10"), region("northeurope", "10.2.0.10")}, "apiBridge": map[string]any{},
+		"serviceLocations": []any{region("westeurope", "127.78.20.9")}, "apiBridge": map[string]any{},
 	}
 	poll := &runtime.PollUntilDoneOptions{Frequency: time.Second}
 	put, err := resources.BeginCreateOrUpdateByID(ctx, id, version, armresources.GenericResource{Location: to.Ptr("westeurope"), Properties: properties}, nil)

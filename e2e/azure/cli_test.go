@@ -68,7 +68,7 @@ func TestAzureCLI(t *testing.T) {
 		t.Errorf("groups: %q", out)
 	}
 
-	gateway := "/subscriptions/" + subscriptionID + "/resourcegroups/voice/providers/Microsoft.VoiceServices/communicationsGateways/az-gateway"
+	gateway := "/subscriptions/" + subscriptionID + "/resourcegroups/voice/providers/Microsoft.VoiceServices/communicationsGateways/" + gatewayName
 	rest := func(method, path string, body any, more ...string) string {
 		t.Helper()
 		args := append([]string{"rest", "--method", method, "--url", path + "?api-version=2023-01-31"}, more...)
@@ -83,9 +83,9 @@ func TestAzureCLI(t *testing.T) {
 	}
 	resource := map[string]any{"location": "westeurope", "tags": map[string]string{"from": "az"}, "properties": map[string]any{
 		"connectivity": "PublicAddress", "codecs": []string{"PCMA"}, "e911Type": "Standard", "platforms": []string{"OperatorConnect"},
-		"serviceLocations": []any{region("westeurope", "10.1.0.10"), region("northeurope", "10.2.0.10")},
+		"serviceLocations": []any{region("westeurope", "127.78.20.9")},
 	}}
-	free := map[string]string{"name": "az-gateway", "type": "Microsoft.VoiceServices/communicationsGateways"}
+	free := map[string]string{"name": gatewayName, "type": "Microsoft.VoiceServices/communicationsGateways"}
 	available := "/subscriptions/" + subscriptionID + "/providers/Microsoft.VoiceServices/locations/westeurope/checkNameAvailability"
 	if out := rest("post", available, free, "-o", "tsv", "--query", "nameAvailable"); out != "true" {
 		t.Errorf("the name is not free: %q", out)
@@ -137,7 +137,7 @@ func (a *azureCLI) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(a.Context(), 3*time.Minute) // the first start compiles it
 	defer cancel()
 	cmd := exec.CommandContext(ctx, a.path, append(args, "--only-show-errors")...)
-	cmd.Env = append(os.Environ(), "AZURE_CONFIG_DIR="+a.home, "REQUESTS_CA_BUNDLE="+authority, "AZURE_CORE_COLLECT_TELEMETRY=false", "NO_PROXY=localhost", "no_proxy=localhost")
+	cmd.Env = append(os.Environ(), "AZURE_CONFIG_DIR="+a.home, "REQUESTS_CA_BUNDLE="+rootPEM, "AZURE_CORE_COLLECT_TELEMETRY=false", "NO_PROXY=localhost", "no_proxy=localhost")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	begun := time.Now()

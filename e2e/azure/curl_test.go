@@ -14,7 +14,7 @@ func TestCurl(t *testing.T) {
 	url := serve(t)
 	run := func(args ...string) string {
 		t.Helper()
-		out, err := exec.CommandContext(t.Context(), curl, append([]string{"-sS", "--noproxy", "*", "--cacert", authority}, args...)...).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), curl, append([]string{"-sS", "--noproxy", "*", "--http1.1", "--cacert", rootPEM}, args...)...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("curl %v: %v\n%s", args, err, out)
 		}
@@ -51,7 +51,7 @@ func TestCurl(t *testing.T) {
 	header := token("/"+tenantID+"/oauth2/v2.0/token", "scope="+url+"/.default")
 	group := url + "/subscriptions/" + subscriptionID + "/resourceGroups/voice"
 	run("-X", "PUT", "-H", header, "-H", "Content-Type: application/json", "-d", `{"location":"westeurope"}`, group+"?api-version=2021-04-01")
-	gateway := group + "/providers/Microsoft.VoiceServices/communicationsGateways/curl?api-version=2024-02-16-preview"
+	gateway := group + "/providers/Microsoft.VoiceServices/communicationsGateways/" + gatewayName + "?api-version=2024-02-16-preview"
 	body := `{"location":"westeurope","sku":{"name":"lab"},"properties":{"connectivity":"PublicAddress","codecs":["PCMA"],"e911Type":"Standard","platforms":["OperatorConnect"],
 		"serviceLocations":[{"name":"westeurope","primaryRegionProperties":{"operatorAddresses":["10.1.0.10"]}}]}}`
 	put := func(condition string) string {

@@ -51,21 +51,21 @@ func TestHashiCorpsSDK(t *testing.T) {
 	if _, err := groups.CreateOrUpdate(ctx, group, resourcegroups.ResourceGroup{Location: "West Europe"}); err != nil {
 		t.Fatal(err)
 	}
-	id := communicationsgateways.NewCommunicationsGatewayID(subscriptionID, "voice", "tf-gateway")
+	id := communicationsgateways.NewCommunicationsGatewayID(subscriptionID, "voice", gatewayName)
 	if got, err := client.CommunicationsGateways.Get(ctx, id); err == nil || !response.WasNotFound(got.HttpResponse) {
 		t.Fatalf("before it is made: %v", err)
 	}
 	region := func(name, address string) communicationsgateways.ServiceRegionProperties {
 		return communicationsgateways.ServiceRegionProperties{Name: name, PrimaryRegionProperties: communicationsgateways.PrimaryRegionProperties{
-			OperatorAddresses: []string{address}, AllowedSignalingSourceAddressPrefixes: &[]string{"10.1.0.0/24"},
+			OperatorAddresses: []string{address}, AllowedSignalingSourceAddressPrefixes: &[]string{"127.78.20.0/24"},
 		}}
 	}
 	wanted := communicationsgateways.CommunicationsGateway{
-		Location: "West Europe", Tags: &map[string]string{"from": "terraform"},
+		Location: "West Europe", Sku: &communicationsgateways.Sku{Name: "lab"}, Tags: &map[string]string{"from": "terraform"},
 		Properties: &communicationsgateways.CommunicationsGatewayProperties{
 			Connectivity: communicationsgateways.ConnectivityPublicAddress, Codecs: []communicationsgateways.TeamsCodecs{communicationsgateways.TeamsCodecsPCMA},
 			E911Type: communicationsgateways.E911TypeStandard, Platforms: []communicationsgateways.CommunicationsPlatform{communicationsgateways.CommunicationsPlatformOperatorConnect},
-			ServiceLocations: []communicationsgateways.ServiceRegionProperties{region("westeurope", "10.1.0.10"), region("northeurope", "10.2.0.10")},
+			ServiceLocations: []communicationsgateways.ServiceRegionProperties{region("westeurope", "127.78.20.9")},
 			ApiBridge:        &communicationsgateways.ApiBridgeProperties{ConfigureApiBridge: pointer.To(communicationsgateways.ApiBridgeActivationStateEnabled)},
 		},
 	}
@@ -93,7 +93,7 @@ func TestHashiCorpsSDK(t *testing.T) {
 		t.Errorf("after two changes: %v, %+v", err, got.Model)
 	}
 
-	line := testlines.NewTestLineID(subscriptionID, "voice", "tf-gateway", "OC1")
+	line := testlines.NewTestLineID(subscriptionID, "voice", gatewayName, "OC1")
 	err = client.TestLines.CreateOrUpdateThenPoll(ctx, line, testlines.TestLine{Location: "westeurope", Properties: &testlines.TestLineProperties{PhoneNumber: "+441134960001", Purpose: testlines.TestLinePurposeAutomated}})
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func TestHashiCorpsSDK(t *testing.T) {
 		t.Errorf("gateways of the subscription: %v, %+v", err, all.Items)
 	}
 	free, err := client.Voiceservices.NameAvailabilityCheckLocal(ctx, voiceservices.NewLocationID(subscriptionID, "westeurope"), voiceservices.CheckNameAvailabilityRequest{
-		Name: pointer.To("tf-gateway"), Type: pointer.To("Microsoft.VoiceServices/communicationsGateways"),
+		Name: pointer.To(gatewayName), Type: pointer.To("Microsoft.VoiceServices/communicationsGateways"),
 	})
 	if err != nil || *free.Model.NameAvailable || *free.Model.Reason != voiceservices.CheckNameAvailabilityReasonAlreadyExists {
 		t.Errorf("availability: %v, %+v", err, free.Model)

@@ -1,246 +1,200 @@
 package azure
 
 import (
+	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"log"
-	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"text/template"
 	"time"
 
-	"github.com/tandemgw/tandem/base/obs"
-	"github.com/tandemgw/tandem/control/directory"
-	"github.com/tandemgw/tandem/control/gateway"
-	"github.com/tandemgw/tandem/control/operation"
-	"github.com/tandemgw/tandem/control/store"
-	"github.com/tandemgw/tandem/control/subscription"
-	"github.com/tandemgw/tandem/front/arm"
-	"github.com/tandemgw/tandem/front/login"
-	"github.com/tandemgw/tandem/link"
+	"github.com/tandemgw/tandem/control/certificate/acmetest"
+	"github.com/tandemgw/tandem/sandbox/authority"
 )
 
 const (
 	tenantID       = "11111111-1111-4111-8111-111111111111"
 	subscriptionID = "22222222-2222-4222-8222-222222222222"
 	clientID       = "33333333-3333-4333-8333-333333333333"
-	clientSecret   = "canary~do.not.show.me-8Q~1234567890" // looked for in all that is logged
+	gatewayName    = "gateway"
+	// What every gateway of that name and this tenant is called: an edge is told
+	// its name before it can have a certificate for it.
+	gatewayLabel = "usupw6thhrmxw5ss"
+	clientSecret = "canary~do.not.show.me-8Q~1234567890" // looked for in all that is logged
 )
 
-// authority is the private authority that all clients trust, as a PEM file.
-var authority string
+var (
+	root    *authority.Authority
+	rootPEM string // file with the authority that all clients trust
+	program string // tandem
+)
 
-// TestMain makes the authority before anything asks for the trusted roots:
-// Go reads SSL_CERT_FILE once.
+// TestMain makes the authority before anything asks for the trusted roots,
+// since Go reads SSL_CERT_FILE once, and builds the program.
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "tandem-azure-")
 	if err != nil {
 		log.Fatal(err)
 	}
-	authority = filepath.Join(dir, "ca.pem")
-	if err := makeAuthority(); err != nil {
+	if root, err = authority.New("Tandem test"); err != nil {
 		log.Fatal(err)
 	}
-	os.Setenv("SSL_CERT_FILE", authority)
+	rootPEM, program = filepath.Join(dir, "ca.pem"), filepath.Join(dir, "tandem")
+	if err := os.WriteFile(rootPEM, root.RootPEM(), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-o", program, "./cmd/tandem")
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		log.Fatalf("build tandem: %v\n%s", err, out)
+	}
+	os.Setenv("SSL_CERT_FILE", rootPEM)
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
 }
 
-var (
-	caKey  *ecdsa.PrivateKey
-	caCert *x509.Certificate
-)
+// configuration is that of a node which is control and edge at once; its
+// certificates towards the far sides come by ACME.
+var configuration = template.Must(template.New("").Parse(`node: {name: edge-0, region: westeurope, data: data, log: {level: debug}, drain: 1s}
+control:
+  api: {listen: "127.0.0.1:{{.API}}", name: localhost, certificate: {chain: api.pem, key: api.key}}
+  suffix: gw.lab.example
+  dns: {listen: "127.0.0.1:{{.DNS}}", nameServers: [ns1.gw.lab.example], contact: hostmaster@lab.example}
+  certificates: {acme: {directory: "{{.ACME}}/dir", agreed: true, roots: acme.pem}}
+  tenant: {id: ` + tenantID + `, name: lab.telecom.example}
+  subscriptions: [{id: ` + subscriptionID + `, name: lab}]
+  login:
+    clients:
+      - {id: ` + clientID + `, name: onboarding, secretFile: secret, roles: [{role: Owner, scope: /subscriptions/` + subscriptionID + `}]}
+  locations:
+    - {name: westeurope, displayName: West Europe, uses: [management, service], edges: [edge-0]}
+    - {name: northeurope, displayName: North Europe, uses: [management]}
+sip:
+  domain: 1r1.` + gatewayLabel + `.gw.lab.example
+  listeners:
+    - {name: cloud, side: cloud, transport: tls, bind: "127.78.20.2:5063", certificate: {managed: true}}
+    - {name: core, side: operator, transport: tls, bind: "127.78.20.3:5061", certificate: {managed: true}}
+  roots: ca.pem
+  dns: ["127.0.0.1:{{.DNS}}"]
+media:
+  interfaces:
+    - {side: operator, bind: 127.78.20.3, ports: 21000-21009}
+    - {side: cloud, bind: 127.78.20.2, ports: 21010-21019}
+  threads: 1
+services:
+  teams: {proxies: ["sip.pstn.lab.example:5061"], sources: [127.0.0.9/32]}
+`))
 
-func makeAuthority() (err error) {
-	if caKey, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Tandem test authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &caKey.PublicKey, caKey)
-	if err != nil {
-		return err
-	}
-	if caCert, err = x509.ParseCertificate(der); err != nil {
-		return err
-	}
-	return os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
-}
-
-func certificate(t *testing.T) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, caCert, &key.PublicKey, caKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// edges do what they are told, at once: what is tested here is the API.
-type edges struct {
-	mu       sync.Mutex
-	nodes    []link.EdgeStatus // mu
-	revision uint64            // mu
-}
-
-func (e *edges) Edges() []link.EdgeStatus {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.Clone(e.nodes)
-}
-
-func (e *edges) Ask(context.Context, string, string, any, any) error { return nil }
-
-func (e *edges) Publish(_ context.Context, p gateway.Publication) (uint64, error) {
-	return e.order(p.ID.String(), link.Ready, p.Nodes), nil
-}
-
-func (e *edges) Withdraw(_ context.Context, _ gateway.ID, nodes []string) error {
-	e.order("", link.Waiting, nodes)
-	return nil
-}
-
-func (e *edges) order(id, state string, nodes []string) uint64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.revision++
-	for i := range e.nodes {
-		if n := &e.nodes[i]; slices.Contains(nodes, n.Node) {
-			n.Gateway, n.Revision, n.State = id, e.revision, state
-		}
-	}
-	return e.revision
-}
-
-// lines is a log that is searched for what must not be in it.
-type lines struct {
-	mu sync.Mutex
-	b  strings.Builder // mu
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// serve starts a control plane on HTTPS and gives its URL. When the test ends,
-// what was logged is searched for secrets and tokens.
+// serve starts a node and gives the URL of its API. When the test ends, what
+// the node logged is searched for secrets and tokens.
 func serve(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	dir := t.TempDir()
+	ports := struct {
+		API, DNS, Cloud, Core int
+		ACME                  string
+	}{free(t), free(t), free(t), free(t), ""}
+	acme := acmetest.Start(t, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(ports.DNS)), acmetest.Long)
+	ports.ACME = acme.URL
+	certificate, err := root.Issue(authority.Terms{}, "localhost")
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := fmt.Sprintf("https://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
-	out := &lines{}
-	logger := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	server := &http.Server{Handler: plane(t, url, logger), ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn), ReadHeaderTimeout: 10 * time.Second}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		server.Serve(tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate(t)}, NextProtos: []string{"http/1.1"}}))
-	}()
+	if _, err := root.Write(dir, "api", certificate); err != nil {
+		t.Fatal(err)
+	}
+	var config bytes.Buffer
+	if err := configuration.Execute(&config, ports); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"tandem.yaml": config.String(), "secret": clientSecret + "\n", "ca.pem": string(root.RootPEM()),
+		"acme.pem": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: acme.Certificate().Raw})),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	output, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
+	logged := func() string {
+		text, err := os.ReadFile(output.Name())
+		if err != nil {
+			t.Error(err)
+		}
+		return string(text)
+	}
+	// The pipe ends when we do, however we end, and the node with it.
+	node := exec.Command("/bin/sh", "-c", `"$1" serve -c tandem.yaml & node=$!; read -r _; kill $node; wait $node`, "node", program)
+	node.Dir, node.Stdout, node.Stderr = dir, output, output
+	lifeline, err := node.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		server.Close()
-		<-done
-		logged := out.String()
+		lifeline.Close()
+		if err := node.Wait(); err != nil {
+			t.Errorf("the node ended with %v", err)
+		}
 		for _, canary := range []string{clientSecret, "eyJ"} { // every token begins so
-			if strings.Contains(logged, canary) {
+			if strings.Contains(logged(), canary) {
 				t.Errorf("the log shows %q", canary)
 			}
 		}
 		if t.Failed() {
-			t.Log(logged)
+			t.Log(logged())
 		}
 	})
-	return url
+	url := fmt.Sprintf("https://localhost:%d", ports.API)
+	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: root.Roots()}}}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		if res, err := client.Get(url + "/metadata/endpoints?api-version=2022-09-01"); err == nil {
+			res.Body.Close()
+			return url
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal("the node does not answer")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
-// plane is a control plane whose edges are always there.
-func plane(t *testing.T, url string, log *slog.Logger) http.Handler {
+// free is a port that nobody has, of TCP and of UDP.
+func free(t *testing.T) int {
 	t.Helper()
-	must := func(err error) {
-		t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	db, err := store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "control.db"), Log: log})
-	must(err)
-	t.Cleanup(func() { db.Close() })
-	net := &edges{}
-	places := []subscription.Location{{Name: "westeurope", DisplayName: "West Europe", Management: true, Service: true}, {Name: "northeurope", DisplayName: "North Europe", Service: true}}
-	for i := range places {
-		for n := range 2 {
-			node := fmt.Sprintf("%s-%d", places[i].Name, n)
-			places[i].Edges = append(places[i].Edges, node)
-			net.nodes = append(net.nodes, link.EdgeStatus{Node: node, Region: places[i].Name, State: link.Waiting, Live: true, Seen: time.Now()})
+		port := l.Addr().(*net.TCPAddr).Port
+		u, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
+		l.Close()
+		if err == nil {
+			u.Close()
+			return port
 		}
 	}
-	roots, err := directory.Open(t.Context(), directory.Config{
-		Store: db, Tenant: directory.Tenant{ID: tenantID, Name: "lab.telecom.example"}, Log: log,
-		Clients: []directory.Client{{ID: clientID, Name: "onboarding", Secret: obs.Secret(clientSecret)}},
-	})
-	must(err)
-	subs := subscription.New(subscription.Config{
-		Store: db, Tenant: subscription.Tenant{ID: tenantID, Name: "Lab Telecom"}, Subscriptions: []subscription.Subscription{{ID: subscriptionID, Name: "lab"}},
-		Locations: places, Log: log,
-		Assignments: []subscription.Assignment{{Scope: "/subscriptions/" + subscriptionID, Principal: clientID, Role: subscription.Owner}},
-	})
-	ops, err := operation.New(operation.Config{Store: db, Log: log})
-	must(err)
-	gateways, err := gateway.New(gateway.Config{
-		Store: db, Operations: ops, Log: log, Locations: subs.Locations, Suffix: "gw.example", Tenant: tenantID,
-		Edges: net, Publish: net, Place: arm.Place(subs), Audit: arm.Audit(subs),
-	})
-	must(err)
-	subs.Register(ops, arm.Contents{Gateways: gateways})
-	must(ops.Start(t.Context()))
-	t.Cleanup(func() { ops.Close() })
-	audiences := append([]string{url + "/"}, arm.AzureAudiences...)
-	api := arm.Handler(arm.Config{
-		Gateways: gateways, Operations: ops, Subscriptions: subs, URL: url, Audiences: audiences, Log: log,
-		Tokens: arm.NewTokens(roots, login.Issuers(url, tenantID), audiences, tenantID),
-	})
-	signIn := login.Handler(login.Config{Directory: roots, URL: url, Resources: audiences, Log: log})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		first, _, _ := strings.Cut(strings.TrimLeft(r.URL.Path, "/"), "/")
-		if slices.Contains([]string{"subscriptions", "providers", "tenants", "metadata"}, strings.ToLower(first)) {
-			api.ServeHTTP(w, r)
-			return
-		}
-		signIn.ServeHTTP(w, r)
-	})
+	t.Fatal("no port is free")
+	return 0
 }
