@@ -29,7 +29,6 @@ test: peers ## every ring: pure, bubble, world, real peers
 	$(GO) build ./... # with all cores; the tests then run one package at a time, so that none starves another
 	for m in $(CLIENTS); do (cd $$m && $(GO) test -timeout 10m ./...) || exit 1; done
 	$(GO) test -timeout $(TESTTIME) -p 1 ./...
-	cd e2e/azure && $(GO) test -timeout 10m ./... # a module of its own: clients of Azure against the program
 
 fast: ## the pure and the bubble rings only, within three minutes
 	$(GO) test -short -timeout 3m ./...
