@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
@@ -22,6 +23,7 @@ import (
 // gateway in its file.
 type upward struct {
 	*link.Edge
+	unfit atomic.Uint64 // snapshots that came whole and could not be put in force
 
 	mu      sync.Mutex
 	gateway string    // mu: whose snapshot is in force
@@ -257,6 +259,7 @@ func (u *upward) accept(a link.Assignment) {
 }
 
 func (u *upward) refuse(a link.Assignment, why error) {
+	u.unfit.Add(1)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.refused, u.why = a.Revision, publicText(why)

@@ -129,7 +129,7 @@ func (c collector) collectLink(count countFunc, gauge gaugeFunc) {
 	if now := c.n.running.Load(); now.snapshot.Revision > 0 {
 		gauge(descAge, int(now.since.Unix()))
 	}
-	count(descBehind, link.Refused)
+	count(descBehind, link.Refused+c.n.up.unfit.Load())
 	gauge(descBacklog, c.n.backlog())
 	count(descUploaded, link.Uploaded)
 }
