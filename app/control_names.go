@@ -31,6 +31,14 @@ func (e edgeCertificates) Install(ctx context.Context, node, chain string) error
 	return p.certificates.Install(ctx, node, chain)
 }
 
+func (e edgeCertificates) Retry(ctx context.Context, node string) error {
+	p := e.n.plane.Load()
+	if p == nil {
+		return errStarting
+	}
+	return p.certificates.Retry(ctx, node)
+}
+
 // zone is the one that the node serves.
 func (t texts) zone() (*zone.Set, error) {
 	switch p := t.n.plane.Load(); {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/certificate/acmetest"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
@@ -225,6 +226,13 @@ func TestACMEFailuresAreSaid(t *testing.T) {
 			}
 			if p.Orders.Load() != orders {
 				t.Error("it is asked again at once")
+			}
+			if err := s.Retry(t.Context(), "r1-a"); err != nil {
+				t.Error(err)
+			}
+			until(t, s, "fails again, because somebody wanted it tried", func(c Certificate) bool { return in(Failing)(c) && c.Attempts == 2 })
+			if err := s.Retry(t.Context(), "r9-z"); fault.Of(err) != fault.NotFound {
+				t.Errorf("an edge that nobody knows: %v", err)
 			}
 		})
 	}

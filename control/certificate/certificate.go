@@ -229,6 +229,24 @@ func (s *Set) Install(ctx context.Context, node, chain string) error {
 	return err
 }
 
+// Retry has what failed tried again now: somebody has mended the cause. The
+// pauses after further failures go on where they were.
+func (s *Set) Retry(ctx context.Context, node string) error {
+	err := s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
+		_, err := find(ctx, tx, node)
+		if errors.Is(err, errNone) {
+			return fault.New(fault.NotFound, "no certificate is wanted for edge "+node)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "UPDATE certificate SET due = 0 WHERE node = ?", node)
+		return err
+	})
+	s.look()
+	return err
+}
+
 // look has the loop look now.
 func (s *Set) look() {
 	select {

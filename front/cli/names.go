@@ -15,7 +15,7 @@ import (
 	"github.com/tandemgw/tandem/front/ops"
 )
 
-// NewCertificate makes `tandem certificate`: list, request, install.
+// NewCertificate makes `tandem certificate`: list, request, install, retry.
 func NewCertificate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "certificate",
@@ -27,7 +27,7 @@ request, have it signed, and bring the chain.` + exitHelp,
 		RunE: needsSubcommand,
 	}
 	client := socketFlag(cmd)
-	cmd.AddCommand(newCertificateList(client), newCertificateRequest(client), newCertificateInstall(client))
+	cmd.AddCommand(newCertificateList(client), newCertificateRequest(client), newCertificateInstall(client), newCertificateRetry(client))
 	return cmd
 }
 
@@ -134,6 +134,17 @@ to the edge and shown from the next handshake on.` + exitHelp,
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "The certificate of %s is on its way to it.\n", args[0])
 			return nil
+		},
+	}
+}
+
+func newCertificateRetry(client func() *ops.Client) *cobra.Command {
+	return &cobra.Command{
+		Use:   "retry EDGE",
+		Short: "Try again now what failed: its cause is mended",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return client().Retry(cmd.Context(), args[0])
 		},
 	}
 }

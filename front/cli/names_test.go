@@ -35,6 +35,11 @@ func (e edgeCertificates) Install(_ context.Context, node, chain string) error {
 	return nil
 }
 
+func (e edgeCertificates) Retry(_ context.Context, node string) error {
+	e.brought[node] = "again"
+	return nil
+}
+
 // tokens are the TXT records of a zone.
 type tokens struct{ list *[]zone.Text }
 
@@ -90,7 +95,8 @@ func TestCertificatesAndZone(t *testing.T) {
 		{"certificate install r1-b " + chain, 0, "on its way", ""},
 		{"certificate install r1-a " + chain, 1, "", "waits for no certificate"},
 		{"certificate install r1-b /nowhere", 1, "", "no such file"},
-		{"certificate", 2, "", "One of install, list, request"},
+		{"certificate", 2, "", "One of install, list, request, retry"},
+		{"certificate retry r2-a", 0, "", ""},
 		{"zone list", 0, "", ""},
 		{"zone add a.lab.example MS=ms1", 0, "", ""},
 		{"zone add a.nobody x", 3, "", "belongs to no gateway"},
@@ -105,7 +111,7 @@ func TestCertificatesAndZone(t *testing.T) {
 			t.Errorf("%s: status %d, want %d\n%s\n%s", tt.line, status, tt.status, stdout, stderr)
 		}
 	}
-	if brought["r1-b"] != "the chain" {
+	if brought["r1-b"] != "the chain" || brought["r2-a"] != "again" {
 		t.Errorf("%v", brought)
 	}
 }

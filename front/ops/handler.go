@@ -46,6 +46,7 @@ type api struct{ Config }
 //	DELETE /edges/{node}       forget one that will not come back
 //	GET    /certificates       of a control node: those of its edges that it sees to
 //	PUT    /certificates/{node}  {"chain":"…"}: what the edge's request has been signed with
+//	POST   /certificates/{node}/retry  try again now what failed
 //	GET    /texts              TXT records of its zones; name: there and below
 //	PUT    /texts              publish one: name, value
 //	DELETE /texts              take one away

@@ -15,6 +15,7 @@ import (
 type EdgeCertificates interface {
 	List(ctx context.Context) ([]certificate.Certificate, error)
 	Install(ctx context.Context, node, chain string) error // fault.Invalid: it does not fit
+	Retry(ctx context.Context, node string) error
 }
 
 // Texts are the TXT records of a control node's zones.
@@ -60,6 +61,7 @@ func (a api) names(mux *http.ServeMux) {
 	if a.Certificates != nil {
 		mux.HandleFunc("GET /certificates", a.answer(a.certificates))
 		mux.HandleFunc("PUT /certificates/{node}", a.answer(a.install))
+		mux.HandleFunc("POST /certificates/{node}/retry", a.answer(a.retry))
 	}
 	if a.Texts != nil {
 		mux.HandleFunc("GET /texts", a.answer(a.texts))
@@ -86,6 +88,10 @@ func (a api) install(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return struct{}{}, a.Certificates.Install(r.Context(), r.PathValue("node"), req.Chain)
+}
+
+func (a api) retry(r *http.Request) (any, error) {
+	return struct{}{}, a.Certificates.Retry(r.Context(), r.PathValue("node"))
 }
 
 func (a api) texts(r *http.Request) (any, error) {
@@ -131,6 +137,12 @@ func (c *Client) EdgeCertificates(ctx context.Context) ([]EdgeCertificate, error
 func (c *Client) Install(ctx context.Context, node, chain string) error {
 	var done struct{}
 	return c.send(ctx, http.MethodPut, "/certificates/"+url.PathEscape(node), chainRequest{chain}, &done)
+}
+
+// Retry has a certificate that failed tried again now.
+func (c *Client) Retry(ctx context.Context, node string) error {
+	var done struct{}
+	return c.post(ctx, "/certificates/"+url.PathEscape(node)+"/retry", struct{}{}, &done)
 }
 
 // Texts lists the TXT records at a name and below; all when it is empty.
