@@ -17,7 +17,7 @@ import (
 func (w *world) secrets(id string) *azsecrets.Client {
 	w.Helper()
 	// DisableChallengeResourceVerification stays false.
-	c, err := azsecrets.NewClient(vaultURL, w.credential(id), &azsecrets.ClientOptions{ClientOptions: w.options()})
+	c, err := azsecrets.NewClient(w.vaultURL, w.credential(id), &azsecrets.ClientOptions{ClientOptions: w.options()})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func (w *world) refused(what string, err error, status int, code string) {
 
 // TestAzuresClient does with azsecrets all that it can do.
 func TestAzuresClient(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, false)
 	ctx := t.Context()
 	c := w.secrets(ownerID)
 	expires := time.Now().Add(70 * 24 * time.Hour).Truncate(time.Second).UTC()
@@ -150,7 +150,7 @@ func TestAzuresClient(t *testing.T) {
 
 // TestAReaderOfOneVault is A14 of the procedure of 2022: Get, and nothing else.
 func TestAReaderOfOneVault(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, true)
 	ctx := t.Context()
 	if _, err := w.secrets(ownerID).SetSecret(ctx, "client-secret", azsecrets.SetSecretParameters{Value: to.Ptr(canary)}, nil); err != nil {
 		t.Fatal(err)

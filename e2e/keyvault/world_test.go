@@ -8,6 +8,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -40,9 +42,7 @@ const (
 	clientSecret   = "canary~sign.in~1234567890"
 	canary         = "canary~of-the-vault~0987654321" // looked for in all that is logged
 
-	domain   = "vault.lab.example"
-	loginURL = "https://login.lab.example"
-	vaultURL = "https://billing." + domain
+	domain = "vault.lab.example"
 )
 
 // lines is a log that is searched for what must not be in it.
@@ -61,12 +61,17 @@ func (l *lines) Write(b []byte) (int, error) {
 // host is asked for.
 type world struct {
 	*testing.T
-	vaults *vault.Set
-	client *http.Client
-	data   string // folder of the database and the key
+	vaults   *vault.Set
+	client   *http.Client
+	root     []byte // certificate of the authority, PEM
+	data     string // folder of the database and the key
+	loginURL string
+	vaultURL string
 }
 
-func newWorld(t *testing.T) *world {
+// It is reached on the usual port, by a dialler that knows better, or on the
+// one that it has.
+func newWorld(t *testing.T, port bool) *world {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -80,6 +85,13 @@ func newWorld(t *testing.T) *world {
 	db, err := store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(w.data, "control.db"), Log: log})
 	must(err)
 	t.Cleanup(func() { db.Close() })
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	at := ""
+	if port {
+		at = fmt.Sprintf(":%d", listener.Addr().(*net.TCPAddr).Port)
+	}
+	w.loginURL, w.vaultURL = "https://login.lab.example"+at, "https://billing."+domain+at
 	people, err := directory.Open(t.Context(), directory.Config{Store: db, Tenant: directory.Tenant{ID: tenantID, Name: "lab"}, Log: log, Clients: []directory.Client{
 		{ID: ownerID, Name: "onboarding", Secret: clientSecret}, {ID: readerID, Name: "Billing Service", Secret: clientSecret},
 	}})
@@ -90,10 +102,10 @@ func newWorld(t *testing.T) *world {
 	})
 	w.vaults, err = vault.Open(t.Context(), vault.Config{Store: db, Keeper: vault.NewKeyFile(filepath.Join(w.data, "vault.key")), Tenant: tenantID, Audit: subs.Audit, Log: log})
 	must(err)
-	resource := "https://" + domain
-	tokens := arm.NewTokens(people, login.Issuers(loginURL, tenantID), []string{resource}, tenantID)
-	secrets := keyvault.Handler(keyvault.Config{Vaults: w.vaults, Tokens: tokens, Tenant: tenantID, URL: resource, LoginURL: loginURL, Log: log})
-	signIn := login.Handler(login.Config{Directory: people, URL: loginURL, Resources: []string{resource}, Log: log})
+	resource := "https://" + domain + at
+	tokens := arm.NewTokens(people, login.Issuers(w.loginURL, tenantID), []string{resource}, tenantID)
+	secrets := keyvault.Handler(keyvault.Config{Vaults: w.vaults, Tokens: tokens, Tenant: tenantID, URL: resource, LoginURL: w.loginURL, Log: log})
+	signIn := login.Handler(login.Config{Directory: people, URL: w.loginURL, Resources: []string{resource}, Log: log})
 	handler := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if keyvault.Serves(resource, r.Host) {
 			secrets.ServeHTTP(rw, r)
@@ -101,7 +113,7 @@ func newWorld(t *testing.T) *world {
 		}
 		signIn.ServeHTTP(rw, r)
 	})
-	w.client = w.serve(handler, log)
+	w.client = w.serve(listener, handler, log)
 	t.Cleanup(func() {
 		for _, secret := range []string{clientSecret, canary, "eyJ"} { // every token begins so
 			if strings.Contains(out.b.String(), secret) {
@@ -124,7 +136,7 @@ func newWorld(t *testing.T) *world {
 
 // serve serves HTTPS with a certificate of a private authority, and gives the
 // client that trusts it and comes here for every host.
-func (w *world) serve(h http.Handler, log *slog.Logger) *http.Client {
+func (w *world) serve(listener net.Listener, h http.Handler, log *slog.Logger) *http.Client {
 	w.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -143,10 +155,7 @@ func (w *world) serve(h http.Handler, log *slog.Logger) *http.Client {
 	if err != nil {
 		w.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.Fatal(err)
-	}
+	w.root = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	server := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan struct{})
 	go func() {
@@ -171,7 +180,7 @@ func (w *world) serve(h http.Handler, log *slog.Logger) *http.Client {
 
 // options are those of any client of Azure.
 func (w *world) options() policy.ClientOptions {
-	return policy.ClientOptions{Transport: w.client, Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: loginURL}, Retry: policy.RetryOptions{MaxRetries: -1}}
+	return policy.ClientOptions{Transport: w.client, Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: w.loginURL}, Retry: policy.RetryOptions{MaxRetries: -1}}
 }
 
 func (w *world) credential(id string) azcore.TokenCredential {
