@@ -97,46 +97,45 @@ func dial(t testing.TB, addr net.Addr, roots *x509.CertPool, name string) *tls.C
 // The whole cycle: order, token in our zone, chain, handshakes with it,
 // renewal, handshakes with the new one, and a connection that goes on.
 func TestACMEWholeCycle(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.Store) {
-		z := startZone(t, db)
-		p := acmetest.Start(t, z.Addr(), 9) // seconds
-		n, dir := newNode(t), t.TempDir()
-		s := start(t, db, n, by(p, dir, z))
-		at := listening(t, n)
-		order(t, s)
-		first := until(t, s, "is shown", in(Shown))
+	db := storetest.New(t)
+	z := startZone(t, db)
+	p := acmetest.Start(t, z.Addr(), 12) // seconds
+	n, dir := newNode(t), t.TempDir()
+	s := start(t, db, n, by(p, dir, z))
+	at := listening(t, n)
+	order(t, s)
+	first := until(t, s, "is shown", in(Shown))
 
-		conn := dial(t, at, p.Trusted, "r1."+base)
-		dial(t, at, p.Trusted, "contoso.1r1."+base)
-		leaf := conn.ConnectionState().PeerCertificates[0]
-		if !first.Ends.Equal(leaf.NotAfter) || len(leaf.DNSNames) != 3 {
-			t.Errorf("%+v, %v", first, leaf.DNSNames)
-		}
-		if texts, err := z.Texts(t.Context(), base); err != nil || len(texts) != 0 {
-			t.Errorf("tokens are left in the zone: %v, %v", texts, err)
-		}
+	conn := dial(t, at, p.Trusted, "r1."+base)
+	dial(t, at, p.Trusted, "contoso.1r1."+base)
+	leaf := conn.ConnectionState().PeerCertificates[0]
+	if !first.Ends.Equal(leaf.NotAfter) || len(leaf.DNSNames) != 3 {
+		t.Errorf("%+v, %v", first, leaf.DNSNames)
+	}
+	if texts, err := z.Texts(t.Context(), base); err != nil || len(texts) != 0 {
+		t.Errorf("tokens are left in the zone: %v, %v", texts, err)
+	}
 
-		second := until(t, s, "is renewed", func(c Certificate) bool { return in(Shown)(c) && c.Begins.After(first.Begins) })
-		if now := time.Now(); !first.renewable(now) || now.After(first.Ends) {
-			t.Errorf("renewed at %v, and it held from %v to %v", now, first.Begins, first.Ends)
-		}
-		if got := dial(t, at, p.Trusted, "r1."+base).ConnectionState().PeerCertificates[0]; got.Equal(leaf) || got.NotAfter.Before(second.Begins) {
-			t.Error("a new handshake shows the old certificate")
-		}
-		if _, err := conn.Write([]byte("x")); err != nil {
-			t.Error(err)
-		}
-		if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
-			t.Errorf("the connection of before is cut: %v", err)
-		}
-		files, err := filepath.Glob(filepath.Join(dir, "*"))
-		if err != nil || len(files) != 1 {
-			t.Fatalf("%v, %v", files, err)
-		}
-		if info, err := os.Stat(files[0]); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("the account's key: %v, %v", info.Mode(), err)
-		}
-	})
+	second := until(t, s, "is renewed", func(c Certificate) bool { return in(Shown)(c) && c.Begins.After(first.Begins) })
+	if now := time.Now(); !first.renewable(now) || now.After(first.Ends) {
+		t.Errorf("renewed at %v, and it held from %v to %v", now, first.Begins, first.Ends)
+	}
+	if got := dial(t, at, p.Trusted, "r1."+base).ConnectionState().PeerCertificates[0]; got.Equal(leaf) || got.NotAfter.Before(second.Begins) {
+		t.Error("a new handshake shows the old certificate")
+	}
+	if _, err := conn.Write([]byte("x")); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+		t.Errorf("the connection of before is cut: %v", err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	if info, err := os.Stat(files[0]); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the account's key: %v, %v", info.Mode(), err)
+	}
 }
 
 func TestACMEAccountIsKept(t *testing.T) {
