@@ -122,6 +122,7 @@ func TestNarrowDoorsStayNarrow(t *testing.T) {
 		"github.com/jackc/pgx/v5":        {"control/store"},
 		"github.com/pressly/goose/v3":    {"control/store"},
 		"github.com/tink-crypto/tink-go": {"control/vault"},
+		"github.com/Azure":               {"control/vault", "e2e/azure", "e2e/keyvault"},
 		"github.com/miekg/dns":           {"wire/sip", "sandbox/dns", "control/zone"},
 		"github.com/mholt/acmez/v3":      {"control/certificate"},
 		"github.com/nats-io":             {"link"},
