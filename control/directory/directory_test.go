@@ -216,6 +216,16 @@ func TestKeysRotate(t *testing.T) {
 		if len(set.Keys) > 2 {
 			t.Errorf("%d keys are published", len(set.Keys))
 		}
+		// After a long silence the next key is overdue, and waits for its day all
+		// the same.
+		time.Sleep(100 * 24 * time.Hour)
+		token, err := one.Issue(t.Context(), a, issuer, "https://api.telecom.example//")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kid := header(t, string(token.Raw)); !copied[kid] {
+			t.Errorf("%s signs, and nobody has met it", kid)
+		}
 	})
 }
 

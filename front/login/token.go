@@ -58,9 +58,6 @@ func (e *endpoint) token(w http.ResponseWriter, r *http.Request, a asked) {
 		e.refuse(w, a, refusal{http.StatusBadRequest, "invalid_request", 90013, "The request body cannot be read as a form."})
 		return
 	}
-	// What stands in the URL goes into logs of proxies: secrets are not taken
-	// from there (RFC 6749 §2.3.1).
-	r.Form = r.PostForm
 	if no, bad := e.missing(r, a); bad {
 		e.refuse(w, a, no)
 		return
@@ -137,7 +134,8 @@ func (e *endpoint) missing(r *http.Request, a asked) (refusal, bool) {
 	return refusal{}, false
 }
 
-// credentials are those in the form, or in the header (RFC 6749 §2.3.1).
+// credentials are those in the form, or in the header. What stands in the URL
+// goes into logs of proxies, so nothing is taken from there (RFC 6749 §2.3.1).
 func credentials(r *http.Request) (id, secret string, err error) {
 	if user, password, ok := r.BasicAuth(); ok {
 		id, err := url.QueryUnescape(user)
