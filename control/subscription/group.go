@@ -55,6 +55,9 @@ type GroupPage struct {
 // "Naming rules and restrictions for Azure resources", Microsoft.Resources).
 var groupName = regexp.MustCompile(`^[\p{L}\p{N}_.()-]{1,90}$`)
 
+// maxManager is as long as the path of a resource may be.
+const maxManager = 2048
+
 // PutGroup makes a group, or changes its tags. Its location is for good.
 func (s *Set) PutGroup(ctx context.Context, g Group) (_ Group, created bool, err error) {
 	g.Location = Normal(g.Location)
@@ -94,6 +97,9 @@ func (s *Set) checkGroup(g Group) error {
 	}
 	if !groupName.MatchString(g.Name) || strings.HasSuffix(g.Name, ".") {
 		return fault.New(fault.Invalid, fmt.Sprintf("The resource group name '%.100s' is not valid: write 1 to 90 letters, digits, underscores, periods, hyphens and parentheses, the last no period.", g.Name))
+	}
+	if len(g.ManagedBy) > maxManager {
+		return fault.New(fault.Invalid, fmt.Sprintf("managedBy has more than %d bytes: write the ID of a resource.", maxManager))
 	}
 	if _, err := s.Location(g.Location); err != nil {
 		return err
@@ -304,7 +310,7 @@ func (s *Set) removeGroup(ctx context.Context, job *operation.Job) error {
 	return s.store.Write(ctx, func(tx *store.Tx) error {
 		// Roles given in the group go with it: a later group of the same name
 		// is another one.
-		if _, err := tx.Exec(ctx, "DELETE FROM role_assignment WHERE lower(scope) = ?", strings.ToLower(GroupPath(e.Subscription, e.Group))); err != nil {
+		if err := unassignAll(ctx, tx, GroupPath(e.Subscription, e.Group)); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, "DELETE FROM resource_group WHERE subscription_key = ? AND name_key = ? AND state = ?", strings.ToLower(e.Subscription), strings.ToLower(e.Group), Deleting)

@@ -193,6 +193,10 @@ func (s *Set) Assignment(ctx context.Context, scope, id string) (Assignment, err
 
 var principalID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
+// principalTypes are what a principal may be said to be (Azure RBAC REST API
+// docs, "Role Assignments - Create", PrincipalType).
+var principalTypes = []string{"ServicePrincipal", "User", "Group", "ForeignGroup", "Device"}
+
 // Assign gives a role. An assignment never changes: the same again is no
 // error, another of the same ID is a conflict.
 func (s *Set) Assign(ctx context.Context, by Principal, a Assignment) (Assignment, bool, error) {
@@ -208,6 +212,11 @@ func (s *Set) Assign(ctx context.Context, by Principal, a Assignment) (Assignmen
 	if a.Type == "" {
 		a.Type = "ServicePrincipal"
 	}
+	i := slices.IndexFunc(principalTypes, func(known string) bool { return strings.EqualFold(known, a.Type) })
+	if i < 0 {
+		return a, false, fault.New(fault.Invalid, fmt.Sprintf("The principal type '%.50s' is not known: write one of %s.", a.Type, strings.Join(principalTypes, ", ")))
+	}
+	a.Type = principalTypes[i]
 	created := false
 	err := s.store.Write(ctx, func(tx *store.Tx) error {
 		created = false
@@ -256,6 +265,21 @@ func (s *Set) Unassign(ctx context.Context, scope, id string) (Assignment, error
 		}
 		return s.audit(ctx, tx, "Microsoft.Authorization/roleAssignments/delete", a.Path())
 	})
+}
+
+// unassignAll takes away the roles given at a scope and below. The database is
+// not asked which: what it knows of case ends with ASCII.
+func unassignAll(ctx context.Context, tx *store.Tx, scope string) error {
+	all, err := assignments(ctx, tx, "")
+	for _, a := range all {
+		if !covers(scope, a.Scope) {
+			continue
+		}
+		if _, err := tx.Exec(ctx, "DELETE FROM role_assignment WHERE id = ?", a.ID); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 func assignments(ctx context.Context, tx *store.Tx, where string, args ...any) ([]Assignment, error) {

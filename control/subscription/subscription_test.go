@@ -258,6 +258,77 @@ func TestAGroupGoesWhenItIsEmpty(t *testing.T) {
 	})
 }
 
+// TestRolesGoWithTheirGroupInAnyScript: databases know the case of ASCII only,
+// and the next group of the name is another one.
+func TestRolesGoWithTheirGroupInAnyScript(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.Store) {
+		s := open(t, db)
+		ops, err := operation.New(operation.Config{Store: db, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Register(ops, &drawer{})
+		if err := ops.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(ops.Close)
+		if _, _, err := s.PutGroup(t.Context(), subscription.Group{Subscription: strings.ToLower(sub), Name: "Büro", Location: "westeurope"}); err != nil {
+			t.Fatal(err)
+		}
+		for i, scope := range []string{subscription.GroupPath(strings.ToLower(sub), "BÜRO"), subscription.GroupPath(strings.ToLower(sub), "BÜRO2"), subscription.Path(strings.ToLower(sub))} {
+			if _, _, err := s.Assign(t.Context(), who(ann), subscription.Assignment{ID: fmt.Sprintf("00000000-0000-4000-8000-0000000000d%d", i), Scope: scope, Principal: bob, Role: subscription.Owner}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		op, err := s.DeleteGroup(t.Context(), who(ann), sub, "büro")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for !op.Status.Ended() {
+			changed := ops.Watch(op.ID)
+			if op, err = ops.Get(t.Context(), op.ID); err != nil {
+				t.Fatal(err)
+			}
+			if !op.Status.Ended() {
+				<-changed
+			}
+		}
+		left, err := s.Assignments(t.Context(), subscription.Path(strings.ToLower(sub)), true)
+		if err != nil || len(left) != 2 {
+			t.Errorf("%+v, %v", left, err)
+		}
+	})
+}
+
+// TestAnAssignmentIsOfAKnownType: what it says is shown with every list.
+func TestAnAssignmentIsOfAKnownType(t *testing.T) {
+	s := open(t, storetest.New(t))
+	a := subscription.Assignment{ID: "00000000-0000-4000-8000-0000000000d1", Scope: subscription.Path(strings.ToLower(sub)), Principal: bob, Role: subscription.Owner}
+	for _, kind := range []string{"Robot", strings.Repeat("x", 1<<20)} {
+		a.Type = kind
+		if _, _, err := s.Assign(t.Context(), who(ann), a); fault.Of(err) != fault.Invalid || len(err.Error()) > 300 {
+			t.Errorf("%.20s: %.300v", kind, err)
+		}
+	}
+	a.Type = "user"
+	if got, created, err := s.Assign(t.Context(), who(ann), a); err != nil || !created || got.Type != "User" {
+		t.Errorf("%+v, %t, %v", got, created, err)
+	}
+}
+
+// TestWhoManagesAGroupIsNoNovel.
+func TestWhoManagesAGroupIsNoNovel(t *testing.T) {
+	s := open(t, storetest.New(t))
+	g := subscription.Group{Subscription: strings.ToLower(sub), Name: "voice", Location: "westeurope", ManagedBy: strings.Repeat("x", 2049)}
+	if _, _, err := s.PutGroup(t.Context(), g); fault.Of(err) != fault.Invalid {
+		t.Error(err)
+	}
+	g.ManagedBy = g.ManagedBy[:2048]
+	if _, _, err := s.PutGroup(t.Context(), g); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheTrailIsReadByScope(t *testing.T) {
 	s := open(t, storetest.New(t))
 	ctx := subscription.WithRequest(t.Context(), subscription.Request{ID: "r", Correlation: "c", Principal: who(ann)})

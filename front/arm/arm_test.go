@@ -585,3 +585,22 @@ func TestTheActivityLogShowsTheTrail(t *testing.T) {
 		}
 	}
 }
+
+// TestRolesOfAGroupInAnyScript: letters whose small form is longer or shorter in
+// UTF-8 neither move the scope nor break anything.
+func TestRolesOfAGroupInAnyScript(t *testing.T) {
+	w := open(t)
+	for i, letter := range []string{"\u023a", "\u212a", "\u0130"} {
+		group := "/subscriptions/" + sub + "/resourceGroups/" + url.PathEscape(strings.Repeat(letter, 60))
+		w.want(201, w.do("PUT", group+"?api-version=2021-04-01", `{"location":"westeurope"}`))
+		at := fmt.Sprintf("%s/providers/Microsoft.Authorization/roleAssignments/00000000-0000-4000-8000-0000000000e%d?api-version=2022-04-01", group, i)
+		r := w.want(201, w.do("PUT", at, fmt.Sprintf(`{"properties":{"roleDefinitionId":"%s","principalId":"%s"}}`, subscription.Owner.ID(), stranger)))
+		if want := "/subscriptions/" + sub + "/resourceGroups/" + strings.Repeat(letter, 60); r.text("properties.scope") != want {
+			t.Errorf("the scope is %q", r.text("properties.scope"))
+		}
+		w.want(200, w.as(stranger, "GET", group+"/providers/Microsoft.Authorization/roleDefinitions?api-version=2022-04-01", ""))
+		w.want(200, w.as(stranger, "GET", at, ""))
+		w.want(200, w.as(stranger, "GET", group+"?api-version=2021-04-01", ""))
+		w.want(403, w.as(stranger, "GET", voice+"?api-version=2021-04-01", ""))
+	}
+}

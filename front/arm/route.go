@@ -192,11 +192,13 @@ func unknownPath(said []string) error {
 
 // scope is what a principal needs a role for: the resource itself.
 func (rt route) scope(q *request) string {
-	path := q.path
-	if i := strings.LastIndex(strings.ToLower(path), "/providers/microsoft.authorization/"); i >= 0 {
-		path = path[:i]
+	parts := strings.Split(q.path, "/")
+	for i := len(parts) - 2; i > 0; i-- {
+		if strings.EqualFold(parts[i], "providers") && strings.EqualFold(parts[i+1], "Microsoft.Authorization") {
+			return strings.Join(parts[:i], "/")
+		}
 	}
-	return path
+	return q.path
 }
 
 // mayRun tells whether the principal may have the route run. Those that show
