@@ -139,8 +139,8 @@ func check(path, dir string) (*Config, Problems) {
 		c.File = path
 	}
 	k.read(data, c)
-	if c.Control != nil && !k.has("control.api.retryAfter") {
-		c.Control.API.RetryAfter = time.Second
+	if c.Control != nil {
+		c.Control.fill(k.has)
 	}
 	c.locate(dir)
 	c.advertise()

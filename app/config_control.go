@@ -29,6 +29,7 @@ type ControlConfig struct {
 	Subscriptions []SubscriptionConfig `yaml:"subscriptions"`
 	Login         LoginConfig          `yaml:"login"`
 	Locations     []LocationConfig     `yaml:"locations"`
+	KeepRecords   time.Duration        `yaml:"keepRecords"` // how long call records are kept
 }
 
 // APIConfig is where programs and people reach a control node.
@@ -97,6 +98,20 @@ type LocationConfig struct {
 	Edges       []string `yaml:"edges"`       // names of nodes
 }
 
+// recordsKept is how long call records are kept unless the file says otherwise:
+// thirteen months, so that a bill can be compared with that of a year ago.
+const recordsKept = 400 * 24 * time.Hour
+
+// fill sets what the file leaves out.
+func (c *ControlConfig) fill(said func(path string) bool) {
+	if !said("control.api.retryAfter") {
+		c.API.RetryAfter = time.Second
+	}
+	if !said("control.keepRecords") {
+		c.KeepRecords = recordsKept
+	}
+}
+
 // edge tells whether the node carries calls.
 func (c *Config) edge() bool { return c.Control == nil || len(c.SIP.Listeners) > 0 }
 
@@ -155,6 +170,7 @@ func (k *configCheck) control() {
 			k.bad(here+".id", "%s stands in the list already: remove one", s.ID)
 		}
 	}
+	k.within(path+".keepRecords", c.KeepRecords, 24*time.Hour, 20*365*24*time.Hour)
 	k.issuer(path + ".login")
 	k.locations(path + ".locations")
 }

@@ -29,8 +29,27 @@ const askTime = 4 * time.Second
 func (n *Node) keepRecords() error {
 	if p := n.plane.Load(); p != nil {
 		n.behind.Go(func() { _ = p.link.Records(n.life, ledger.New(p.store).Keep) }) // ends with the node
+		n.behind.Go(p.trimRecords)
 	}
 	return nil
+}
+
+// trimRecords deletes what has been kept long enough, every hour.
+func (p *plane) trimRecords() {
+	for {
+		select {
+		case <-p.n.life.Done():
+			return
+		case <-time.After(time.Hour):
+		}
+		n, err := ledger.New(p.store).Trim(p.n.life, time.Now().Add(-p.cfg.KeepRecords))
+		switch {
+		case err != nil && p.n.life.Err() == nil:
+			p.n.log.Error("delete old call records", obs.KeyError, err)
+		case n > 0:
+			p.n.log.Info("old call records are deleted", obs.KeyCount, n)
+		}
+	}
 }
 
 // List gives the past calls of all edges.

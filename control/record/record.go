@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tandemgw/tandem/control/store"
 	link "github.com/tandemgw/tandem/link/record"
@@ -74,6 +75,25 @@ func newest(entries []link.Entry) (list []link.Entry) {
 		}
 	}
 	return list
+}
+
+// trimAtOnce is how many calls one transaction deletes: others write meanwhile.
+const trimAtOnce = 5000
+
+// Trim deletes the calls that began before a time, and tells how many those
+// were.
+func (s *Set) Trim(ctx context.Context, before time.Time) (total int64, err error) {
+	for {
+		var n int64
+		err := s.store.Write(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.Exec(ctx, "DELETE FROM call_record WHERE id IN (SELECT id FROM call_record WHERE began < ? LIMIT ?)", store.Micros(before), trimAtOnce)
+			return err
+		})
+		total += n
+		if err != nil || n < trimAtOnce {
+			return total, err
+		}
+	}
 }
 
 // List gives the calls that match, newest first.

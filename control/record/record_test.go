@@ -149,3 +149,24 @@ func BenchmarkKeep(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*4096/b.Elapsed().Seconds(), "records/s")
 }
+
+func TestOldCallsAreTrimmed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		s := record.New(st)
+		var entries []link.Entry
+		for i := range 12_000 { // some transactions
+			entries = append(entries, entry("r1-a", i, link.Finished))
+		}
+		if err := s.Keep(t.Context(), entries); err != nil {
+			t.Fatal(err)
+		}
+		n, err := s.Trim(t.Context(), begin.Add(11_990*time.Second))
+		if err != nil || n != 11_990 {
+			t.Fatalf("%d calls were deleted (%v), want 11990", n, err)
+		}
+		left := list(t, s, link.Filter{Limit: 100})
+		if len(left) != 10 || !left[9].Began.Equal(begin.Add(11_990*time.Second)) {
+			t.Errorf("%d calls are left, the oldest of %v", len(left), left[len(left)-1].Began)
+		}
+	})
+}
