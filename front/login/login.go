@@ -44,6 +44,7 @@ type endpoint struct {
 	Config
 	oauth *server.Server
 	guard *guard
+	turn  chan struct{} // RO: a place for each secret that is looked at
 }
 
 // Handler serves the endpoint. Paths are the same in any case:
@@ -56,7 +57,7 @@ type endpoint struct {
 func Handler(c Config) http.Handler {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	c.URL = strings.TrimRight(c.URL, "/")
-	e := &endpoint{Config: c, guard: newGuard()}
+	e := &endpoint{Config: c, guard: newGuard(), turn: make(chan struct{}, turns)}
 	e.oauth = e.provider()
 	return e
 }

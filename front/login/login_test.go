@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -264,6 +266,28 @@ func TestWhoGuessesWaits(t *testing.T) {
 			t.Errorf("after a while: %s", r.Body)
 		}
 	})
+}
+
+// TestGuessesAtOnceAreCountedToo: those that are on their way when the limit is
+// reached are held back as well.
+func TestGuessesAtOnceAreCountedToo(t *testing.T) {
+	d := open(t)
+	var tried, held atomic.Int32
+	var all sync.WaitGroup
+	for range 200 {
+		all.Go(func() {
+			switch r := d.do("POST", "/"+tenant+"/oauth2/v2.0/token", form("client_secret", "wrong")); r.Code {
+			case 401:
+				tried.Add(1)
+			case 429:
+				held.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if n := tried.Load(); n < 20 || n > 22 || n+held.Load() != 200 {
+		t.Errorf("%d secrets were tried, %d were held back", n, held.Load())
+	}
 }
 
 // FuzzToken: no form of a request is a defect of ours, or gets a token without

@@ -72,26 +72,52 @@ func (e *endpoint) token(w http.ResponseWriter, r *http.Request, a asked) {
 	id, secret, _ := credentials(r)
 	in.secret = secret
 	from := source(r.RemoteAddr)
-	if wait := e.guard.wait(from, id, time.Now()); wait > 0 {
+	r = r.WithContext(context.WithValue(r.Context(), signInKey{}, in))
+	issued, wait, err := e.tried(r, id, from)
+	switch {
+	case wait > 0:
 		w.Header().Set("Retry-After", seconds(wait))
 		e.Log.Warn("sign-ins are held back after wrong secrets", "client", clean(id), "from", from, "request", a.id)
 		e.refuse(w, a, refusal{http.StatusTooManyRequests, "temporarily_unavailable", 50196, "Too many attempts with a wrong secret. Wait " + seconds(wait) + " seconds before the next one."})
 		return
-	}
-	r = r.WithContext(context.WithValue(r.Context(), signInKey{}, in))
-	grant, request, err := e.oauth.ValidationTokenRequest(r)
-	if err != nil {
+	case err != nil:
 		e.refused(w, in, id, from, err)
 		return
 	}
-	issued, err := e.oauth.GetAccessToken(r.Context(), grant, request)
-	if err != nil {
-		e.refused(w, in, id, from, err)
-		return
-	}
-	e.guard.good(from, id, time.Now())
 	e.Log.Info("signed in", "client", in.app.ID, "name", in.app.Name, "audience", in.audience, "from", from, "request", a.id)
 	e.give(w, in, issued.GetAccess())
+}
+
+// turns is how many secrets are looked at at once: as many as the directory
+// hashes.
+const turns = 2
+
+// tried looks at one secret, when it is its turn: whether the source must wait
+// is asked only then, so that many guesses at once get no further than one
+// after the other. Nothing is written to the client meanwhile, who may be slow.
+func (e *endpoint) tried(r *http.Request, id, from string) (oauth2.TokenInfo, time.Duration, error) {
+	select {
+	case e.turn <- struct{}{}:
+		defer func() { <-e.turn }()
+	case <-r.Context().Done():
+		return nil, 0, r.Context().Err()
+	}
+	if wait := e.guard.wait(from, id, time.Now()); wait > 0 {
+		return nil, wait, nil
+	}
+	grant, request, err := e.oauth.ValidationTokenRequest(r)
+	if err != nil {
+		return nil, 0, err
+	}
+	issued, err := e.oauth.GetAccessToken(r.Context(), grant, request)
+	in := r.Context().Value(signInKey{}).(*signIn)
+	switch {
+	case err == nil:
+		e.guard.good(from, id, time.Now())
+	case errors.Is(in.refused, directory.ErrUnknown), errors.Is(in.refused, directory.ErrSecret):
+		e.guard.bad(from, id, time.Now())
+	}
+	return issued, 0, err
 }
 
 // give answers with the token. The older form has numbers as text and two
@@ -186,11 +212,9 @@ func (e *endpoint) refused(w http.ResponseWriter, in *signIn, id, from string, e
 	known := errors.Is(err, oauthErrors.ErrInvalidClient) || errors.Is(err, directory.ErrUnknown)
 	switch {
 	case errors.Is(in.refused, directory.ErrUnknown):
-		e.guard.bad(from, id, time.Now())
 		e.Log.Warn("sign-in refused", "cause", "no such application", "client", clean(id), "from", from, "request", in.id)
 		e.refuse(w, in.asked, refusal{http.StatusBadRequest, "unauthorized_client", 700016, "Application with identifier '" + clean(id) + "' was not found in the directory '" + clean(e.Directory.Tenant().Name) + "'."})
 	case errors.Is(in.refused, directory.ErrSecret):
-		e.guard.bad(from, id, time.Now())
 		e.Log.Warn("sign-in refused", "cause", "wrong secret", "client", clean(id), "from", from, "request", in.id)
 		e.refuse(w, in.asked, refusal{http.StatusUnauthorized, "invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '" + clean(id) + "'."})
 	case in.refused != nil, !known:
