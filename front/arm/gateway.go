@@ -298,6 +298,9 @@ func (a *api) readiness(q *request) (answer, error) {
 	properties := map[string]any{
 		"ready": r.Ready(), "provisioningState": r.State, "status": r.Status, "services": services, "testLinesWithoutService": append([]string{}, r.Strays...),
 	}
+	if r.Advice != "" {
+		properties["advice"] = r.Advice
+	}
 	if r.Operation != nil {
 		properties["lastOperation"] = shapeOperation(*r.Operation, "")
 	}

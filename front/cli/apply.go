@@ -20,17 +20,18 @@ import (
 	"github.com/tandemgw/tandem/base/fault"
 )
 
-// document is a gateway with its test lines in one file: what `gateway export`
+// document is a gateway with its numbers in one file: what `gateway export`
 // writes and `apply` reads.
 type document struct {
-	ResourceGroup string            `yaml:"resourceGroup"`
-	Name          string            `yaml:"name"`
-	Location      string            `yaml:"location"`
-	SKU           map[string]any    `yaml:"sku,omitempty"`
-	Identity      map[string]any    `yaml:"identity,omitempty"`
-	Tags          map[string]string `yaml:"tags,omitempty"`
-	Properties    map[string]any    `yaml:"properties"`
-	TestLines     []lineDocument    `yaml:"testLines,omitempty"`
+	ResourceGroup string              `yaml:"resourceGroup"`
+	Name          string              `yaml:"name"`
+	Location      string              `yaml:"location"`
+	SKU           map[string]any      `yaml:"sku,omitempty"`
+	Identity      map[string]any      `yaml:"identity,omitempty"`
+	Tags          map[string]string   `yaml:"tags,omitempty"`
+	Properties    map[string]any      `yaml:"properties"`
+	TestLines     []lineDocument      `yaml:"testLines,omitempty"`
+	Integration   []integrationNumber `yaml:"integrationNumbers,omitempty"` // left out: those there are stay
 }
 
 // lineDocument is a test line in it.
@@ -94,7 +95,14 @@ by changing its name and group.` + exitHelp,
 		if err != nil {
 			return err
 		}
+		integration, err := r.do(ctx, http.MethodGet, version(c.path(scope, t)+numbersPath), nil)
+		if err != nil {
+			return err
+		}
 		doc := documentOf(a.body, lines)
+		if err := into(integration.body["value"], &doc.Integration); err != nil {
+			return err
+		}
 		e := yaml.NewEncoder(cmd.OutOrStdout())
 		e.SetIndent(2)
 		if err := e.Encode(doc); err != nil {
@@ -170,7 +178,7 @@ tells what would be done and does nothing.` + connectionHelp + exitHelp,
 		if err != nil {
 			return err
 		}
-		a := application{resources: r, scope: scope, doc: doc, dry: dryRun, prune: prune, out: cmd.OutOrStdout(), progress: progressOn(cmd.ErrOrStderr())}
+		a := application{resources: r, scope: scope, doc: doc, dry: dryRun, prune: prune, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr(), progress: progressOn(cmd.ErrOrStderr())}
 		return a.run(cmd.Context())
 	}
 	return cmd
@@ -215,7 +223,7 @@ type application struct {
 	scope      string
 	doc        document
 	dry, prune bool
-	out        io.Writer
+	out, notes io.Writer
 	progress   *progress
 }
 
@@ -234,7 +242,33 @@ func (a *application) run(ctx context.Context) error {
 	if a.prune {
 		failed = append(failed, a.pruneLines(ctx, at))
 	}
+	failed = append(failed, a.numbers(ctx, at))
+	if !a.dry {
+		a.advise(ctx, a.notes, at)
+	}
 	return errors.Join(failed...)
+}
+
+// numbers makes the integration numbers what the document says.
+func (a *application) numbers(ctx context.Context, gateway string) error {
+	if a.doc.Integration == nil {
+		return nil
+	}
+	got, err := a.do(ctx, http.MethodGet, version(gateway+numbersPath), nil)
+	if err != nil && (!a.dry || fault.Of(err) != fault.NotFound) {
+		return err
+	}
+	if includes(got.body["value"], plainJSON(a.doc.Integration)) {
+		a.say("the list of integration numbers", "")
+		return nil
+	}
+	if !a.dry {
+		if _, err := a.do(ctx, http.MethodPut, version(gateway+numbersPath), map[string]any{"value": a.doc.Integration}); err != nil {
+			return fmt.Errorf("integration numbers: %w", err)
+		}
+	}
+	a.say("the list of integration numbers", "change")
+	return nil
 }
 
 // group makes the resource group when there is none.

@@ -75,7 +75,7 @@ as JSON, or as @FILE.` + connectionHelp + exitHelp,
 	}
 	r := resourceCommand{kind: gatewayKind, at: connectionFlags(cmd), out: outputFlags(cmd)}
 	cmd.AddCommand(r.commands()...)
-	cmd.AddCommand(newExport(r))
+	cmd.AddCommand(newReadiness(r), newIntegrationNumbers(r), newExport(r))
 	return cmd
 }
 
@@ -254,6 +254,9 @@ func (c resourceCommand) put(cmd *cobra.Command, r *resources, path string, reso
 	}
 	if a, err = r.do(ctx, http.MethodGet, version(path), nil); err != nil {
 		return err
+	}
+	if !c.testLine() {
+		r.advise(ctx, cmd.ErrOrStderr(), path)
 	}
 	return c.out.write(cmd.OutOrStdout(), flat(a.body))
 }
