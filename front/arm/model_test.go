@@ -270,8 +270,9 @@ func (m *model) list(t *rapid.T) {
 		}
 		next = strings.TrimPrefix(r.text("nextLink"), base)
 	}
-	slices.Sort(want)
-	slices.Sort(got)
+	anyCase := func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }
+	slices.SortFunc(want, anyCase)
+	slices.SortFunc(got, anyCase)
 	if !slices.EqualFunc(want, got, strings.EqualFold) {
 		t.Fatalf("list %v, want %v", got, want)
 	}
