@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
@@ -21,11 +22,21 @@ type Tokens struct {
 	issuers   []string // RO: empty: the one that discover finds
 	audiences []string // RO
 
-	discover func(context.Context) (*oidc.IDTokenVerifier, error) // RO: nil when keys are ours
+	discover func() (*oidc.IDTokenVerifier, error) // RO: nil when keys are ours
 
-	mu    sync.Mutex
-	found *oidc.IDTokenVerifier // mu
+	mu     sync.Mutex
+	found  *oidc.IDTokenVerifier // mu
+	search *search               // mu: that is on; nil: none
 }
+
+// search is one attempt to find an issuer's keys, for all who wait for it.
+type search struct {
+	done chan struct{}
+	err  error // once done
+}
+
+// issuerTime is how long an issuer may take for an answer.
+const issuerTime = 10 * time.Second
 
 // AzureAudiences are those that clients ask tokens for when nobody told them
 // that they do not speak to Azure (Azure Resource Manager docs, "Azure REST
@@ -42,9 +53,11 @@ func NewTokens(keys oidc.KeySet, issuers, audiences []string, tenant string) *To
 // RemoteTokens verifies tokens of an issuer somewhere else. It is asked for its
 // keys when the first token comes, so that a node starts without it.
 func RemoteTokens(client *http.Client, issuer string, audiences []string, tenant string) *Tokens {
-	return &Tokens{tenant: tenant, audiences: audiences, discover: func(ctx context.Context) (*oidc.IDTokenVerifier, error) {
-		// The keys are fetched again long after this request has ended.
-		ctx = oidc.ClientContext(context.WithoutCancel(ctx), client)
+	patient := *client
+	patient.Timeout = cmp.Or(client.Timeout, issuerTime)
+	// The keys are fetched again long after the first request has ended.
+	ctx := oidc.ClientContext(context.Background(), &patient)
+	return &Tokens{tenant: tenant, audiences: audiences, discover: func() (*oidc.IDTokenVerifier, error) {
 		p, err := oidc.NewProvider(ctx, issuer)
 		if err != nil {
 			return nil, err
@@ -53,18 +66,45 @@ func RemoteTokens(client *http.Client, issuer string, audiences []string, tenant
 	}}
 }
 
+// verifier is what the issuer's keys make. One search serves all who ask
+// meanwhile, so that an issuer that is silent holds nobody longer than itself.
 func (t *Tokens) verifier(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.found != nil {
-		return t.found, nil
+	found, s := t.found, t.search
+	if found == nil && s == nil {
+		s = &search{done: make(chan struct{})}
+		t.search = s
+		go t.find(s)
 	}
-	v, err := t.discover(ctx)
+	t.mu.Unlock()
+	if found != nil {
+		return found, nil
+	}
+	var err error
+	select {
+	case <-s.done:
+		err = s.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Unavailable, Public: "The issuer of tokens does not answer: tokens cannot be verified.", Err: err}
 	}
-	t.found = v
-	return v, nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.found, nil
+}
+
+// find searches, and tells who waits.
+func (t *Tokens) find(s *search) {
+	v, err := t.discover()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil {
+		t.found = v
+	}
+	t.search, s.err = nil, err
+	close(s.done)
 }
 
 // claims are those by which a principal is known.

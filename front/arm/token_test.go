@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -152,6 +154,43 @@ func TestAnIssuerElsewhereIsAskedForItsKeys(t *testing.T) {
 		t.Error("a token of another tenant of the same issuer is believed")
 	}
 	server.Client().CloseIdleConnections()
+}
+
+// TestAnIssuerThatIsSilentHoldsNobody: who asks learns it in time, and who goes
+// away leaves nothing behind.
+func TestAnIssuerThatIsSilentHoldsNobody(t *testing.T) {
+	var asked atomic.Int32
+	awake := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		select {
+		case <-awake:
+		case <-r.Context().Done():
+		}
+	}))
+	defer server.Close()
+	defer close(awake)
+	client := server.Client()
+	client.Timeout = 500 * time.Millisecond
+	tokens := arm.RemoteTokens(client, server.URL, []string{base}, tenant)
+	ctx, gone := context.WithCancel(t.Context())
+	gone()
+	begun := time.Now()
+	if _, err := tokens.Verify(ctx, newMint(t).token(nil)); fault.Of(err) != fault.Unavailable || time.Since(begun) > 400*time.Millisecond {
+		t.Errorf("who has gone waits for %v: %v", time.Since(begun), err)
+	}
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if _, err := tokens.Verify(t.Context(), "x.y.z"); fault.Of(err) != fault.Unavailable {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if took := time.Since(begun); took > 3*time.Second || asked.Load() > 3 {
+		t.Errorf("20 at once wait for %v, and the issuer is asked %d times", took, asked.Load())
+	}
 }
 
 // TestATokenIsShownNowhere: neither in the answer nor in the log, good or bad.
