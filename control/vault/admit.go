@@ -45,6 +45,13 @@ func (s *Set) visit(ctx context.Context, by Caller, vault string, may Permission
 	return v, err
 }
 
+// May tells whether a caller may do something, for who must know it before a
+// large request is read. Every other function asks by itself.
+func (s *Set) May(ctx context.Context, by Caller, vault string, may Permission) error {
+	_, err := s.visit(ctx, by, vault, may)
+	return err
+}
+
 // admit decides by the address that a request comes from (Azure Key Vault
 // docs, "Configure network security for Azure Key Vault"). An approved private
 // endpoint is let in whatever the rules are, and one that only asked is

@@ -28,7 +28,7 @@ type copied struct {
 
 type copiedVersion struct {
 	Version string
-	Value   string
+	Value   []byte
 	Attributes
 	Created, Updated time.Time
 }
@@ -67,7 +67,7 @@ func (s *Set) BackupSecret(ctx context.Context, by Caller, ref Ref) ([]byte, err
 		if err != nil {
 			return nil, err
 		}
-		c.Versions = append(c.Versions, copiedVersion{x.Version, string(value), x.Attributes, x.Created, x.Updated})
+		c.Versions = append(c.Versions, copiedVersion{x.Version, []byte(value), x.Attributes, x.Created, x.Updated})
 	}
 	plain, err := json.Marshal(c)
 	if err != nil {

@@ -30,6 +30,10 @@ type keeper interface {
 	Unwrap(ctx context.Context, wrapped, about []byte) ([]byte, error)
 }
 
+// KeyFileName is what the key file is called in a node's data folder. Copies of
+// that folder leave it out, with all names that begin so.
+const KeyFileName = "vault.key"
+
 // KeyFile is a keeper whose key is in a file: a Tink keyset in JSON, which
 // only its owner may read. Whoever has the file and the database has the
 // secrets: back them up apart from each other.

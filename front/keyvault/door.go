@@ -33,6 +33,7 @@ type door struct {
 	challenge string               // RO: tells clients where to get a token
 	routes    []route              // RO
 	admit     func(*request) error // RO: reads what stands beside the path, once it is known who asks
+	may       func(*request) error // RO: whether the principal may do it; nil: the domain decides
 	limits    *limits              // RO
 	codes     map[string]string    // RO: what codes are called here, where that differs
 	log       *slog.Logger
@@ -41,9 +42,10 @@ type door struct {
 // route is one operation.
 type route struct {
 	method string
-	path   string // {name} stands for one part; the case of the rest does not count
-	action string // what a role must allow, of a resource
-	most   int64  // bytes that the body may have; 0: none is read
+	path   string           // {name} stands for one part; the case of the rest does not count
+	action string           // what a role must allow, of a resource
+	needs  vault.Permission // looked at before the body is read, where that is large
+	most   int64            // bytes that the body may have; 0: none is read
 	do     func(*request) (answer, error)
 }
 
@@ -158,6 +160,11 @@ func (d *door) serve(q *request) (answer, error) {
 	}
 	if found != nil {
 		return answer{}, found
+	}
+	if d.may != nil {
+		if err := d.may(q); err != nil {
+			return answer{}, err
+		}
 	}
 	if err := q.read(q.route.most); err != nil {
 		return answer{}, err

@@ -69,7 +69,7 @@ func Handler(c Config) http.Handler {
 	// with secrets in 10 seconds.
 	rate := cmp.Or(c.Rate, Rate{4000, 400})
 	return &door{
-		name: "vault API", tokens: c.Tokens, log: d.Log, routes: d.routes(), admit: d.admit, limits: newLimits(rate),
+		name: "vault API", tokens: c.Tokens, log: d.Log, routes: d.routes(), admit: d.admit, may: d.may, limits: newLimits(rate),
 		// The client insists that the host it asked ends in the host of the
 		// resource, port and all.
 		challenge: `Bearer authorization="` + strings.TrimRight(c.LoginURL, "/") + "/" + c.Tenant + `", resource="` + d.URL + `"`,
@@ -122,6 +122,14 @@ func (d *data) admit(q *request) error {
 		return badParameter("The query parameter 'api-version' is required.")
 	}
 	return nil
+}
+
+// may keeps who may not from having much read.
+func (d *data) may(q *request) error {
+	if q.route.needs == "" {
+		return nil
+	}
+	return d.Vaults.May(q.Context(), q.caller, q.vault, q.route.needs)
 }
 
 // base is the URL of a vault.

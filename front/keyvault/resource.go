@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/subscription"
 	"github.com/tandemgw/tandem/control/vault"
 )
@@ -53,7 +54,7 @@ func Resources(c ResourcesConfig) http.Handler {
 		panic("keyvault: nobody verifies tokens")
 	}
 	d := &door{
-		name: "vault resources", tokens: c.Tokens, log: a.Log, admit: a.admit, limits: newLimits(cmp.Or(c.Rate, Rate{200, 10})),
+		name: "vault resources", tokens: c.Tokens, log: a.Log, admit: a.admit, may: a.may, limits: newLimits(cmp.Or(c.Rate, Rate{200, 10})),
 		// Azure Resource Manager docs, "Common API Details".
 		codes:     map[string]string{"VaultNotFound": "ResourceNotFound", "NotFound": "ResourceNotFound", "BadParameter": "BadRequest", "Forbidden": "AuthorizationFailed", "Unauthorized": "AuthenticationFailed", "Throttled": "TooManyRequests"},
 		challenge: `Bearer authorization_uri="` + strings.TrimRight(cmp.Or(c.LoginURL, c.URL), "/") + "/" + c.Subscriptions.Tenant().ID + `"`,
@@ -98,33 +99,43 @@ func (a *resources) routes() []route {
 
 var dated = regexp.MustCompile(`(?i)^\d{4}-\d{2}-\d{2}(-preview)?$`)
 
-// admit finds out what the principal may do, and whether it may do this.
-func (a *resources) admit(q *request) error {
-	sub := q.vars["subscription"]
-	q.bucket = bucketKey{q.principal.Object, strings.ToLower(sub)}
-	var err error
-	if q.access, err = a.Subscriptions.Access(q.Context(), q.principal); err != nil {
+// admit finds out what the principal may do.
+func (a *resources) admit(q *request) (err error) {
+	q.bucket = bucketKey{q.principal.Object, strings.ToLower(q.vars["subscription"])}
+	q.access, err = a.Subscriptions.Access(q.Context(), q.principal)
+	return err
+}
+
+// may tells whether the principal may do it. Lists show what he may see, down
+// to nothing.
+func (a *resources) may(q *request) error {
+	sub, scope := subscription.Path(q.vars["subscription"]), "/"+strings.Join(q.parts, "/")
+	err := q.access.Check(scope, subscription.Action(q.route.action))
+	if q.route.action == "" && q.access.Touches(sub) {
+		err = nil
+	}
+	if err != nil {
+		a.refused(q, scope)
 		return err
 	}
-	if q.vars == nil {
-		return nil // there is nothing at the path
-	}
-	if !q.access.Touches(subscription.Path(sub)) {
-		return q.access.Check(subscription.Path(sub), vaultType+"/read")
-	}
-	if _, err := a.Subscriptions.Subscription(sub); err != nil {
+	if _, err := a.Subscriptions.Subscription(q.vars["subscription"]); err != nil {
 		return err
-	}
-	if q.route.action != "" {
-		scope := "/" + strings.Join(q.parts, "/")
-		if err := q.access.Check(scope, subscription.Action(q.route.action)); err != nil {
-			return err
-		}
 	}
 	if !dated.MatchString(q.query.get("api-version")) {
 		return refusal(http.StatusBadRequest, "MissingApiVersionParameter", "", "The api-version query parameter (?api-version=) is required for all requests: write a date, such as 2023-07-01.")
 	}
 	return nil
+}
+
+// refused tells the audit trail of a change that was not allowed.
+func (a *resources) refused(q *request, scope string) {
+	if q.Method == http.MethodGet {
+		return
+	}
+	err := a.Subscriptions.Record(q.Context(), subscription.Entry{Action: q.route.action, Resource: printable(scope), Outcome: "Denied"})
+	if err != nil {
+		a.Log.Error("the audit trail misses a refusal", "resource", printable(scope), "principal", q.principal.String(), obs.KeyError, err)
+	}
 }
 
 func (q *request) id() vault.ID {

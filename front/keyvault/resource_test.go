@@ -3,8 +3,12 @@ package keyvault_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/front/keyvault"
 )
 
 func TestTheLifeOfAVaultAsAResource(t *testing.T) {
@@ -79,5 +83,39 @@ func TestPagesOfVaults(t *testing.T) {
 	}
 	if seen != 31 {
 		t.Errorf("%d vaults on all pages", seen)
+	}
+}
+
+func TestAGroupKnowsItsVaults(t *testing.T) {
+	w := filled(t)
+	c := keyvault.Contents{Vaults: w.vaults}
+	ids, err := c.In(t.Context(), sub, "Voice")
+	if err != nil || len(ids) != 1 || !strings.EqualFold(ids[0], vaults+"/billing") {
+		t.Fatalf("in the group: %v, %v", ids, err)
+	}
+	for range 2 { // an operation may run a step again
+		if err := c.Remove(t.Context(), owner, ids[0]); err != nil {
+			t.Error(err)
+		}
+	}
+	if ids, err := c.In(t.Context(), sub, "voice"); err != nil || len(ids) != 0 {
+		t.Errorf("after it was removed: %v, %v", ids, err)
+	}
+}
+
+func TestTheTrailTellsOfChangesAndOfRefusals(t *testing.T) {
+	w := filled(t)
+	w.resource(reader, "DELETE", vaults+"/billing", "").is("by who may not", http.StatusForbidden, "AuthorizationFailed")
+	w.secret(owner, "PUT", "/secrets/s", `{"value":"`+canary+`"}`).is("set", http.StatusOK)
+	trail, err := w.subs.Trail(t.Context(), subscription.Span{Scope: vaults + "/billing", Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range trail {
+		got = append(got, fmt.Sprint(strings.TrimPrefix(e.Action, "Microsoft.KeyVault/vaults/"), " ", e.Outcome, " ", e.Request.Principal.Object == owner))
+	}
+	if want := []string{"write Succeeded true", "delete Denied false", "secrets/setSecret/action Succeeded true"}; !slices.Equal(got, want) {
+		t.Errorf("the trail has %q, want %q", got, want)
 	}
 }

@@ -16,16 +16,16 @@ import (
 )
 
 // What bodies have at most. A value has 25 KB, each byte of which JSON may
-// write as six; a backup has 500 values.
+// write as six; a backup has 500 values, twice in base64: 23 MB, and tags.
 const (
 	maxBody   = 512 << 10
-	maxBackup = 64 << 20
+	maxBackup = 32 << 20
 )
 
 func (d *data) routes() []route {
 	return []route{
 		{method: "GET", path: "secrets", do: d.list},
-		{method: "POST", path: "secrets/restore", most: maxBackup, do: d.restore},
+		{method: "POST", path: "secrets/restore", needs: vault.Restore, most: maxBackup, do: d.restore},
 		{method: "PUT", path: "secrets/{name}", most: maxBody, do: d.set},
 		{method: "GET", path: "secrets/{name}", do: d.get},
 		{method: "PATCH", path: "secrets/{name}", most: maxBody, do: d.update},

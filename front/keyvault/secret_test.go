@@ -2,7 +2,9 @@ package keyvault_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -237,6 +239,24 @@ func TestWhichHostsAreVaults(t *testing.T) {
 		if got := keyvault.Serves("https://"+domain+":8443", host); got != want {
 			t.Errorf("%q: %v, want %v", host, got, want)
 		}
+	}
+}
+
+// unread is a body that nobody should ask for.
+type unread struct{ testing.TB }
+
+func (u unread) Read([]byte) (int, error) {
+	u.Error("the body is read")
+	return 0, io.EOF
+}
+
+func TestWhoMayNotRestoreIsNotReadFrom(t *testing.T) {
+	w := filled(t)
+	r := httptest.NewRequest("POST", "https://billing."+domain+"/secrets/restore?api-version=7.4", unread{t})
+	r.Header.Set("Authorization", "Bearer "+reader)
+	a := httptest.NewRecorder()
+	if w.data.ServeHTTP(a, r); a.Code != http.StatusForbidden {
+		t.Errorf("%d %s", a.Code, a.Body)
 	}
 }
 

@@ -56,6 +56,7 @@ type world struct {
 	testing.TB
 	store     *store.Store
 	vaults    *vault.Set
+	subs      *subscription.Set
 	data      http.Handler
 	resources http.Handler
 	log       *bytes.Buffer
@@ -76,6 +77,7 @@ func newWorld(t testing.TB, rate keyvault.Rate) *world {
 	if _, _, err := subs.PutGroup(t.Context(), subscription.Group{Subscription: sub, Name: "voice", Location: "westeurope"}); err != nil {
 		t.Fatal(err)
 	}
+	w.subs = subs
 	var err error
 	w.vaults, err = vault.Open(t.Context(), vault.Config{Store: w.store, Keeper: vault.NewKeyFile(filepath.Join(t.TempDir(), "vault.key")), Tenant: tenant, Place: subs.Place, Audit: subs.Audit, Log: log})
 	if err != nil {
