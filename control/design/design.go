@@ -298,6 +298,8 @@ func (c *checker) firewalls() {
 		}
 		known = true
 		ours := slices.Concat(l.ACGAddressRanges.SignalingForOperator, l.ACGAddressRanges.MediaForOperator)
+		slices.Sort(ours)
+		ours = slices.Compact(ours) // often both are one address
 		for _, s := range c.d.Sites {
 			if out := outside(ours, s.Allows); out != nil {
 				wrong = append(wrong, fmt.Sprintf("site %s keeps %s out: let in %s", s.Name, l.Name, strings.Join(out, ", ")))

@@ -174,6 +174,10 @@ func (n *networkCommand) gateway(ctx context.Context) (g gateway.Gateway, err er
 	return g, nil
 }
 
+// errUDP is why a listener without TCP is not tried: it answers those that the
+// gateway lets in, and this machine may be none of them.
+var errUDP = errors.New("UDP only: send OPTIONS from the core")
+
 // probeTime is how long a far end may take.
 const probeTime = 3 * time.Second
 
@@ -209,6 +213,10 @@ func probe(ctx context.Context, g gateway.Gateway) []design.Finding {
 			}
 			for _, ip := range c.IPAddresses {
 				at := net.JoinHostPort(ip, strconv.Itoa(c.Port))
+				if strings.HasPrefix(c.SRVRecord, "_sip._udp.") {
+					try(l.Name+" at "+at, func(context.Context) error { return errUDP })
+					continue
+				}
 				try(l.Name+" at "+at, func(ctx context.Context) error {
 					conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", at)
 					if err == nil {

@@ -12,7 +12,9 @@ func TestNetworkIsCheckedAndDrawn(t *testing.T) {
 	region := func(name string) map[string]any {
 		return map[string]any{"name": name, "primaryRegionProperties": map[string]any{
 			"operatorAddresses": []any{"192.0.2.1"}, "allowedSignalingSourceAddressPrefixes": []any{"192.0.2.0/28"}, "allowedMediaSourceAddressPrefixes": []any{"192.0.2.0/28"},
-		}, "acgContactInfo": map[string]any{"peerGroups": []any{map[string]any{"ipAddresses": []any{"127.0.0.1"}, "port": 1}}}}
+		}, "acgContactInfo": map[string]any{"peerGroups": []any{
+			map[string]any{"ipAddresses": []any{"127.0.0.1"}, "port": 1}, map[string]any{"ipAddresses": []any{"127.0.0.2"}, "port": 2, "srvRecord": "_sip._udp.r1.invalid"},
+		}}}
 	}
 	c.resources["/subscriptions/s1/resourcegroups/rg/providers/microsoft.voiceservices/communicationsgateways/gw"] = map[string]any{
 		"name": "gw", "sku": map[string]any{"name": "lab"}, "properties": map[string]any{"serviceLocations": []any{region("westeurope")}, "platforms": []any{"Zoom"}},
@@ -25,7 +27,8 @@ func TestNetworkIsCheckedAndDrawn(t *testing.T) {
 	}
 	write("sites:\n  - {name: a, region: westeurope, signalling: [192.0.2.0/28], media: [192.0.2.0/28]}\nconnections:\n  - {name: i, site: a, region: westeurope, type: internet}\n")
 	out, err := tandem("network", "check", "-f", file, "-g", "rg", "-n", "gw")
-	if err != nil || !strings.Contains(out, "pass  each site reaches each service region") || !strings.Contains(out, "westeurope at 127.0.0.1:1: connect: connection refused") {
+	if err != nil || !strings.Contains(out, "pass  each site reaches each service region") || !strings.Contains(out, "westeurope at 127.0.0.1:1: connect: connection refused") ||
+		!strings.Contains(strings.Join(strings.Fields(out), " "), "westeurope at 127.0.0.2:2: UDP only") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	svg, err := tandem("network", "draw", "-f", file, "-g", "rg", "-n", "gw")
