@@ -14,7 +14,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,7 +106,18 @@ func controlSide(dir string) error {
 		return err
 	}
 	defer control.Close()
-	_ = control.Records(ctx, record.New(st).Keep)
+	calls := record.New(st)
+	_ = control.Records(ctx, func(ctx context.Context, entries []entries.Entry) error {
+		if err := calls.Keep(ctx, entries); err != nil {
+			return err
+		}
+		var finished int
+		err := st.Read(ctx, func(tx *store.Tx) error {
+			return tx.Row(ctx, "SELECT count(*) FROM call_record WHERE stage = 2").Scan(&finished)
+		})
+		fmt.Println(finished)
+		return err
+	})
 	return nil
 }
 
@@ -260,7 +273,13 @@ func TestNoRecordIsLostNorKeptTwiceInAnyWeather(t *testing.T) {
 	}
 	edge := launch(t, "edge", dir, note) // control is away for long, at first
 	<-time.After(2 * time.Second)
-	control := launch(t, "control", dir, func(string) {})
+	var finished atomic.Int64
+	kept := func(line string) {
+		if n, err := strconv.ParseInt(line, 10, 64); err == nil {
+			finished.Store(n)
+		}
+	}
+	control := launch(t, "control", dir, kept)
 	for range 10 {
 		<-time.After(time.Duration(50+rand.N(900)) * time.Millisecond)
 		switch rand.N(3) {
@@ -270,12 +289,12 @@ func TestNoRecordIsLostNorKeptTwiceInAnyWeather(t *testing.T) {
 		case 1:
 			control.kill()
 			<-time.After(time.Duration(rand.N(800)) * time.Millisecond)
-			control = launch(t, "control", dir, func(string) {})
+			control = launch(t, "control", dir, kept)
 		default:
 			edge.kill()
 			control.kill()
 			edge = launch(t, "edge", dir, note)
-			control = launch(t, "control", dir, func(string) {})
+			control = launch(t, "control", dir, kept)
 		}
 	}
 	edge.kill() // so that its last calls are orphans
@@ -285,10 +304,35 @@ func TestNoRecordIsLostNorKeptTwiceInAnyWeather(t *testing.T) {
 	// The calls that the last run left open are closed by the next.
 	edge = launch(t, "edge", dir, note)
 	edge.end(t)
-	<-time.After(time.Second) // the last messages are with the stream: let control keep them
+	// The last messages are with the stream: let control keep them.
+	want, late := spooled(t, dir), time.After(time.Minute)
+	for finished.Load() < want {
+		select {
+		case <-late:
+			t.Errorf("control has %d finished calls after a minute, the edge %d", finished.Load(), want)
+		case <-time.After(20 * time.Millisecond):
+			continue
+		}
+		break
+	}
 	control.end(t)
 
 	compare(t, dir, durable)
+}
+
+// spooled is how many calls the edge has; all have ended.
+func spooled(t *testing.T, dir string) int64 {
+	t.Helper()
+	s, err := spool.Open(spool.Config{Dir: filepath.Join(dir, "spool"), Node: "n1", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	all, err := s.List(t.Context(), entries.Filter{Limit: 10_000_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int64(len(all))
 }
 
 // compare holds what is on record against what was durable, and against the
