@@ -3,12 +3,14 @@ package lab
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 )
 
-// playChange: the gateway is changed by a PUT in the middle of a call. It is
-// Complete again in a moment, the call goes on as it was, and the next one is
-// as the gateway is now.
+// playChange: the gateway is changed by a PUT in the middle of a call: a service
+// and its Mobile Control Point are enabled, codecs are taken away. It is Complete
+// again in a moment, the call goes on as it was, and the next one is as the
+// gateway is now.
 func playChange(ctx context.Context, s *stage) error {
 	before, at, err := s.converse(ctx, casting{})
 	if err != nil {
@@ -18,7 +20,7 @@ func playChange(ctx context.Context, s *stage) error {
 		return err
 	}
 	asked := time.Now()
-	if err := s.change(ctx, "PCMU"); err != nil {
+	if err := s.change(ctx, map[string]any{"codecs": []string{"PCMU"}, "platforms": []string{"OperatorConnect", "TeamsPhoneMobile"}, "integratedMcpEnabled": true}); err != nil {
 		return err
 	}
 	s.note("Complete again after %.0f ms", ms(time.Since(asked)))
@@ -39,13 +41,14 @@ func playChange(ctx context.Context, s *stage) error {
 			return err
 		}
 	}
-	return s.change(ctx, "PCMA", "PCMU", "G722")
+	return s.change(ctx, nil)
 }
 
-// change puts the gateway with other codecs, and waits until that is what runs.
-func (s *stage) change(ctx context.Context, codecs ...string) error {
+// change puts the gateway with some properties as said and the others as they
+// were, and waits until that is what runs.
+func (s *stage) change(ctx context.Context, properties map[string]any) error {
 	resource := s.resource()
-	resource["properties"].(map[string]any)["codecs"] = codecs
+	maps.Copy(resource["properties"].(map[string]any), properties)
 	wait, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
 	_, operation, err := s.api.createGateway(wait, resource)
