@@ -381,7 +381,7 @@ func (p *plane) listen() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.ServeTLS(newCrowd(listener), "", ""); !errors.Is(err, http.ErrServerClosed) {
 			p.n.log.Error("serve the resource API", obs.KeyError, err)
 		}
 	}()
