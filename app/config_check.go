@@ -144,6 +144,7 @@ func (k *configCheck) side(path string, s snapshot.Side) bool {
 func (k *configCheck) signalling() {
 	s := k.SIP
 	switch {
+	case s.Domain == "" && k.managed(): // the gateway's name, of which control tells
 	case s.Domain == "":
 		k.bad("sip.domain", "missing: name the node's FQDN, which Contact carries towards the cloud")
 	case !hostName.MatchString(s.Domain) || !strings.Contains(s.Domain, "."):

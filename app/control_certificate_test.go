@@ -38,7 +38,6 @@ control:
   locations:
     - {name: westeurope, displayName: West Europe, uses: [management, service], edges: [r1-a]}
 sip:
-  domain: 1r1.ajnywdigtwp2ski6.gw.lab.example
   listeners:
     - {name: cloud, side: cloud, transport: tls, bind: "127.78.9.2:5063", certificate: {managed: true}}
     - {name: core, side: operator, transport: tls, bind: "127.78.9.3:5061", certificate: {managed: true}}

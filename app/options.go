@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/link"
+	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sip"
 	"github.com/tandemgw/tandem/wire/ua"
 )
@@ -73,7 +74,11 @@ func (n *Node) checkListeners(ctx context.Context) (all []link.ListenerCheck) {
 func (n *Node) askListener(ctx context.Context, l link.Listener) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	conn, err := dialOwn(ctx, l)
+	name, _ := advertised(l.Advertise)
+	if r := n.running.Load().snapshot.Region(n.cfg.Node.Region); name == "" && r != nil && l.Side == string(snapshot.Cloud) {
+		name = r.Domain
+	}
+	conn, err := dialOwn(ctx, l, name)
 	if err != nil {
 		return err
 	}
@@ -100,8 +105,9 @@ func (n *Node) askListener(ctx context.Context, l link.Listener) error {
 	return nil
 }
 
-// dialOwn connects to a listener as a far side does, from its own address.
-func dialOwn(ctx context.Context, l link.Listener) (net.Conn, error) {
+// dialOwn connects to a listener as a far side does, from its own address and by
+// the name that the far side knows; "": by none.
+func dialOwn(ctx context.Context, l link.Listener, name string) (net.Conn, error) {
 	at, err := netip.ParseAddrPort(l.Address)
 	if err != nil {
 		return nil, fmt.Errorf("it is not bound: %w", err)
@@ -127,7 +133,6 @@ func dialOwn(ctx context.Context, l link.Listener) (net.Conn, error) {
 	}
 	// Whether far sides trust the issuer is theirs to say; what the certificate
 	// itself says is not.
-	name, _ := advertised(l.Advertise)
 	secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: name, VerifyConnection: func(s tls.ConnectionState) error {
 		switch leaf, now := s.PeerCertificates[0], time.Now(); {
 		case now.After(leaf.NotAfter):

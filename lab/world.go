@@ -505,7 +505,7 @@ func (w *world) close() {
 
 // nodeFacts is what the templates of nodes' configurations are filled with.
 type nodeFacts struct {
-	Node, Region, Domain string
+	Node, Region         string
 	Cloud, Core, DNS     netip.AddrPort
 	API, Zone, Link      netip.AddrPort
 	Links                []string       // of all control nodes
@@ -558,7 +558,7 @@ func (w *world) facts(r *region) nodeFacts {
 		f.Links = append(f.Links, fmt.Sprintf("\"tls://%s\"", netip.AddrPortFrom(w.addr(hostControl+byte(i)), portLink)))
 	}
 	if r != nil {
-		f.Node, f.Region, f.Domain = r.edge(), r.name, r.cloudName
+		f.Node, f.Region = r.edge(), r.name
 		f.Cloud, f.Core = netip.AddrPortFrom(r.cloud, portCloud), netip.AddrPortFrom(r.core, portCore)
 	}
 	return f
@@ -634,13 +634,11 @@ operator:
 var edgeConfig = yamlTemplate(`node: {name: {{.Node}}, region: {{.Region}}, data: data, drain: 2s}
 link: {urls: {{list .Links}}, ca: root.pem, certificate: {chain: node.pem, key: node.key}}
 sip:
-  domain: {{.Domain}}
   listeners:
     - name: cloud
       side: cloud
       transport: tls
       bind: {{.Cloud}}
-      advertise: {{.Domain}}:{{.Cloud.Port}}
       certificate: {chain: own.pem, key: own.key}
     - name: core
       side: operator

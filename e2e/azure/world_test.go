@@ -27,9 +27,6 @@ const (
 	subscriptionID = "22222222-2222-4222-8222-222222222222"
 	clientID       = "33333333-3333-4333-8333-333333333333"
 	gatewayName    = "gateway"
-	// What every gateway of that name and this tenant is called: an edge is told
-	// its name before it can have a certificate for it.
-	gatewayLabel = "usupw6thhrmxw5ss"
 	clientSecret = "canary~do.not.show.me-8Q~1234567890" // looked for in all that is logged
 )
 
@@ -81,7 +78,6 @@ control:
     - {name: westeurope, displayName: West Europe, uses: [management, service], edges: [edge-0]}
     - {name: northeurope, displayName: North Europe, uses: [management]}
 sip:
-  domain: 1r1.` + gatewayLabel + `.gw.lab.example
   listeners:
     - {name: cloud, side: cloud, transport: tls, bind: "127.78.20.2:5063", certificate: {managed: true}}
     - {name: core, side: operator, transport: tls, bind: "127.78.20.3:5061", certificate: {managed: true}}

@@ -20,6 +20,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -92,6 +93,7 @@ type member struct {
 	transport sip.Transport
 	literal   netip.Addr     // its host, where that is an address
 	local     bool           // has a priority from this node's region
+	domain    string         // the region's, by which the cloud knows us
 	sources   []netip.Prefix // where its signalling may come from, in this node's region
 	*standing                // shared with the tables before and after
 	login     *login         // likewise
@@ -147,6 +149,9 @@ func (s *Set) apply(snap *snapshot.Snapshot, with Settings) (outdated []string) 
 			}
 			m := s.member(Known{p, g, rules, snap.MediaFrom(&p, s.cfg.Region), profile}, old.byName[p.Name])
 			m.sources = snap.Sources(&p, s.cfg.Region)
+			if r := snap.Region(s.cfg.Region); r != nil && g.Side == snapshot.Cloud {
+				m.domain = r.Domain
+			}
 			m.remote.SetRate(sip.Rate{Requests: with.Rate})
 			m.login = newLogin(m, old.byName[p.Name])
 			if m.transport == sip.TLS && m.demand(s.policy(m, t)) {
@@ -376,15 +381,21 @@ func (s *Set) Leg(k *Known) interop.Leg {
 	}
 }
 
-// local is what we are called towards a peer: the name of its listener, or its
-// address where the peer knows us by that.
+// local is what we are called towards a peer: the name of its listener or, when
+// it has none, of the region; the address where the peer knows us by that.
 func (s *Set) local(m *member, stack *sip.Stack) string {
 	for _, l := range s.cfg.Listeners {
 		if m.profile != nil && m.profile.Addresses && l.Name == m.listener && !l.Bind.Addr().IsUnspecified() {
 			return l.Bind.String()
 		}
 	}
-	return stack.ContactHost(m.listener)
+	here := stack.ContactHost(m.listener)
+	if at, err := netip.ParseAddrPort(here); err == nil && m.domain != "" {
+		// The listener has no name of its own, and Teams refuses an address in
+		// Contact (Microsoft Teams docs, "Direct Routing - SIP protocol").
+		return net.JoinHostPort(m.domain, strconv.Itoa(int(at.Port())))
+	}
+	return here
 }
 
 // Resolve gives the targets of a peer in the order they are to be tried
