@@ -27,7 +27,7 @@ const (
 	subscriptionID = "22222222-2222-4222-8222-222222222222"
 	clientID       = "33333333-3333-4333-8333-333333333333"
 	gatewayName    = "gateway"
-	clientSecret = "canary~do.not.show.me-8Q~1234567890" // looked for in all that is logged
+	clientSecret   = "canary~do.not.show.me-8Q~1234567890" // looked for in all that is logged
 )
 
 var (
