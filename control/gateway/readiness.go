@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/operation"
@@ -97,8 +98,26 @@ func only(g Gateway) string {
 	return ""
 }
 
+// adviceTime is how long the zones above are asked again whether they have the
+// records by now.
+const adviceTime = 3 * time.Second
+
 // Readiness tells what a gateway lacks.
-func (s *Set) Readiness(ctx context.Context, id ID) (out Readiness, err error) {
+func (s *Set) Readiness(ctx context.Context, id ID) (Readiness, error) {
+	out, base, err := s.readiness(ctx, id)
+	if err != nil || out.Advice == "" || s.cfg.Zone == nil {
+		return out, err
+	}
+	limit, cancel := context.WithTimeout(ctx, adviceTime)
+	defer cancel()
+	if _, advice, err := s.cfg.Zone.Check(limit, base); err == nil && limit.Err() == nil {
+		out.Advice = advice
+	}
+	return out, nil
+}
+
+// readiness reads what the store knows of it, with the gateway's base domain.
+func (s *Set) readiness(ctx context.Context, id ID) (out Readiness, base string, err error) {
 	err = s.cfg.Store.Read(ctx, func(tx *store.Tx) error {
 		g, err := load(ctx, tx, id)
 		switch {
@@ -115,7 +134,7 @@ func (s *Set) Readiness(ctx context.Context, id ID) (out Readiness, err error) {
 		if err != nil {
 			return err
 		}
-		out = readiness(g.Gateway, lines, numbers)
+		out = tallies(g.Gateway, lines, numbers)
 		out.Gateway, out.Advice = g.ID, g.Advice
 		op, err := s.cfg.Operations.LatestIn(ctx, tx, g.ID.String())
 		if err == nil {
@@ -124,13 +143,14 @@ func (s *Set) Readiness(ctx context.Context, id ID) (out Readiness, err error) {
 			return err
 		}
 		out.State, out.Status = g.standing(out.Operation)
+		base = s.base(g)
 		return nil
 	})
-	return out, err
+	return out, base, err
 }
 
-// readiness counts what a gateway has. It is pure.
-func readiness(g Gateway, lines []TestLine, numbers []IntegrationNumber) (out Readiness) {
+// tallies counts what a gateway has. It is pure.
+func tallies(g Gateway, lines []TestLine, numbers []IntegrationNumber) (out Readiness) {
 	g = Default(g)
 	services := services(g)
 	byService := map[string][]TestLine{}

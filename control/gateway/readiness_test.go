@@ -77,7 +77,7 @@ func TestReadinessCountsWhatEachServiceNeeds(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := readiness(x.gateway, x.lines, x.numbers)
+			r := tallies(x.gateway, x.lines, x.numbers)
 			var got []string
 			for _, s := range r.Services {
 				var counts, names []string

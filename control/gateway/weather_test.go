@@ -194,6 +194,9 @@ func TestCompleteNamesTheRecordsThatTheParentLacks(t *testing.T) {
 		t.Errorf("%+v %v", r, err)
 	}
 	w.zone.say("", "")
+	if r, err := w.set.Readiness(t.Context(), id); err != nil || r.Advice != "" {
+		t.Errorf("the parent delegates by now: %q %v", r.Advice, err)
+	}
 	_, op = w.put(id, two())
 	w.complete(op.ID)
 	if got := w.get(id).Advice; got != "" {

@@ -32,7 +32,7 @@ func (s *Set) Check(ctx context.Context, base string) (absent, advice string, er
 		return "", "", err
 	}
 	if len(c.Add) > 0 {
-		advice = strings.Join(c.Parents, "; ") + ": " + strings.Join(c.Add, "; ")
+		advice = strings.Join(c.Parents, "; ") + ":\n" + strings.Join(c.Add, "\n") // to be pasted
 	}
 	return strings.Join(c.Problems, "; "), advice, nil
 }

@@ -329,7 +329,7 @@ func (a *application) put(ctx context.Context, what, path string, want map[strin
 	if !a.dry {
 		done, err := a.do(ctx, http.MethodPut, version(path), want)
 		if err == nil {
-			err = a.settle(ctx, done, func(step string) { a.progress.tell(what + ": " + step) })
+			err = a.settle(ctx, done, func(step string) { a.progress.tell(strings.TrimSuffix(what+": "+step, ": ")) })
 			a.progress.end()
 		}
 		if err != nil {

@@ -110,7 +110,16 @@ func (l look) readiness(w io.Writer, name string, r readiness) {
 		if i == 0 {
 			fmt.Fprintln(w)
 		}
-		l.hanging(w, notice, "! "+n)
+		l.note(w, n)
+	}
+}
+
+// note writes advice; its first line is a sentence, the others are to be pasted.
+func (l look) note(w io.Writer, text string) {
+	sentence, lines, _ := strings.Cut(text, "\n")
+	l.hanging(w, notice, "! "+sentence)
+	for line := range strings.Lines(lines) {
+		fmt.Fprintln(w, "    "+plain(strings.TrimSpace(line)))
 	}
 }
 
@@ -120,7 +129,7 @@ func (r *resources) advise(ctx context.Context, w io.Writer, path string) {
 	a, err := r.do(ctx, http.MethodGet, version(path+"/readiness"), nil)
 	properties, _ := a.body["properties"].(map[string]any)
 	if text := str(properties["advice"]); err == nil && text != "" {
-		lookOf(w).hanging(w, notice, "! "+text)
+		lookOf(w).note(w, text)
 	}
 }
 

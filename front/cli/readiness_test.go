@@ -17,7 +17,7 @@ func TestReadinessIsForPeople(t *testing.T) {
 	c := startCloud(t)
 	c.resources[oneGateway+"/readiness"] = map[string]any{"properties": map[string]any{
 		"ready": false, "provisioningState": "Succeeded", "status": "Complete", "testLinesWithoutService": []any{"spare"},
-		"advice": "gw.telecom.example is not delegated to this gateway yet (no such name): add these records to the zone above it: gw.telecom.example. NS ns1.telecom.example.",
+		"advice": "gw.telecom.example is not delegated to this gateway yet (no such name): add these records to the zone above it:\ngw.telecom.example. NS ns1.telecom.example.",
 		"services": []any{
 			map[string]any{
 				"service": "OperatorConnect", "ready": false,
@@ -40,8 +40,8 @@ func TestReadinessIsForPeople(t *testing.T) {
 ! of these test lines nobody can tell the service: spare; name them such as
     OC1 or TPM1, or tag them service=OperatorConnect
 ! gw.telecom.example is not delegated to this gateway yet (no such name):
-    add these records to the zone above it: gw.telecom.example. NS
-    ns1.telecom.example.
+    add these records to the zone above it:
+    gw.telecom.example. NS ns1.telecom.example.
 `
 	if diff := cmp.Diff(want, out); diff != "" {
 		t.Error(diff)
