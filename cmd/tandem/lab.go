@@ -15,7 +15,7 @@ func newLab() *cobra.Command {
 	opt := lab.Options{}
 	cmd := &cobra.Command{
 		Use:   "lab",
-		Short: "A whole world on this machine: place calls and listen to them",
+		Short: "A whole world on this machine, and calls to hear",
 		Long: `Start two service regions, a Teams phone system, an operator's core with two
 sites, DNS and a certificate authority on loopback, place calls both ways, listen
 to them, kill a region, and say what was heard. Stays up until Ctrl-C.

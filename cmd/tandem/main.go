@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -38,7 +41,58 @@ New here? Run "tandem lab": a whole world on this machine, and calls to hear.`,
 	}
 	cmd.AddCommand(newLab(), newServe(), newConfig(), cli.NewReload(), cli.NewBackup(), cli.NewRestore(restore), newBench(), cli.NewCall(), cli.NewPeer(), newVersion(),
 		cli.NewGateway(), cli.NewTestLine(), cli.NewCheckName(), cli.NewApply(), cli.NewGroup(), cli.NewNetwork(), cli.NewEdge(), cli.NewCertificate(), cli.NewZone(), cli.NewVoiceService(), newMan())
+	narrow(cmd)
 	return cmd
+}
+
+// columns of the narrowest terminal that help fits.
+const columns = 80
+
+// narrow has help fit it.
+func narrow(cmd *cobra.Command) {
+	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), "Flags.FlagUsages ", "Flags.FlagUsagesWrapped "+strconv.Itoa(columns)+" "))
+	cmd.InitDefaultCompletionCmd()
+	for _, c := range cmd.Commands() {
+		if c.Name() == "completion" {
+			c.Short = "Write what completes commands in a shell"
+		}
+	}
+	fold(cmd)
+}
+
+// fold breaks the paragraphs of a command's description, and of those below it,
+// where the line ends. What is indented stays.
+func fold(cmd *cobra.Command) {
+	paragraphs := strings.Split(cmd.Long, "\n\n")
+	for i, p := range paragraphs {
+		if !strings.HasPrefix(p, " ") && !strings.Contains(p, "\n ") {
+			paragraphs[i] = broken(strings.Fields(p))
+		}
+	}
+	cmd.Long = strings.Join(paragraphs, "\n\n")
+	for _, c := range cmd.Commands() {
+		fold(c)
+	}
+}
+
+func broken(words []string) string {
+	var b strings.Builder
+	used := 0
+	for i, w := range words {
+		n := utf8.RuneCountInString(w)
+		switch {
+		case i == 0:
+		case used+1+n > columns:
+			b.WriteByte('\n')
+			used = 0
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(w)
+		used += n
+	}
+	return b.String()
 }
 
 func newVersion() *cobra.Command {

@@ -72,7 +72,7 @@ func newConfig() *cobra.Command {
 	var file string
 	check := &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Print everything that is wrong in a configuration, with line and column",
+		Short: "Print all that is wrong in a configuration",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {

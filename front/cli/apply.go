@@ -74,7 +74,7 @@ func newExport(c resourceCommand) *cobra.Command {
 	var t target
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Write a gateway and its test lines as a document for `tandem apply`",
+		Short: "Write a gateway as a document for `tandem apply`",
 		Long: `Write a gateway and its test lines as one YAML document, without what the gateway
 sets itself: to keep, to review, or to copy a lab's configuration to production
 by changing its name and group.` + exitHelp,

@@ -24,7 +24,7 @@ func NewBackup() *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
 		Use:   "backup --to FILE",
-		Short: "Write a consistent copy of a running node's data into one file",
+		Short: "Copy a running node's data into one file",
 		Long: `Have the running node copy its data, as it is at one moment, and write that into
 FILE: the gateways and all that control keeps, call records, keys and the last
 snapshot. Calls go on. The file is checked as it is written, has mode 0600 and holds

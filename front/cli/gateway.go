@@ -65,11 +65,12 @@ var testLineKind = resourceKind{"test-line", []option{
 func NewGateway() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gateway",
-		Short: "Create, change and delete gateways, with the options of `az voice-service gateway`",
+		Short: "Create, change and delete gateways",
 		Long: `Create, change and delete gateways: the commands, options and output forms of
-"az voice-service gateway". Lists and objects are given in its shorthand, such as
-[PCMA,PCMU] and [{name:westeurope,primaryRegionProperties:{operatorAddresses:[192.0.2.7]}}],
-as JSON, or as @FILE.` + connectionHelp + exitHelp,
+"az voice-service gateway". Lists and objects are given in its shorthand, such
+as [PCMA,PCMU] and
+[{name:westeurope,primaryRegionProperties:{operatorAddresses:[192.0.2.7]}}], as
+JSON, or as @FILE.` + connectionHelp + exitHelp,
 		Args: cobra.NoArgs,
 		RunE: needsSubcommand,
 	}
@@ -83,7 +84,7 @@ as JSON, or as @FILE.` + connectionHelp + exitHelp,
 func NewTestLine() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test-line",
-		Short: "Create, change and delete test lines, with the options of `az voice-service test-line`",
+		Short: "Create, change and delete test lines",
 		Long: `Create, change and delete the test lines of a gateway: the commands, options and
 output forms of "az voice-service test-line".` + connectionHelp + exitHelp,
 		Args: cobra.NoArgs,
@@ -455,7 +456,7 @@ func (w waitFor) met(a answer, err error) (bool, error) {
 	case w.exists, state == "Succeeded":
 		return true, nil
 	case state == "Failed", state == "Canceled":
-		return false, fault.New(fault.Unavailable, "it is "+state+": see `tandem gateway show`")
+		return false, fault.New(fault.Unavailable, "it is "+state+": `tandem gateway readiness` tells why")
 	}
 	return false, nil
 }

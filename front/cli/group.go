@@ -11,7 +11,7 @@ import (
 func NewGroup() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "group",
-		Short: "Create, list and delete resource groups, with the options of `az group`",
+		Short: "Create, list and delete resource groups",
 		Long:  "Create, list and delete the resource groups that gateways are kept in." + connectionHelp + exitHelp,
 		Args:  cobra.NoArgs,
 		RunE:  needsSubcommand,

@@ -19,7 +19,7 @@ import (
 func NewCertificate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "certificate",
-		Short: "See to the certificates of edges, on a control node",
+		Short: "See to the certificates of edges",
 		Long: `See to the certificates of edges whose listeners say {managed: true}. Their keys
 are made on the edges and stay there. Where no authority signs by ACME, take the
 request, have it signed, and bring the chain.` + exitHelp,
@@ -169,7 +169,7 @@ func readAll(stdin io.Reader, file string) (string, error) {
 func NewZone() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "zone",
-		Short: "See to the TXT records of gateways' zones, on a control node",
+		Short: "See to the TXT records of gateways' zones",
 		Long: `See to the TXT records of gateways' zones: tokens by which somebody proves that a
 name is theirs. All other records are made of the gateways.` + exitHelp,
 		Args: cobra.NoArgs,

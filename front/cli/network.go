@@ -28,13 +28,13 @@ import (
 func NewNetwork() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "network",
-		Short: "Check and draw the network between the operator's sites and a gateway",
+		Short: "Check and draw the operator's network design",
 		Long: `Check and draw the network between the operator's sites and a gateway. The sites
 and their connections are described in a document:
 
   sites:
-    - {name: a, region: westeurope, signalling: [192.0.2.0/28], media: [192.0.2.16/28],
-       allows: [203.0.113.0/28], crossConnect: [b]}
+    - {name: a, region: westeurope, signalling: [192.0.2.0/28],
+       media: [192.0.2.16/28], allows: [203.0.113.0/28], crossConnect: [b]}
   connections:
     - {name: pni-1, site: a, region: westeurope, type: peering,
        bfd: {interval: 150, multiplier: 3, bgp: true}}

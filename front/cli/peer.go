@@ -125,8 +125,8 @@ func newPeerShow(client func() *ops.Client) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show NAME",
-		Short: "Show all that is known of one peer: state, OPTIONS, TLS, certificate",
-		Long:  "Show all that is known of one peer: state, OPTIONS, TLS, certificate." + exitHelp,
+		Short: "Show one peer: state, OPTIONS, TLS, certificate",
+		Long:  "Show one peer: state, OPTIONS, TLS, certificate." + exitHelp,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := client().PeerList(cmd.Context())

@@ -162,7 +162,7 @@ func newIntegrationNumbers(c resourceCommand) *cobra.Command {
 		Long: `Show the numbers by which a gateway's services are integrated and monitored, at
 least one for each service, none of them a test line's; with --add and --remove
 change the list.` + exitHelp,
-		Example: "  tandem gateway integration-numbers -g voice -n one --add +441134960010=OperatorConnect",
+		Example: "  tandem gateway integration-numbers -g voice -n one --add +441134960010=Zoom",
 		Args:    cobra.NoArgs,
 	}
 	c.names(cmd, &t)

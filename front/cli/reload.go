@@ -18,7 +18,7 @@ func NewReload() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "reload",
-		Short: "Let the node read its configuration again, without touching a call",
+		Short: "Let the node read its configuration again",
 		Long: `Let the node read its configuration and the certificates that it names again, and
 print what has changed. A file with a mistake is refused whole, with every mistake,
 and so is a change that needs a restart; the configuration before stays in force.
