@@ -268,6 +268,9 @@ func (s *Set) IntegrationNumbers(ctx context.Context, id ID) (list []Integration
 // SetIntegrationNumbers replaces those of a gateway. The error is Problems when
 // the list breaks rules.
 func (s *Set) SetIntegrationNumbers(ctx context.Context, by Actor, id ID, list []IntegrationNumber) error {
+	if big := measure("integrationNumbers", list); big != nil {
+		return big
+	}
 	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
 		g, err := load(ctx, tx, id)
 		switch {

@@ -26,6 +26,9 @@ import (
 func (s *Set) Put(ctx context.Context, by Actor, id ID, doc Draft, match Match) (r Resource, op operation.Operation, created bool, err error) {
 	doc.Gateway = Bare(doc.Gateway)
 	doc.Name, doc.Location = id.Name, subscription.Normal(doc.Location)
+	if big := append(measure("", doc.Gateway), measure("identity", doc.Identity)...); big != nil {
+		return r, op, false, big
+	}
 	err = s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
 		old, err := load(ctx, tx, id)
 		if err != nil {
@@ -257,6 +260,9 @@ func (s *Set) tell(ctx context.Context, tx *store.Tx, c Change) error {
 // Patch changes tags, identity or sku. A sku that is another one begins the
 // operation that makes it true.
 func (s *Set) Patch(ctx context.Context, by Actor, id ID, p Patch, match Match) (r Resource, err error) {
+	if big := append(measure("sku", p.SKU), measure("identity", p.Identity)...); big != nil {
+		return r, big
+	}
 	err = s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
 		old, err := load(ctx, tx, id)
 		if err != nil {

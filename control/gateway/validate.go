@@ -109,8 +109,12 @@ func fill(s *string, value string) {
 }
 
 // Validate returns every rule that the resource breaks, nil when it is good.
-// What the resource leaves to its defaults is judged with them.
+// What the resource leaves to its defaults is judged with them; what is too big
+// to be judged is told alone.
 func Validate(g Gateway) Problems {
+	if big := measure("", g); big != nil {
+		return big
+	}
 	c := checker{Gateway: Default(g)}
 	c.resource()
 	c.locations()

@@ -604,3 +604,51 @@ func TestRolesOfAGroupInAnyScript(t *testing.T) {
 		w.want(403, w.as(stranger, "GET", voice+"?api-version=2021-04-01", ""))
 	}
 }
+
+// TestWhatIsTooBigIsNotJudged: rules compare elements with each other while
+// others wait for the store, and each would have its sentence in the answer.
+func TestWhatIsTooBigIsNotJudged(t *testing.T) {
+	w := open(t)
+	w.settle(w.want(201, w.do("PUT", gateways+"/big"+api, plain)))
+	many := func(n int, one string) string { return strings.TrimSuffix(strings.Repeat(one+",", n), ",") }
+	addresses := make([]string, 150_000)
+	for i := range addresses {
+		addresses[i] = fmt.Sprintf(`"10.%d.%d.%d"`, i>>16, i>>8&255, i&255)
+	}
+	put := func(old, new string) reply {
+		return w.do("PUT", gateways+"/big"+api, strings.Replace(plain, old, new, 1))
+	}
+	for _, tt := range []struct {
+		name, target string
+		ask          func() reply
+	}{
+		{"addresses", "properties.serviceLocations[0].primaryRegionProperties.operatorAddresses", func() reply { return put(`"10.1.0.10"`, strings.Join(addresses, ",")) }},
+		{"codecs", "properties.codecs", func() reply { return put(`"PCMA"`, many(1001, `"PCMA"`)) }},
+		{"regions", "properties.serviceLocations", func() reply {
+			return put(`"serviceLocations":[`, `"serviceLocations":[`+many(20_000, `{"name":"westeurope","primaryRegionProperties":{"operatorAddresses":["10.1.0.10"]}}`)+",")
+		}},
+		{"lists of lists", "properties.peerGroups[5].peers", func() reply {
+			return put(`"codecs"`, `"peerGroups":[`+many(40, `{"peerGroupName":"g","peers":[`+many(900, `{"peerName":"p"}`)+`]}`)+`],"codecs"`)
+		}},
+		{"a text", "properties.e911Type", func() reply { return put(`"Standard"`, `"`+strings.Repeat("x", 1<<20)+`"`) }},
+		{"identities", "identity.userAssignedIdentities", func() reply {
+			var all []string
+			for i := range 2000 {
+				all = append(all, fmt.Sprintf(`"/i%d":{}`, i))
+			}
+			return w.do("PATCH", gateways+"/big"+api, `{"identity":{"type":"UserAssigned","userAssignedIdentities":{`+strings.Join(all, ",")+`}}}`)
+		}},
+		{"integration numbers", "integrationNumbers", func() reply {
+			return w.do("PUT", gateways+"/big/integrationNumbers"+api, `{"value":[`+many(50_000, `{"phoneNumber":"+441134960101","service":"OperatorConnect"}`)+`]}`)
+		}},
+	} {
+		begun := time.Now()
+		r := tt.ask()
+		if r.Code != 400 || !strings.Contains(r.Body.String(), `"target":"`+tt.target+`"`) || r.Body.Len() > 2000 {
+			t.Errorf("%s: %d, %d bytes: %.400s", tt.name, r.Code, r.Body.Len(), r.Body)
+		}
+		if took := time.Since(begun); took > 3*time.Second {
+			t.Errorf("%s: %v", tt.name, took)
+		}
+	}
+}
