@@ -247,7 +247,8 @@ func (c resourceCommand) put(cmd *cobra.Command, r *resources, path string, reso
 	if err != nil || noWait {
 		return err
 	}
-	p := progressOn(cmd.ErrOrStderr())
+	notes := c.out.notes(cmd)
+	p := progressOn(notes)
 	err = r.settle(ctx, a, p.tell)
 	p.end()
 	if err != nil {
@@ -257,7 +258,7 @@ func (c resourceCommand) put(cmd *cobra.Command, r *resources, path string, reso
 		return err
 	}
 	if !c.testLine() {
-		r.advise(ctx, cmd.ErrOrStderr(), path)
+		r.advise(ctx, notes, path)
 	}
 	return c.out.write(cmd.OutOrStdout(), flat(a.body))
 }
@@ -371,7 +372,7 @@ func (c resourceCommand) delete() *cobra.Command {
 		if err != nil || noWait || a.status != http.StatusAccepted {
 			return err
 		}
-		p := progressOn(cmd.ErrOrStderr())
+		p := progressOn(c.out.notes(cmd))
 		defer p.end()
 		return r.settle(cmd.Context(), a, p.tell)
 	}

@@ -118,7 +118,7 @@ func (g groupCommand) delete() *cobra.Command {
 		if err != nil || noWait || a.status != http.StatusAccepted {
 			return err
 		}
-		p := progressOn(cmd.ErrOrStderr())
+		p := progressOn(g.out.notes(cmd))
 		defer p.end()
 		return r.settle(cmd.Context(), a, p.tell)
 	}

@@ -20,6 +20,7 @@ import (
 type output struct {
 	form  string
 	query string
+	mute  bool // no progress, no advice
 }
 
 var forms = []string{"json", "jsonc", "table", "tsv", "yaml", "yamlc", "none"}
@@ -29,8 +30,17 @@ func outputFlags(cmd *cobra.Command) *output {
 	o := &output{}
 	cmd.PersistentFlags().StringVarP(&o.form, "output", "o", "json", "output format: "+strings.Join(forms, ", "))
 	cmd.PersistentFlags().StringVar(&o.query, "query", "", "JMESPath query over the result")
+	cmd.PersistentFlags().BoolVar(&o.mute, "only-show-errors", false, "no progress and no advice")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp)) // fails for a flag that is not there
 	return o
+}
+
+// notes is where progress and advice go.
+func (o *output) notes(cmd *cobra.Command) io.Writer {
+	if o.mute {
+		return io.Discard
+	}
+	return cmd.ErrOrStderr()
 }
 
 // check refuses what could only fail after the work is done.

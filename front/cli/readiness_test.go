@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 )
 
 const oneGateway = "/subscriptions/s1/resourcegroups/rg/providers/microsoft.voiceservices/communicationsgateways/gw"
@@ -63,6 +64,20 @@ func TestAdviceStandsBesideWhatWasMade(t *testing.T) {
 	api.advise(t.Context(), &out, oneGateway)
 	if out.String() != "! add these records: gw NS ns1\n" {
 		t.Errorf("advice: %q", out.String())
+	}
+	c.resources["/subscriptions/s1/resourcegroups/rg"] = map[string]any{"location": "westeurope"}
+	for line, want := range map[string]string{
+		"gateway create -g rg -n gw -o none":                    "! add these records: gw NS ns1\n",
+		"gateway create -g rg -n gw -o none --only-show-errors": "",
+	} {
+		var notes bytes.Buffer
+		cmd := &cobra.Command{Use: "tandem"}
+		cmd.AddCommand(NewGateway())
+		cmd.SetErr(&notes)
+		cmd.SetArgs(strings.Fields(line))
+		if err := cmd.Execute(); err != nil || notes.String() != want {
+			t.Errorf("%s: %q and %v, want %q", line, notes.String(), err, want)
+		}
 	}
 }
 
