@@ -20,6 +20,7 @@ import (
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/store"
+	"github.com/tandemgw/tandem/control/vault"
 	"github.com/tandemgw/tandem/edge/record"
 	"github.com/tandemgw/tandem/front/ops"
 )
@@ -140,10 +141,11 @@ func (c *dataCopy) fits(databases []database) error {
 	return nil
 }
 
-// passing tells whether a file of the data folder is of no use to another run.
+// passing tells whether a file of the data folder is of no use to another run,
+// or must not be where the database is: the key of the vaults.
 func passing(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
-	return first == "lock" || first == restoring || first == transit ||
+	return first == "lock" || first == restoring || first == transit || strings.HasPrefix(first, vault.KeyFileName) ||
 		strings.HasPrefix(first, backupPrefix) || strings.HasPrefix(first, restorePrefix) ||
 		strings.HasSuffix(path, ".lock") || strings.HasSuffix(path, ".new") || strings.HasSuffix(path, ".sock")
 }

@@ -30,6 +30,7 @@ type ControlConfig struct {
 	Login         LoginConfig          `yaml:"login"`
 	Locations     []LocationConfig     `yaml:"locations"`
 	KeepRecords   time.Duration        `yaml:"keepRecords"` // how long call records are kept
+	Vaults        *VaultsConfig        `yaml:"vaults"`      // nil: none are served
 }
 
 // APIConfig is where programs and people reach a control node.
@@ -125,6 +126,9 @@ func (c *Config) controlFiles() (files []*string) {
 	if z := c.Control.DNS; z != nil && z.TransferKey != nil {
 		files = append(files, &z.TransferKey.SecretFile)
 	}
+	if v := c.Control.Vaults; v != nil && v.Certificate != nil {
+		files = append(files, &v.Certificate.Chain, &v.Certificate.Key)
+	}
 	for i := range c.Control.Login.Clients {
 		files = append(files, &c.Control.Login.Clients[i].SecretFile)
 	}
@@ -172,6 +176,7 @@ func (k *configCheck) control() {
 	}
 	k.within(path+".keepRecords", c.KeepRecords, 24*time.Hour, 20*365*24*time.Hour)
 	k.issuer(path + ".login")
+	k.vaults(path + ".vaults")
 	k.locations(path + ".locations")
 }
 

@@ -542,7 +542,7 @@ func example(t *testing.T, change func(string) string) (path string) {
 	if err := os.Mkdir(filepath.Join(dir, "certificates"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for stem, name := range map[string]string{"cloud": "1r1.tandem.example", "core": "r1.tandem.example", "us": "us.tandem.example", "api": "api.telecom.example", "node": "r1-a"} {
+	for stem, name := range map[string]string{"cloud": "1r1.tandem.example", "core": "r1.tandem.example", "us": "us.tandem.example", "api": "api.telecom.example", "vault": "*.vault.telecom.example", "node": "r1-a"} {
 		cert, err := ca.Issue(authority.Terms{}, name)
 		if err != nil {
 			t.Fatal(err)

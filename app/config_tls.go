@@ -38,6 +38,9 @@ func (c *Config) pairs() map[string]publish.Certificate {
 	}
 	if c.Control != nil {
 		all[ofAPI] = c.Control.API.Certificate
+		if v := c.Control.Vaults; v != nil && v.Certificate != nil {
+			all[ofVaults] = *v.Certificate
+		}
 	}
 	return all
 }

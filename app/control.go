@@ -23,9 +23,11 @@ import (
 	"github.com/tandemgw/tandem/control/publish"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/control/vault"
 	"github.com/tandemgw/tandem/control/zone"
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/front/arm"
+	"github.com/tandemgw/tandem/front/keyvault"
 	"github.com/tandemgw/tandem/front/login"
 	"github.com/tandemgw/tandem/link"
 )
@@ -46,6 +48,7 @@ type plane struct {
 	certificates  *certificate.Set
 	publish       *publish.Set
 	gateways      *gateway.Set
+	vaults        *vault.Set // nil: there are none
 }
 
 // startTime is how long the parts of a control plane may take to start.
@@ -61,7 +64,7 @@ func (n *Node) openPlane() error {
 	defer cancel()
 	p := &plane{n: n, cfg: n.cfg.Control}
 	for _, start := range []func(context.Context) error{
-		p.openStore, p.openLink, p.openDirectory, p.openSubscriptions, p.openGateways, p.run,
+		p.openStore, p.openLink, p.openDirectory, p.openSubscriptions, p.openVaults, p.openGateways, p.run,
 	} {
 		if err := start(ctx); err != nil {
 			return err
@@ -170,7 +173,7 @@ func (p *plane) openGateways(ctx context.Context) (err error) {
 	if p.gateways, err = gateway.New(c); err != nil {
 		return err
 	}
-	p.subscriptions.Register(p.operations, arm.Contents{Gateways: p.gateways})
+	p.subscriptions.Register(p.operations, p.contents())
 	return nil
 }
 
@@ -318,6 +321,14 @@ func (p *plane) audiences() []string {
 	return append([]string{p.url(), "https://" + p.cfg.API.Name}, arm.AzureAudiences...)
 }
 
+// tokenResources are what our login gives tokens for.
+func (p *plane) tokenResources() []string {
+	if url := p.vaultURL(); url != "" {
+		return append(p.audiences(), url, "https://"+p.cfg.Vaults.Domain)
+	}
+	return p.audiences()
+}
+
 // resources is the configuration of the resource API.
 func (p *plane) resources() arm.Config {
 	c := arm.Config{
@@ -365,14 +376,15 @@ func (n *Node) onSocket(next http.Handler) http.Handler {
 func (p *plane) listen() error {
 	tokens := http.Handler(http.NotFoundHandler())
 	if p.cfg.Login.Issuer == "" {
-		tokens = login.Handler(login.Config{Directory: p.directory, URL: p.url(), Resources: p.audiences(), Log: p.n.log})
+		tokens = login.Handler(login.Config{Directory: p.directory, URL: p.url(), Resources: p.tokenResources(), Log: p.n.log})
 	}
 	listener, err := net.Listen("tcp", p.cfg.API.Listen.String())
 	if err != nil {
 		return fmt.Errorf("listen for the resource API on control.api.listen: %w%s", err, remedy(err))
 	}
+	resources := p.resources()
 	server := &http.Server{
-		Handler:           byPath(arm.Handler(p.resources()), tokens),
+		Handler:           p.withVaults(byPath(arm.Handler(resources), tokens), resources),
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: p.certificate},
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
@@ -397,7 +409,10 @@ func (p *plane) listen() error {
 }
 
 // certificate is asked at every handshake.
-func (p *plane) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (p *plane) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if v := p.cfg.Vaults; v != nil && v.Certificate != nil && keyvault.Serves(p.vaultURL(), hello.ServerName) {
+		return p.n.certificate(ofVaults)
+	}
 	return p.n.certificate(ofAPI)
 }
 

@@ -19,14 +19,14 @@ import (
 )
 
 // controlNode starts a control node on addresses of 127.78.9.0/24.
-func controlNode(t *testing.T) (*Node, *authority.Authority) {
+func controlNode(t *testing.T, more ...string) (*Node, *authority.Authority) {
 	t.Helper()
 	dir := t.TempDir()
 	ca, err := authority.New("Test Root")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := ca.Issue(authority.Terms{}, "api.lab.example")
+	cert, err := ca.Issue(authority.Terms{}, "api.lab.example", "*.vault.lab.example")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func controlNode(t *testing.T) (*Node, *authority.Authority) {
 	}
 	for name, text := range map[string]string{
 		"secret":      "a long enough secret\n",
-		"tandem.yaml": strings.NewReplacer("127.0.0.1:8443", "127.78.9.1:8443", "127.0.0.1:5300", "127.78.9.1:5300").Replace(goodControl),
+		"tandem.yaml": strings.NewReplacer("127.0.0.1:8443", "127.78.9.1:8443", "127.0.0.1:5300", "127.78.9.1:5300").Replace(goodControl) + strings.Join(more, ""),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
