@@ -169,20 +169,36 @@ func (s *Set) applySnapshot(ctx context.Context, job *operation.Job, r *row) err
 		return err
 	}
 	return job.Write(ctx, func(tx *store.Tx) error {
+		// A number that came meanwhile to a gateway that was never published has
+		// nobody else to bring it along.
+		if err := r.still(ctx, tx); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, "UPDATE gateway SET revision = ? WHERE key = ? AND revision < ?", revision, r.key(), revision)
 		return err
 	})
 }
 
 // early tells that what the gateway is to become may not be published yet: its
-// own operation has not come that far, and will bring the numbers along.
+// own operation has not come that far, and will bring the numbers along. While
+// that publishes, it may have read them already: then it is waited for.
 func (s *Set) early(ctx context.Context, r *row) (bool, error) {
 	op, err := s.cfg.Operations.Latest(ctx, r.ID.String())
 	if fault.Of(err) == fault.NotFound {
 		return false, nil
 	}
-	return slices.ContainsFunc(op.Steps, func(p operation.Progress) bool { return p.Name == "snapshot" && p.Status != operation.Succeeded }), err
+	i := slices.IndexFunc(op.Steps, func(p operation.Progress) bool { return p.Name == "snapshot" })
+	switch {
+	case err != nil || i < 0:
+		return false, err
+	case op.Steps[i].Status == operation.InProgress && !op.Status.Ended():
+		return false, operation.Wait(soon, "the gateway is being published")
+	}
+	return op.Steps[i].Status != operation.Succeeded, nil
 }
+
+// soon is when a look at something is worth it that takes no time.
+const soon = 100 * time.Millisecond
 
 // delegated are the operator's domains that customers of Direct Routing know the
 // gateway by.
