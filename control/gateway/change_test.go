@@ -214,6 +214,12 @@ func TestAServiceIsEnabledLater(t *testing.T) {
 	if !w.zone.served[0].MCP {
 		t.Error("the zone has no mobile control point")
 	}
+	doc.Properties.IntegratedMCPEnabled, doc.Properties.OnPremMCPEnabled = false, true
+	_, op = w.put(id, doc)
+	w.complete(op.ID)
+	if w.zone.served[0].MCP {
+		t.Error("a mobile control point on premises has a name of ours")
+	}
 }
 
 // Deleting lets calls end, refuses changes meanwhile, and leaves nothing: the
