@@ -466,25 +466,30 @@ func noWaitFlag(cmd *cobra.Command, noWait *bool) {
 	cmd.Flags().BoolVar(noWait, "no-wait", false, "do not wait for the end of the operation")
 }
 
-// progress shows on a terminal what is being waited for.
+// progress shows what is being waited for: on a terminal in one line, elsewhere
+// a line each time it changes, once it takes long.
 type progress struct {
-	w     io.Writer // nil: nobody looks
-	width int
+	w     io.Writer
+	width int // of the terminal; 0: it is none
 	began time.Time
 	last  string
 }
 
 func progressOn(w io.Writer) *progress {
-	l := lookOf(w)
-	if l.width == 0 {
-		return &progress{}
-	}
-	return &progress{w: w, width: l.width, began: time.Now()}
+	return &progress{w: w, width: lookOf(w).width, began: time.Now()}
 }
+
+// patience is how long a command may take without a word where there is no
+// terminal to redraw.
+const patience = 5 * time.Second
 
 // tell shows the step an operation is at.
 func (p *progress) tell(step string) {
-	if p.w == nil {
+	if p.width == 0 {
+		if step != "" && step != p.last && time.Since(p.began) > patience {
+			p.last = step
+			fmt.Fprintln(p.w, "waiting: "+plain(step))
+		}
 		return
 	}
 	p.last = cmp.Or(step, p.last, "running")
@@ -493,7 +498,7 @@ func (p *progress) tell(step string) {
 
 // end clears the line.
 func (p *progress) end() {
-	if p.w != nil {
+	if p.width > 0 {
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}
 }
