@@ -97,6 +97,7 @@ type LocationConfig struct {
 	DisplayName string   `yaml:"displayName"` // "West Europe"
 	Uses        []string `yaml:"uses"`        // "management", "service"
 	Edges       []string `yaml:"edges"`       // names of nodes
+	Store       string   `yaml:"store"`       // "postgres://…" of the calls of gateways managed here; empty: control.store
 }
 
 // recordsKept is how long call records are kept unless the file says otherwise:
@@ -148,7 +149,7 @@ func (k *configCheck) control() {
 	}
 	c, path := k.Control, "control"
 	k.api(path+".api", c.API)
-	if c.Store != "" && !strings.HasPrefix(c.Store, "postgres://") && !strings.HasPrefix(c.Store, "postgresql://") {
+	if c.Store != "" && !isServer(c.Store) {
 		k.bad(path+".store", "%q: write postgres://USER@HOST/DATABASE, or remove the key for a file in node.data", c.Store)
 	}
 	switch {
@@ -178,6 +179,11 @@ func (k *configCheck) control() {
 	k.issuer(path + ".login")
 	k.vaults(path + ".vaults")
 	k.locations(path + ".locations")
+}
+
+// isServer tells whether a store is a PostgreSQL.
+func isServer(store string) bool {
+	return strings.HasPrefix(store, "postgres://") || strings.HasPrefix(store, "postgresql://")
 }
 
 func (k *configCheck) guid(path, id, of string) {
@@ -310,6 +316,13 @@ func (k *configCheck) locations(path string) {
 		}
 		if len(l.Edges) > 0 && !slices.Contains(l.Uses, "service") {
 			k.bad(here+".edges", "calls are carried in regions with use service: add it, or remove the edges")
+		}
+		switch {
+		case l.Store == "":
+		case !isServer(l.Store):
+			k.bad(here+".store", "%q: write postgres://USER@HOST/DATABASE, or remove the key to keep the calls in control.store", l.Store)
+		case !slices.Contains(l.Uses, "management"):
+			k.bad(here+".store", "records are kept in regions with use management: add it, or remove the key")
 		}
 		for j, e := range l.Edges {
 			at := fmt.Sprintf("%s.edges[%d]", here, j)

@@ -98,6 +98,8 @@ func TestControlNodeConfiguration(t *testing.T) {
 		{"api.pem, key: api.key}", "api.pem, key: api.key, managed: true}", "control.api.certificate.managed", "no others"},
 		{"edges: [r2-a]", "edges: [r1-a]", "control.locations[1].edges[0]", "already"},
 		{"name: westeurope", "name: West Europe", "control.locations[0].name", "lower case"},
+		{"edges: [r2-a]", "edges: [r2-a], store: postgres://db/calls", "control.locations[1].store", "use management"},
+		{"edges: [r1-a]", "edges: [r1-a], store: calls.db", "control.locations[0].store", "postgres://"},
 		{"uses: [service]", "uses: [edge]", "control.locations[1].uses[0]", "unknown"},
 	} {
 		if !strings.Contains(goodControl, x.old) {

@@ -21,6 +21,7 @@ import (
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/publish"
+	"github.com/tandemgw/tandem/control/record"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/subscription"
 	"github.com/tandemgw/tandem/control/vault"
@@ -48,6 +49,7 @@ type plane struct {
 	certificates  *certificate.Set
 	publish       *publish.Set
 	gateways      *gateway.Set
+	calls         *record.Regions
 	vaults        *vault.Set // nil: there are none
 }
 
@@ -64,7 +66,7 @@ func (n *Node) openPlane() error {
 	defer cancel()
 	p := &plane{n: n, cfg: n.cfg.Control}
 	for _, start := range []func(context.Context) error{
-		p.openStore, p.openLink, p.openDirectory, p.openSubscriptions, p.openVaults, p.openGateways, p.run,
+		p.openStore, p.openLink, p.openDirectory, p.openSubscriptions, p.openVaults, p.openRecords, p.openGateways, p.run,
 	} {
 		if err := start(ctx); err != nil {
 			return err

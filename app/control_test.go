@@ -21,6 +21,12 @@ import (
 // controlNode starts a control node on addresses of 127.78.9.0/24.
 func controlNode(t *testing.T, more ...string) (*Node, *authority.Authority) {
 	t.Helper()
+	return controlNodeOf(t, goodControl+strings.Join(more, ""))
+}
+
+// controlNodeOf is controlNode of another configuration.
+func controlNodeOf(t *testing.T, text string) (*Node, *authority.Authority) {
+	t.Helper()
 	dir := t.TempDir()
 	ca, err := authority.New("Test Root")
 	if err != nil {
@@ -35,7 +41,7 @@ func controlNode(t *testing.T, more ...string) (*Node, *authority.Authority) {
 	}
 	for name, text := range map[string]string{
 		"secret":      "a long enough secret\n",
-		"tandem.yaml": strings.NewReplacer("127.0.0.1:8443", "127.78.9.1:8443", "127.0.0.1:5300", "127.78.9.1:5300").Replace(goodControl) + strings.Join(more, ""),
+		"tandem.yaml": strings.NewReplacer("127.0.0.1:8443", "127.78.9.1:8443", "127.0.0.1:5300", "127.78.9.1:5300").Replace(text),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/base/obs"
-	ledger "github.com/tandemgw/tandem/control/record"
 	"github.com/tandemgw/tandem/edge/trace"
 	"github.com/tandemgw/tandem/front/ops"
 	"github.com/tandemgw/tandem/link"
@@ -28,7 +27,7 @@ const askTime = 4 * time.Second
 // keepRecords keeps what comes up from the edges.
 func (n *Node) keepRecords() error {
 	if p := n.plane.Load(); p != nil {
-		n.behind.Go(func() { _ = p.link.Records(n.life, ledger.New(p.store).Keep) }) // ends with the node
+		n.behind.Go(func() { _ = p.link.Records(n.life, p.calls.Keep) }) // ends with the node
 		n.behind.Go(p.trimRecords)
 	}
 	return nil
@@ -42,7 +41,7 @@ func (p *plane) trimRecords() {
 			return
 		case <-time.After(time.Hour):
 		}
-		n, err := ledger.New(p.store).Trim(p.n.life, time.Now().Add(-p.cfg.KeepRecords))
+		n, err := p.calls.Trim(p.n.life, time.Now().Add(-p.cfg.KeepRecords))
 		switch {
 		case err != nil && p.n.life.Err() == nil:
 			p.n.log.Error("delete old call records", obs.KeyError, err)
@@ -58,7 +57,7 @@ func (f fleet) List(ctx context.Context, filter records.Filter) ([]records.Call,
 	if p == nil {
 		return nil, errStarting
 	}
-	return ledger.New(p.store).List(ctx, filter)
+	return p.calls.List(ctx, filter)
 }
 
 // answer is one edge's.

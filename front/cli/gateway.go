@@ -144,6 +144,7 @@ func reach(ctx context.Context, at *connection, out *output) (r *resources, scop
 	if r, err = at.open(); err != nil {
 		return nil, "", err
 	}
+	r.loud = out.loud
 	scope, err = r.scope(ctx)
 	return r, scope, err
 }
@@ -184,7 +185,12 @@ func (c resourceCommand) names(cmd *cobra.Command, t *target) {
 		f.StringVar(&t.name, "gateway-name", "", "the same as --name")
 		_ = f.MarkHidden("gateway-name")
 	}
+	var ids []string
+	f.StringArrayVar(&ids, "ids", nil, "resource ID, instead of the names in it")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if len(ids) > 0 {
+			return c.named(ids, t)
+		}
 		values := map[string]string{"name": t.name, "resource-group": t.group, "gateway-name": t.gateway}
 		for _, flag := range required {
 			if values[flag] == "" {
@@ -193,6 +199,30 @@ func (c resourceCommand) names(cmd *cobra.Command, t *target) {
 		}
 		return nil
 	}
+}
+
+// named takes the names out of a resource's ID.
+func (c resourceCommand) named(ids []string, t *target) error {
+	if len(ids) > 1 {
+		return usagef("--ids: one resource at a time; say it again for the others")
+	}
+	parts := strings.Split(strings.Trim(ids[0], "/"), "/")
+	kinds := []string{"subscriptions", "resourceGroups", "providers", "communicationsGateways"}
+	if c.testLine() {
+		kinds = append(kinds, "testLines")
+	}
+	good := len(parts) == 2*len(kinds)
+	for i, kind := range kinds {
+		good = good && strings.EqualFold(parts[2*i], kind) && parts[2*i+1] != ""
+	}
+	if !good {
+		return usagef("--ids %q: write the ID of a %s, as `show` gives it", ids[0], c.what())
+	}
+	c.at.subscription, t.group, t.name = parts[1], parts[3], parts[7]
+	if c.testLine() {
+		t.gateway, t.name = parts[7], parts[9]
+	}
+	return nil
 }
 
 // path of the resource below the subscription.
@@ -506,7 +536,7 @@ func (p *progress) end() {
 // listOptions are the flags after which `az` takes several values with blanks
 // between them.
 func listOptions() []string {
-	names := []string{"--tags", "--set", "--add", "--remove"}
+	names := []string{"--tags", "--set", "--add", "--remove", "--ids"}
 	for _, o := range slices.Concat(gatewayKind.options, testLineKind.options) {
 		if o.kind == 'l' || o.kind == 'o' {
 			names = append(names, "--"+o.flag)

@@ -20,7 +20,8 @@ import (
 type output struct {
 	form  string
 	query string
-	mute  bool // no progress, no advice
+	mute  bool      // no progress, no advice
+	loud  io.Writer // where requests are shown; nil: nowhere
 }
 
 var forms = []string{"json", "jsonc", "table", "tsv", "yaml", "yamlc", "none"}
@@ -31,6 +32,12 @@ func outputFlags(cmd *cobra.Command) *output {
 	cmd.PersistentFlags().StringVarP(&o.form, "output", "o", "json", "output format: "+strings.Join(forms, ", "))
 	cmd.PersistentFlags().StringVar(&o.query, "query", "", "JMESPath query over the result")
 	cmd.PersistentFlags().BoolVar(&o.mute, "only-show-errors", false, "no progress and no advice")
+	for _, word := range []string{"verbose", "debug"} { // az has both
+		cmd.PersistentFlags().BoolFunc(word, "show each request and its answer's status", func(string) error {
+			o.loud = cmd.ErrOrStderr()
+			return nil
+		})
+	}
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp)) // fails for a flag that is not there
 	return o
 }

@@ -42,6 +42,7 @@ type resources struct {
 	send         func(*http.Request) (*http.Response, error)
 	token        func(context.Context) (string, error) // nil: none is needed
 	subscription string                                // "": the only one there is
+	loud         io.Writer                             // where requests are shown; nil: nowhere
 }
 
 // connection is where the resource API is, as flags and the environment say.
@@ -218,6 +219,9 @@ func (r *resources) do(ctx context.Context, method, path string, body any) (answ
 		return answer{}, err
 	}
 	defer res.Body.Close()
+	if r.loud != nil { // neither bodies nor headers: secrets are in them
+		fmt.Fprintf(r.loud, "%s %s: %s, request %s\n", method, plain(path), plain(res.Status), plain(res.Header.Get("x-ms-request-id")))
+	}
 	data, err := io.ReadAll(io.LimitReader(res.Body, maxPage))
 	if err != nil {
 		return answer{}, fmt.Errorf("read the answer: %w", err)

@@ -200,6 +200,11 @@ func TestLifeOfAGatewayOnTheCommandLine(t *testing.T) {
 	must("gateway gw2 is as the document says\ntest line OC1 deleted", "apply", "-f", file, "--prune")
 
 	fails(ExitFailure, "two rules are broken\nproperties.connectivity: write PublicAddress\nproperties.codecs: missing", "gateway", "create", "-g", "rg", "-n", "x", "--connectivity", "wrong")
+	id := "/subscriptions/s1/resourceGroups/rg/providers/Microsoft.VoiceServices/communicationsGateways/gw"
+	must("gw", "gateway", "show", "--ids", id, "-o", "tsv", "--query", "name", "--debug")
+	must("OC1", "test-line", "show", "--ids", id+"/testLines/OC1", "-o", "tsv", "--query", "name")
+	fails(ExitUsage, "one resource at a time", "gateway", "show", "--ids", id, id)
+	fails(ExitUsage, "the ID of a test line", "test-line", "show", "--ids", id)
 	fails(ExitNotFound, "no such resource", "gateway", "show", "-g", "rg", "-n", "other")
 	fails(ExitUsage, "resource-group", "gateway", "show", "-n", "gw")
 	fails(ExitUsage, "--output", "gateway", "show", "-g", "rg", "-n", "gw", "-o", "xml")
