@@ -81,13 +81,7 @@ func TestControlNodeAnswersOnSocketAndByHTTPS(t *testing.T) {
 		t.Fatalf("PUT of a group on the socket: %s %s", res.Status, body)
 	}
 
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{RootCAs: ca.Roots()},
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, "127.78.9.1:8443")
-		},
-	}}
+	client := apiClient(ca)
 	get := func(token string) (int, string) {
 		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://api.lab.example:8443"+group, nil)
 		if token != "" {
@@ -150,4 +144,14 @@ func TestAControlNodeIsReloaded(t *testing.T) {
 	if err != nil || in.Numbers.Len() != 1 {
 		t.Errorf("%d numbers, %v", in.Numbers.Len(), err)
 	}
+}
+
+// apiClient reaches the API of controlNode by its names.
+func apiClient(ca *authority.Authority) *http.Client {
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ca.Roots()},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, "127.78.9.1:8443")
+		},
+	}}
 }

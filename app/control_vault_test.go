@@ -1,18 +1,14 @@
 package app
 
 import (
-	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tandemgw/tandem/control/vault"
 )
@@ -21,12 +17,7 @@ import (
 // names; the key it is kept under is in no backup.
 func TestAControlNodeServesVaults(t *testing.T) {
 	n, ca := controlNode(t, "  vaults: {domain: vault.lab.example}\n")
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ca.Roots()},
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, "127.78.9.1:8443")
-		},
-	}}
+	client := apiClient(ca)
 	ask := func(method, url, token, body string) (int, string) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))

@@ -234,35 +234,30 @@ func (s *Set) GetTestLine(ctx context.Context, id LineID) (l TestLine, err error
 }
 
 // ListTestLines are all test lines of a gateway, by name.
-func (s *Set) ListTestLines(ctx context.Context, id ID) (list []TestLine, err error) {
-	err = s.cfg.Store.Read(ctx, func(tx *store.Tx) error {
-		g, err := load(ctx, tx, id)
-		switch {
-		case err != nil:
-			return err
-		case g == nil:
-			return noGateway(id)
-		}
-		list, err = lines(ctx, tx, g.ID)
-		return err
-	})
-	return list, err
+func (s *Set) ListTestLines(ctx context.Context, id ID) ([]TestLine, error) {
+	return ofGateway(ctx, s, id, noGateway, lines)
 }
 
 // IntegrationNumbers are those of a gateway.
-func (s *Set) IntegrationNumbers(ctx context.Context, id ID) (list []IntegrationNumber, err error) {
+func (s *Set) IntegrationNumbers(ctx context.Context, id ID) ([]IntegrationNumber, error) {
+	return ofGateway(ctx, s, id, notFound, integrationNumbers)
+}
+
+// ofGateway reads what belongs to a gateway; missing is the error when there is
+// no such gateway.
+func ofGateway[T any](ctx context.Context, s *Set, id ID, missing func(ID) error, read func(context.Context, *store.Tx, ID) (T, error)) (out T, err error) {
 	err = s.cfg.Store.Read(ctx, func(tx *store.Tx) error {
 		g, err := load(ctx, tx, id)
 		switch {
 		case err != nil:
 			return err
 		case g == nil:
-			return notFound(id)
+			return missing(id)
 		}
-		list, err = integrationNumbers(ctx, tx, g.ID)
+		out, err = read(ctx, tx, g.ID)
 		return err
 	})
-	return list, err
+	return out, err
 }
 
 // SetIntegrationNumbers replaces those of a gateway. The error is Problems when

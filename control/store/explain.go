@@ -20,17 +20,6 @@ import (
 	"github.com/tandemgw/tandem/base/fault"
 )
 
-// IsDuplicate tells whether err says that a row with the same key exists.
-func IsDuplicate(err error) bool {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return e.Code == "23505" // unique_violation
-	}
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		return e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
-	}
-	return false
-}
-
 // lost is how long a transaction is tried again whose connection broke: a
 // restarted PostgreSQL leaves a pool of them behind. One that is not there at
 // all is told at once.

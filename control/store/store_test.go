@@ -226,27 +226,6 @@ func TestAfterRunsOnceTheCommitStands(t *testing.T) {
 	})
 }
 
-func TestADuplicateIsRecognised(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		table(t, s)
-		write(t, s, "INSERT INTO thing (id, n) VALUES ('a', 1)")
-		err := s.Write(t.Context(), func(tx *store.Tx) error {
-			_, err := tx.Exec(t.Context(), "INSERT INTO thing (id, n) VALUES ('a', 2)")
-			return fmt.Errorf("insert: %w", err)
-		})
-		if !store.IsDuplicate(err) {
-			t.Errorf("error = %v", err)
-		}
-		err = s.Write(t.Context(), func(tx *store.Tx) error {
-			_, err := tx.Exec(t.Context(), "INSERT INTO thing (id, n) VALUES ('b', NULL)")
-			return err
-		})
-		if err == nil || store.IsDuplicate(err) {
-			t.Errorf("a NULL is taken for a duplicate: %v", err)
-		}
-	})
-}
-
 func TestAFailedStatementEndsTheTransactionOnBoth(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		table(t, s)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path"
@@ -28,25 +29,30 @@ and which snapshot of which gateway is in force on them.` + exitHelp,
 }
 
 func newEdgeList(client func() *ops.Client) *cobra.Command {
+	return listCommand("List the edges and how they stand", "No edge has reported yet: see that edges run, and that their link.urls lead here.",
+		func(ctx context.Context) ([]link.EdgeStatus, error) { return client().Edges(ctx) }, look.edges)
+}
+
+// listCommand makes a command that shows a list, as a table or as JSON; none is
+// said when it is empty.
+func listCommand[T any](short, none string, get func(context.Context) ([]T, error), show func(look, io.Writer, []T)) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the edges and how they stand",
-		Args:  cobra.NoArgs,
+		Use: "list", Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := client().Edges(cmd.Context())
+			list, err := get(cmd.Context())
 			if err != nil {
 				return err
 			}
 			out := cmd.OutOrStdout()
-			if asJSON {
+			switch {
+			case asJSON:
 				return writeJSON(out, list)
+			case len(list) == 0:
+				fmt.Fprintln(cmd.ErrOrStderr(), none)
+			default:
+				show(lookOf(out), out, list)
 			}
-			if len(list) == 0 {
-				fmt.Fprintln(cmd.ErrOrStderr(), "No edge has reported yet: see that edges run, and that their link.urls lead here.")
-				return nil
-			}
-			lookOf(out).edges(out, list)
 			return nil
 		},
 	}

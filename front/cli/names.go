@@ -32,30 +32,8 @@ request, have it signed, and bring the chain.` + exitHelp,
 }
 
 func newCertificateList(client func() *ops.Client) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the certificates of edges and how they stand",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := client().EdgeCertificates(cmd.Context())
-			if err != nil {
-				return err
-			}
-			out := cmd.OutOrStdout()
-			if asJSON {
-				return writeJSON(out, list)
-			}
-			if len(list) == 0 {
-				fmt.Fprintln(cmd.ErrOrStderr(), "No edge serves a gateway yet, so none needs a certificate.")
-				return nil
-			}
-			lookOf(out).edgeCertificates(out, list)
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "JSON instead of a table")
-	return cmd
+	return listCommand("List the certificates of edges and how they stand", "No edge serves a gateway yet, so none needs a certificate.",
+		func(ctx context.Context) ([]ops.EdgeCertificate, error) { return client().EdgeCertificates(ctx) }, look.edgeCertificates)
 }
 
 func (l look) edgeCertificates(w io.Writer, list []ops.EdgeCertificate) {
