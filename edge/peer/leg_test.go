@@ -5,6 +5,7 @@ import (
 
 	"github.com/tandemgw/tandem/edge/interop"
 	"github.com/tandemgw/tandem/link/snapshot"
+	"github.com/tandemgw/tandem/wire/sip"
 )
 
 // A leg is written as the peer's group wants it, and the profile is compiled
@@ -38,6 +39,36 @@ func TestALegIsAsItsGroupWants(t *testing.T) {
 		w.set.Apply(s)
 		if byAddress := leg("core-1").Local; byAddress == byName || byAddress != ourOperator {
 			t.Errorf("%s, and by address %s", byName, byAddress)
+		}
+	})
+}
+
+// A listener without a name of its own goes by the region's towards the cloud,
+// which refuses an address in Contact (Microsoft Teams docs, "Direct Routing -
+// SIP protocol"), and by its address towards the core.
+func TestANamelessListenerGoesByTheRegion(t *testing.T) {
+	s := snap(peerAt("core-1", "10.1.0.1:5060"))
+	s.Regions = []snapshot.Region{{Name: "r2", Domain: "1r2.base.example"}, {Name: "r1", Domain: "1r1.base.example"}}
+	local := func(w *world, name string) string {
+		k, ok := w.set.Find(name)
+		if !ok {
+			t.Fatalf("there is no %s", name)
+		}
+		return w.set.Leg(k).Local
+	}
+	nameless := func(all []sip.Listener) { all[0].Advertise, all[1].Advertise = "", "" }
+	inWorld(t, func(w *world) {
+		w.set.Apply(s)
+		w.set.Start(w.stack)
+		if cloud, core := local(w, "teams-1"), local(w, "core-1"); cloud != "1r1.base.example:5060" || core != ourOperator {
+			t.Errorf("towards the cloud %s, towards the core %s", cloud, core)
+		}
+	}, nameless)
+	inWorld(t, func(w *world) {
+		w.set.Apply(s)
+		w.set.Start(w.stack)
+		if cloud := local(w, "teams-1"); cloud != "1r1.gw.example:5063" {
+			t.Errorf("a listener with a name goes by %s", cloud)
 		}
 	})
 }

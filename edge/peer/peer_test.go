@@ -123,13 +123,16 @@ func snap(peers ...snapshot.Peer) *snapshot.Snapshot {
 	}}
 }
 
-func inWorld(t *testing.T, f func(w *world)) {
+func inWorld(t *testing.T, f func(w *world), edits ...func([]sip.Listener)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, net: memnet.New()}
 		listeners := []sip.Listener{
 			{Name: "operator", Side: "operator", Transport: sip.UDP, Bind: netip.MustParseAddrPort(ourOperator), Advertise: "r1.gw.example:5060"},
 			{Name: "cloud", Side: "cloud", Transport: sip.UDP, Bind: netip.MustParseAddrPort(ourCloud), Advertise: "1r1.gw.example:5063"},
+		}
+		for _, edit := range edits {
+			edit(listeners)
 		}
 		resolver, err := sip.NewResolver(sip.ResolverConfig{Network: w.net})
 		if err != nil {
