@@ -78,11 +78,13 @@ const (
 	// maxFlight bounds the packets of the far side in one attempt: three times
 	// those of a long chain of certificates, each sent twice.
 	maxFlight = 64
-	// handshakeTime bounds one attempt: four repetitions.
+	// handshakeTime bounds one attempt: seven repetitions.
 	handshakeTime = 15 * time.Second
 	// flight is when a flight is sent again, and then ever later. RFC 6347 4.2.4.1
-	// would have a second; a caller would miss the first words.
-	flight = 400 * time.Millisecond
+	// would have a second; a caller would miss the first words. Our first flight
+	// is often lost: it leaves with the answer, and who offered hears nothing
+	// before it has read that.
+	flight = 100 * time.Millisecond
 	// remember is how long a finished server answers a repeated last flight
 	// (RFC 6347 4.2.4).
 	remember = 10 * time.Second
