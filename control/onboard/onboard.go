@@ -1,0 +1,202 @@
+// Package onboard is the way from a signed agreement to a gateway that
+// Operator Connect or Teams Phone Mobile sends calls to, as a program: a graph
+// of steps, each with what it needs, a check that looks whether it is done, an
+// action where a program can act, who must act where it cannot, and what shows
+// that it is done.
+//
+// The world is the truth, the rows are a memory. A step is done because its
+// check says so, now; the rows keep what has been seen and done, when and by
+// whom, what people have declared because no check can see it, and what was
+// handed over to others. So a procedure can be resumed at any point, done in
+// part by hand, and run twice without a change; and what was done and is so no
+// longer shows as drift.
+//
+// The package knows no URL, no HTTP and no command: the steps see the World
+// through small interfaces, and who serves them (our own directory, or one
+// elsewhere) is the deployment's business. Start reading at Step, then
+// (*Set).Plan in plan.go and (*Set).run in apply.go. The steps themselves are
+// in steps*.go, named like the documents that they come from.
+package onboard
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/tandemgw/tandem/control/gateway"
+	"github.com/tandemgw/tandem/control/operation"
+	"github.com/tandemgw/tandem/control/store"
+)
+
+// Step is one piece of the procedure.
+type Step struct {
+	ID       string   // "A4", "B19"
+	Section  string   // heading that it stands below: "1. Configure Azure Active Directory in Operator Azure tenancy"
+	Title    string   // the document's own heading, or its sentence
+	Track    Track    // "": of both
+	Needs    []string // IDs of the steps that must be settled before; those of another track are none
+	Who      Actor    // who acts
+	Touches  []Part   // what Act changes: it is refused when that is elsewhere and nobody said it may
+	Optional bool     // recommended or free: undone, it does not keep the procedure from its end
+
+	// Check looks whether the step is done. It changes nothing. It is asked also
+	// when what the step needs is not done: an error then means no more than
+	// that, and "there is nothing" must never count as "all of it is done".
+	Check func(context.Context, *World) (Finding, error)
+	// Act does the step. It may be called again after it was killed in the
+	// middle, so it looks before it acts. Its success is what Check says
+	// afterwards. nil: a person acts.
+	Act func(context.Context, *World) error
+	// Will is what Act would do, in a sentence of few words: "grants the 7 roles
+	// of Project Synergy to the identity". nil: the title says it.
+	Will func(*World) string
+	// Instruct tells a person what to do. nil: the title says it.
+	Instruct func(*World) Instruction
+	// Draft writes what is to be handed over to others. It is asked while the
+	// step is open and changes nothing. nil: nothing is.
+	Draft func(context.Context, *World) ([]Draft, error)
+}
+
+// Track is which of the two documents is followed.
+type Track string
+
+// The tracks.
+const (
+	Track2022    Track = "2022"    // registrations with secrets in vaults ("Prepare to deploy", December 2022)
+	TrackCurrent Track = "current" // the gateway's managed identity ("Connect to Operator Connect or Teams Phone Mobile")
+)
+
+// Environment is what the gateway is for; it decides how many numbers are asked
+// for.
+type Environment string
+
+// The environments.
+const (
+	Production Environment = "production"
+	Lab        Environment = "lab"
+)
+
+// Actor is who acts.
+type Actor string
+
+// Who acts.
+const (
+	Tandem         Actor = "Tandem"               // by apply
+	You            Actor = "you"                  // the operator's own engineer
+	GlobalAdmin    Actor = "Global Administrator" // of the tenant
+	OnboardingTeam Actor = "onboarding team"
+	Nobody         Actor = "nobody" // time, or a later release
+)
+
+// State is where a step is.
+type State string
+
+// The states. Done, Declared and Skipped settle a step.
+const (
+	Done       State = "done"     // its check says so
+	Declared   State = "declared" // a person says so: no check can see it
+	Skipped    State = "skipped"  // it does not apply here
+	Ready      State = "ready"    // what it needs is settled: somebody can act
+	Waiting    State = "waiting"  // somebody has acted; it takes its time
+	Blocked    State = "blocked"  // what it needs is not settled
+	Drifted    State = "drifted"  // it was done, and is so no longer
+	NotOffered State = "not offered yet"
+	Failed     State = "failed" // the check, or the action, went wrong
+)
+
+// Settled tells whether what needs the step may go on.
+func (s State) Settled() bool { return s == Done || s == Declared || s == Skipped }
+
+// Finding is what a check sees.
+type Finding struct {
+	State    State // Done, Declared, Skipped, Ready (not done yet), Waiting or NotOffered
+	Detail   string
+	Evidence []Evidence
+}
+
+// Evidence is what shows that a step is done. It never holds a secret.
+type Evidence struct {
+	Name  string `json:"name"`  // "object ID of Project Synergy"
+	Value string `json:"value"` // "5f6e…"
+}
+
+// Is makes evidence.
+func Is(name, value string) Evidence { return Evidence{name, value} }
+
+// Found is the finding that a step is done.
+func Found(detail string, shown ...Evidence) Finding { return Finding{Done, detail, shown} }
+
+// Missing is the finding that a step is not done yet.
+func Missing(detail string, shown ...Evidence) Finding { return Finding{Ready, detail, shown} }
+
+// Await is the finding that somebody has acted and it takes its time.
+func Await(detail string, shown ...Evidence) Finding { return Finding{Waiting, detail, shown} }
+
+// Said is the finding that a person has declared the step done.
+func Said(detail string, shown ...Evidence) Finding { return Finding{Declared, detail, shown} }
+
+// Skip is the finding that a step does not apply here; why is told.
+func Skip(why string) Finding { return Finding{Skipped, why, nil} }
+
+// Later is the finding that this release cannot see to the step.
+func Later(why string) Finding { return Finding{NotOffered, why, nil} }
+
+// Instruction tells a person what to do. Of Command and Where one is enough.
+type Instruction struct {
+	Text    string `json:"text"`              // a sentence
+	Command string `json:"command,omitempty"` // to be typed: "tandem onboard declare …"
+	Where   string `json:"where,omitempty"`   // or the place: "https://operatorconnect.microsoft.com/operator/configuration"
+	Paste   string `json:"paste,omitempty"`   // what goes in there, as it is; lines are kept
+}
+
+// Subject is whose procedure it is: one service of one gateway. The gateway
+// need not exist yet.
+type Subject struct {
+	Gateway gateway.ID
+	Service string // "OperatorConnect", "TeamsPhoneMobile"
+}
+
+// Options of a plan. What is zero is as it was said last, or the default: the
+// current track, production unless the gateway's SKU says lab.
+type Options struct {
+	Track       Track       `json:"track,omitempty"`
+	Environment Environment `json:"environment,omitempty"`
+	Outside     bool        `json:"outside,omitempty"` // apply may change what is elsewhere, too
+}
+
+// Config is what a Set is made of.
+type Config struct {
+	Store      *store.Store
+	Operations *operation.Set // New registers a kind with it
+	Parts      Parts
+	Steps      []Step // nil: Steps()
+	Facts      []Fact // nil: Facts()
+	Log        *slog.Logger
+
+	Patience time.Duration // how long after an action its check may still say no; 0: 20 s
+}
+
+// Set is the procedures of a deployment.
+type Set struct {
+	cfg   Config // RO
+	log   *slog.Logger
+	steps []Step // RO: in an order in which needs come first
+	facts []Fact // RO
+}
+
+// New refuses steps that need each other in a circle, or that nobody knows.
+func New(cfg Config) (*Set, error) {
+	if cfg.Steps == nil {
+		cfg.Steps = Steps()
+	}
+	if cfg.Facts == nil {
+		cfg.Facts = Facts()
+	}
+	cfg.Patience = cmp.Or(cfg.Patience, 20*time.Second)
+	s := &Set{cfg: cfg, log: cfg.Log, steps: cfg.Steps, facts: cfg.Facts}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	return s, nil
+}
