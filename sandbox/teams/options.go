@@ -16,7 +16,12 @@ const missing = 3
 // came on, and has ours sent to the name in its Contact.
 func (s *System) options(g *phone.Gate, tx *sip.ServerTx) {
 	req := tx.Request()
-	_ = g.Reply(tx, s.finish(nil, g, sip.NewResponse(req, 200, ""))) // who is gone needs no answer
+	answer, no := sip.NewResponse(req, 200, ""), s.strange(req)
+	if no != nil {
+		answer = sip.NewResponse(req, no.Status, "")
+		answer.Set("Reason", no.Reason)
+	}
+	_ = g.Reply(tx, s.finish(nil, g, answer)) // who is gone needs no answer
 	who, err := sbc(req)
 	if err != nil {
 		return // judge has seen to it
@@ -29,7 +34,7 @@ func (s *System) options(g *phone.Gate, tx *sip.ServerTx) {
 	}
 	fresh := time.Since(t.LastOptions) > missing*s.cfg.Options || t.LastAnswer.IsZero()
 	t.LastOptions = time.Now()
-	if fresh {
+	if fresh && no == nil {
 		select {
 		case s.kick[who.Host] <- place{g, who.Port}:
 		default: // one is on its way
@@ -50,7 +55,7 @@ func (s *System) watch(ctx context.Context, t Trunk) {
 		case at = <-s.kick[t.FQDN]:
 		case <-tick.C:
 			at.gate = s.leave(at.gate)
-			if time.Since(s.state(t.FQDN).LastOptions) > missing*s.cfg.Options {
+			if time.Since(s.state(t.FQDN).LastOptions) > missing*s.cfg.Options || !s.verified(t.FQDN) {
 				continue
 			}
 		}
@@ -112,11 +117,15 @@ func (s *System) pinged(t Trunk, err error) {
 }
 
 func (s *System) state(fqdn string) TrunkState {
+	verified := s.verified(fqdn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := *s.trunks[fqdn]
 	limit := missing * s.cfg.Options
-	t.Active = time.Since(t.LastOptions) <= limit && time.Since(t.LastAnswer) <= limit
+	if t.Verified = verified; !verified {
+		t.LastError = unverified
+	}
+	t.Active = verified && time.Since(t.LastOptions) <= limit && time.Since(t.LastAnswer) <= limit
 	return t
 }
 

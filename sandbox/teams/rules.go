@@ -27,6 +27,11 @@ var lost = &phone.Refusal{}
 // judge holds a request against the rules. All breaches are noted, the first
 // one that forbids handling decides.
 func (s *System) judge(_ *phone.Gate, req *sip.Message, src sip.Source) *phone.Refusal {
+	if req.Method == "INVITE" {
+		if no := s.strange(req); no != nil {
+			return no
+		}
+	}
 	var refusal *phone.Refusal
 	id, _ := req.CallID()
 	for _, check := range []func(*sip.Message, *x509.Certificate) []broken{

@@ -53,6 +53,10 @@ type Config struct {
 	// Tenants maps a tenant's registered domain (a trunk's FQDN, or that
 	// without its first label) to the tenant's id.
 	Tenants map[string]string
+	// Verified tells whether a trunk's name is of a domain that is verified in
+	// the tenant's directory: calls neither go to others nor come from them.
+	// It must not block. nil: every domain is.
+	Verified func(fqdn string) bool
 	// Failover is FailoverTimeSeconds: an INVITE without a provisional other
 	// than 100 for this long goes to the next trunk. 10 s when zero.
 	Failover time.Duration
@@ -77,6 +81,7 @@ type Trunk struct {
 // TrunkState is what Teams thinks of a trunk.
 type TrunkState struct {
 	FQDN        string    `json:"fqdn"`
+	Verified    bool      `json:"verified"`            // its domain is; else it is ignored
 	Active      bool      `json:"active"`              // OPTIONS came within three intervals, and ours was answered 200
 	LastOptions time.Time `json:"lastOptions"`         // newest OPTIONS received from it
 	LastAnswer  time.Time `json:"lastAnswer"`          // newest 200 to ours
@@ -233,8 +238,11 @@ func (s *System) targets(spec phone.CallSpec) ([]phone.Target, error) {
 			return nil, fmt.Errorf("no proxy %q", spec.Site)
 		}
 	}
-	trunks := slices.Clone(s.cfg.Trunks)
-	if spec.Region != "" && !slices.ContainsFunc(trunks, func(t Trunk) bool { return t.FQDN == spec.Region }) {
+	trunks := slices.DeleteFunc(slices.Clone(s.cfg.Trunks), func(t Trunk) bool { return !s.verified(t.FQDN) })
+	if len(trunks) == 0 {
+		return nil, errors.New("no trunk can be used: " + unverified)
+	}
+	if spec.Region != "" && !slices.ContainsFunc(s.cfg.Trunks, func(t Trunk) bool { return t.FQDN == spec.Region }) {
 		return nil, fmt.Errorf("no trunk %q", spec.Region)
 	}
 	rand.Shuffle(len(trunks), func(i, j int) { trunks[i], trunks[j] = trunks[j], trunks[i] })
