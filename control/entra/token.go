@@ -1,0 +1,112 @@
+package entra
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/base/obs"
+)
+
+// SignIn is an application that asks a token endpoint for tokens of its own
+// (RFC 6749 §4.4): with a secret, or with an assertion of an issuer that its
+// registration trusts (RFC 7523 §2.2; Microsoft identity platform docs,
+// "Access token request with a federated credential").
+type SignIn struct {
+	Login  string // authority, without tenant; "": PublicLogin
+	Tenant string
+	Client string // application ID
+	Scope  string // "https://graph.microsoft.com/.default"
+
+	// One of the two. Each is asked for at every sign-in, so that a secret that
+	// has been rotated is used from then on.
+	Secret    func(context.Context) (obs.Secret, error)
+	Assertion func(context.Context) (obs.Secret, error)
+
+	HTTP http.RoundTripper // nil: http.DefaultTransport
+}
+
+// Token signs in when there is no token, or one that ends soon.
+func (s SignIn) Token() Token {
+	var (
+		mu    sync.Mutex
+		token obs.Secret // mu
+		ends  time.Time  // mu
+	)
+	client := newHTTP(s.HTTP)
+	return func(ctx context.Context) (obs.Secret, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if token != "" && time.Until(ends) > 5*time.Minute {
+			return token, nil
+		}
+		got, life, err := s.ask(ctx, client)
+		if err != nil {
+			return "", err
+		}
+		token, ends = got, time.Now().Add(life)
+		return token, nil
+	}
+}
+
+func (s SignIn) ask(ctx context.Context, client *http.Client) (obs.Secret, time.Duration, error) {
+	at := strings.TrimRight(cmp.Or(s.Login, PublicLogin), "/") + "/" + url.PathEscape(s.Tenant) + "/oauth2/v2.0/token"
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {s.Client}, "scope": {s.Scope}}
+	proof, field := s.Secret, "client_secret"
+	if s.Assertion != nil {
+		proof, field = s.Assertion, "client_assertion"
+		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+	}
+	if proof == nil {
+		return "", 0, fault.New(fault.Denied, "the application "+s.Client+" has nothing to sign in with")
+	}
+	secret, err := proof(ctx)
+	if err != nil {
+		return "", 0, fmt.Errorf("read what %s signs in with: %w", s.Client, err)
+	}
+	form.Set(field, string(secret))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", 0, fmt.Errorf("sign in %s: %w", s.Client, err)
+	}
+	if r.URL.Scheme != "https" {
+		return "", 0, fault.New(fault.Invalid, fmt.Sprintf("%.200q is not where tokens can be asked for: write https:// and a host", s.Login))
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := client.Do(r)
+	if err != nil {
+		if e, is := errors.AsType[*url.Error](err); is {
+			err = e.Err
+		}
+		return "", 0, &fault.Error{Kind: fault.Unavailable, Public: "The sign-in of " + r.URL.Host + " does not answer", Err: err}
+	}
+	defer res.Body.Close()
+	var got struct {
+		Token   string `json:"access_token"`
+		Life    int64  `json:"expires_in"`
+		Error   string `json:"error"`
+		Message string `json:"error_description"`
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&got); err != nil || res.StatusCode == http.StatusOK && got.Token == "" {
+		return "", 0, fault.New(fault.Unavailable, fmt.Sprintf("The sign-in of %s answers %d and no token", r.URL.Host, res.StatusCode))
+	}
+	if res.StatusCode != http.StatusOK {
+		// The description may quote what it was sent: only the code of Entra that it
+		// begins with is kept ("AADSTS7000215: Invalid client secret …").
+		code, _, _ := strings.Cut(got.Message, ":")
+		if !strings.HasPrefix(code, "AADSTS") {
+			code = ""
+		}
+		return "", 0, fault.New(fault.Denied, strings.TrimSpace(fmt.Sprintf("The sign-in of %s does not let the application %s in: %s %s", r.URL.Host, s.Client, printable(got.Error, 60), printable(code, 30))))
+	}
+	return obs.Secret(got.Token), time.Duration(min(max(got.Life, 0), 1<<20)) * time.Second, nil
+}
