@@ -1,30 +1,23 @@
-// Package entra is a client of a directory that speaks Microsoft Graph: the
-// operator's own Entra, or the one of this deployment.
+// Package entra is a client of an operator's tenant: of its directory, which
+// speaks Microsoft Graph, and of its vaults, which speak the APIs of Azure Key
+// Vault. The tenant is the operator's own in Entra, or the one of this
+// deployment.
 //
-// Both are the same code with another URL. A directory of this process is
-// asked without a socket, by InProcess; any other by HTTPS. The types are the
-// parts of Graph's resources that onboarding needs, in Graph's own words
-// (Microsoft Graph REST API v1.0 reference), and nothing of an SDK. What a
-// directory refuses becomes one sentence that names Graph's code; nothing
-// secret is ever part of it. Start reading at Client.
+// Both are the same code with other URLs. What is served by this process is
+// asked without a socket, by InProcess; all else by HTTPS. The types are the
+// parts of resources that onboarding needs, in the words of the Microsoft Graph
+// REST API v1.0 and Key Vault references, and nothing of an SDK. What is
+// refused becomes one sentence that names the code of the other side; nothing
+// secret is ever part of it. Start reading at Client and Vaults; how they ask
+// is in ask.go.
 package entra
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"math/rand/v2"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
-	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/base/obs"
 )
 
@@ -50,245 +43,21 @@ type Config struct {
 // Client asks one directory as one caller.
 type Client struct {
 	Config
-	http *http.Client
-	base *url.URL
+	*asker
 }
 
 // New checks the addresses and asks nothing yet.
 func New(c Config) (*Client, error) {
 	c.URL, c.Login = strings.TrimRight(cmp.Or(c.URL, PublicGraph), "/"), strings.TrimRight(cmp.Or(c.Login, PublicLogin), "/")
-	base, err := url.Parse(c.URL)
-	if err != nil || base.Host == "" || base.Scheme != "https" {
-		return nil, fault.New(fault.Invalid, fmt.Sprintf("%.200q is not where a directory can be: write https:// and a host", c.URL))
+	a, err := newAsker("directory", c.URL, c.HTTP)
+	if err != nil {
+		return nil, err
 	}
+	a.version, a.token = "/v1.0", c.Token
 	if c.Token == nil {
-		c.Token = func(context.Context) (obs.Secret, error) {
-			return "", fault.New(fault.Denied, "nobody is signed in to the directory "+base.Host)
-		}
+		a.token = nobody(a.base.Host)
 	}
-	return &Client{Config: c, base: base, http: newHTTP(c.HTTP)}, nil
-}
-
-// newHTTP follows no redirect: neither Graph nor a token endpoint answers with
-// one, and a token goes nowhere it was not meant for.
-func newHTTP(t http.RoundTripper) *http.Client {
-	return &http.Client{Transport: t, Timeout: answerTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-}
-
-const (
-	answerTime = 30 * time.Second // of one request
-	answerSize = 8 << 20          // of one answer: a page of 999 objects
-	tries      = 4
-	longest    = 30 * time.Second // that a Retry-After is heeded; longer is told instead
-	pages      = 1000             // of one list: a directory that never ends is one that is wrong
-)
-
-// Error is what a directory refuses, in Graph's words.
-type Error struct {
-	Status  int
-	Code    string // "Request_ResourceNotFound"
-	Message string
-	Request string // ID by which the directory's operator finds it again
-}
-
-// Error is the code, the message and the request's ID.
-func (e *Error) Error() string {
-	s := fmt.Sprintf("%s: %s", cmp.Or(e.Code, strconv.Itoa(e.Status)), cmp.Or(e.Message, http.StatusText(e.Status)))
-	if e.Request != "" {
-		s += " (request " + e.Request + ")"
-	}
-	return s
-}
-
-// Code is Graph's code of an error, "" when it is none of Graph's.
-func Code(err error) string {
-	if e, is := errors.AsType[*Error](err); is {
-		return e.Code
-	}
-	return ""
-}
-
-// kinds are the faults of statuses; what is missing is Unavailable.
-var kinds = map[int]fault.Kind{
-	http.StatusBadRequest: fault.Invalid, http.StatusUnauthorized: fault.Denied, http.StatusForbidden: fault.Denied, http.StatusNotFound: fault.NotFound,
-	http.StatusConflict: fault.Conflict, http.StatusPreconditionFailed: fault.Conflict, http.StatusUnprocessableEntity: fault.Invalid,
-	http.StatusTooManyRequests: fault.Exhausted,
-}
-
-// call is one request of Graph: what, in words for people, and how.
-type call struct {
-	what   string // "add the service principal of eb63…"
-	method string
-	path   string // below the version
-	query  url.Values
-	body   any
-}
-
-// refuse is the one sentence that a person gets.
-func (c *Client) refuse(q call, e *Error) error {
-	kind, is := kinds[e.Status]
-	if !is {
-		kind = fault.Unavailable
-	}
-	return &fault.Error{Kind: kind, Public: fmt.Sprintf("The directory %s does not %s", c.base.Host, q.what), Err: e}
-}
-
-// do sends a call and reads its answer into out, where that is not nil. What
-// was throttled is tried again; what may have been done and was not answered,
-// only when doing it twice is doing it once (RFC 9110 §9.2.2).
-func (c *Client) do(ctx context.Context, q call, out any) error {
-	var body []byte
-	if q.body != nil {
-		var err error
-		if body, err = json.Marshal(q.body); err != nil {
-			return fmt.Errorf("%s: %w", q.what, err)
-		}
-	}
-	at := c.URL + "/v1.0" + q.path
-	if len(q.query) > 0 {
-		at += "?" + q.query.Encode()
-	}
-	if strings.HasPrefix(q.path, "https://") {
-		at = q.path // the next page, which names itself
-	}
-	for try := 1; ; try++ {
-		text, wait, err := c.once(ctx, q, at, body)
-		if err == nil {
-			if out == nil || len(text) == 0 {
-				return nil
-			}
-			if err := json.Unmarshal(text, out); err != nil {
-				return &fault.Error{Kind: fault.Unavailable, Public: fmt.Sprintf("The directory %s does not answer as Graph does when asked to %s", c.base.Host, q.what)}
-			}
-			return nil
-		}
-		if wait < 0 || wait > longest || try == tries {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(wait):
-		}
-	}
-}
-
-// once is one try: the answer, or an error and how long to wait before the
-// next; negative: another is useless, or unsafe.
-func (c *Client) once(ctx context.Context, q call, at string, body []byte) (text []byte, wait time.Duration, err error) {
-	token, err := c.Token(ctx)
-	if err != nil {
-		return nil, -1, err
-	}
-	r, err := http.NewRequestWithContext(ctx, q.method, at, bytes.NewReader(body))
-	if err != nil {
-		return nil, -1, fmt.Errorf("%s: %w", q.what, err)
-	}
-	r.Header.Set("Authorization", "Bearer "+string(token))
-	r.Header.Set("Accept", "application/json")
-	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	if q.query.Has("$search") || q.query.Has("$count") {
-		r.Header.Set("ConsistencyLevel", "eventual") // Microsoft Graph docs, "Advanced query capabilities on Microsoft Entra ID objects"
-	}
-	again := time.Duration(-1)
-	if q.method == http.MethodGet || q.method == http.MethodDelete {
-		again = time.Second/2 + rand.N(time.Second/2)
-	}
-	res, err := c.http.Do(r)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, -1, ctx.Err()
-		}
-		return nil, again, c.silent(q, err)
-	}
-	defer res.Body.Close()
-	text, err = io.ReadAll(io.LimitReader(res.Body, answerSize+1))
-	switch {
-	case err != nil:
-		return nil, again, c.silent(q, err)
-	case len(text) > answerSize:
-		return nil, -1, fault.New(fault.Unavailable, fmt.Sprintf("The directory %s answers more than %d MB", c.base.Host, answerSize>>20))
-	case res.StatusCode/100 == 2:
-		return text, 0, nil
-	}
-	e := &Error{Status: res.StatusCode, Request: printable(res.Header.Get("Request-Id"), 100)}
-	var said struct {
-		Error struct{ Code, Message string }
-	}
-	if json.Unmarshal(text, &said) == nil {
-		e.Code, e.Message = printable(said.Error.Code, 100), printable(said.Error.Message, 500)
-	}
-	err = c.refuse(q, e)
-	switch res.StatusCode {
-	case http.StatusTooManyRequests:
-		return nil, max(after(res.Header), 0), err
-	case http.StatusServiceUnavailable:
-		if w := after(res.Header); w >= 0 {
-			return nil, w, err // it says itself that nothing was done
-		}
-		return nil, again, err
-	case http.StatusBadGateway, http.StatusGatewayTimeout:
-		return nil, again, err
-	}
-	return nil, -1, err
-}
-
-// silent is a directory that gave no answer.
-func (c *Client) silent(q call, err error) error {
-	if e, is := errors.AsType[*url.Error](err); is {
-		err = e.Err // without the URL, which has the query
-	}
-	return &fault.Error{Kind: fault.Unavailable, Public: fmt.Sprintf("The directory %s was asked to %s and does not answer", c.base.Host, q.what), Err: err}
-}
-
-// after is what Retry-After asks for, with jitter; a negative one when it does
-// not ask.
-func after(h http.Header) time.Duration {
-	s, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || s < 0 || s > 1<<20 {
-		return -1
-	}
-	return time.Duration(s)*time.Second + rand.N(time.Second/4)
-}
-
-// printable is foreign text as it can stand in a line.
-func printable(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "") + "…"
-	}
-	return s
-}
-
-// list reads all pages.
-func list[T any](ctx context.Context, c *Client, q call) (all []T, err error) {
-	q.method = http.MethodGet
-	for range pages {
-		var page struct {
-			Value []T    `json:"value"`
-			Next  string `json:"@odata.nextLink"`
-		}
-		if err := c.do(ctx, q, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Value...)
-		if page.Next == "" {
-			return all, nil
-		}
-		// A page that lies elsewhere would be given our token.
-		if next, err := url.Parse(page.Next); err != nil || next.Scheme != c.base.Scheme || next.Host != c.base.Host {
-			return nil, fault.New(fault.Unavailable, fmt.Sprintf("The directory %s says that the next page is at %.200q", c.base.Host, page.Next))
-		}
-		q.path, q.query = page.Next, nil
-	}
-	return nil, fault.New(fault.Unavailable, fmt.Sprintf("The directory %s has no last page when asked to %s", c.base.Host, q.what))
+	return &Client{c, a}, nil
 }
 
 // quote is a string of an OData filter.

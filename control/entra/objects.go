@@ -166,12 +166,12 @@ type Record struct {
 
 // Organization is the tenant of the client.
 func (c *Client) Organization(ctx context.Context) (Tenant, error) {
-	all, err := list[Tenant](ctx, c, call{what: "say which tenant it is", path: "/organization"})
+	all, err := list[Tenant](ctx, c.asker, call{what: "say which tenant it is", path: "/organization"})
 	if err != nil {
 		return Tenant{}, err
 	}
 	if len(all) != 1 {
-		return Tenant{}, fault.New(fault.Unavailable, fmt.Sprintf("The directory %s names %d tenants where it should name one", c.base.Host, len(all)))
+		return Tenant{}, fault.New(fault.Unavailable, fmt.Sprintf("The %s names %d tenants where it should name one", c, len(all)))
 	}
 	return all[0], nil
 }
@@ -184,7 +184,7 @@ func (c *Client) PrincipalOf(ctx context.Context, appID string) (Principal, erro
 }
 
 func (c *Client) one(ctx context.Context, q call, missing string) (Principal, error) {
-	all, err := list[Principal](ctx, c, q)
+	all, err := list[Principal](ctx, c.asker, q)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -196,7 +196,7 @@ func (c *Client) one(ctx context.Context, q call, missing string) (Principal, er
 
 // PrincipalsNamed are all service principals of a display name.
 func (c *Client) PrincipalsNamed(ctx context.Context, name string) ([]Principal, error) {
-	return list[Principal](ctx, c, call{what: "find the service principals named " + name, path: "/servicePrincipals", query: url.Values{"$filter": {"displayName eq " + quote(name)}}})
+	return list[Principal](ctx, c.asker, call{what: "find the service principals named " + name, path: "/servicePrincipals", query: url.Values{"$filter": {"displayName eq " + quote(name)}}})
 }
 
 // Principal is the service principal with an object ID.
@@ -216,13 +216,13 @@ func (c *Client) AddPrincipal(ctx context.Context, appID, displayName string) (p
 
 // ApplicationsNamed are all registrations of a display name.
 func (c *Client) ApplicationsNamed(ctx context.Context, name string) ([]Application, error) {
-	return list[Application](ctx, c, call{what: "find the app registrations named " + name, path: "/applications", query: url.Values{"$filter": {"displayName eq " + quote(name)}}})
+	return list[Application](ctx, c.asker, call{what: "find the app registrations named " + name, path: "/applications", query: url.Values{"$filter": {"displayName eq " + quote(name)}}})
 }
 
 // ApplicationOf is the registration of an application ID; fault.NotFound when
 // the tenant does not have it.
 func (c *Client) ApplicationOf(ctx context.Context, appID string) (Application, error) {
-	all, err := list[Application](ctx, c, call{what: "find the app registration " + appID, path: "/applications", query: url.Values{"$filter": {"appId eq " + quote(appID)}}})
+	all, err := list[Application](ctx, c.asker, call{what: "find the app registration " + appID, path: "/applications", query: url.Values{"$filter": {"appId eq " + quote(appID)}}})
 	if err == nil && len(all) == 0 {
 		err = fault.New(fault.NotFound, "The tenant has no app registration "+appID)
 	}
@@ -262,7 +262,7 @@ func (c *Client) AddSecret(ctx context.Context, id, name string, end time.Time) 
 		body: map[string]any{"passwordCredential": map[string]any{"displayName": name, "endDateTime": end.UTC().Truncate(time.Second)}},
 	}, &got)
 	if err == nil && got.Text == "" {
-		err = fault.New(fault.Unavailable, "The directory "+c.base.Host+" made a secret and does not tell its value")
+		err = fault.New(fault.Unavailable, "The "+c.String()+" made a secret and does not tell its value")
 	}
 	return got.Credential, obs.Secret(got.Text), err
 }
@@ -285,7 +285,7 @@ func (c *Client) Federate(ctx context.Context, id, name, issuer, subject string)
 		Subject   string   `json:"subject"`
 		Audiences []string `json:"audiences"`
 	}
-	all, err := list[credential](ctx, c, call{what: "list the federated credentials of the app registration " + id, path: path})
+	all, err := list[credential](ctx, c.asker, call{what: "list the federated credentials of the app registration " + id, path: path})
 	if err != nil || slices.ContainsFunc(all, func(x credential) bool { return x.Issuer == issuer && x.Subject == subject }) {
 		return err
 	}
@@ -298,12 +298,12 @@ func (c *Client) Federate(ctx context.Context, id, name, issuer, subject string)
 // AssignmentsOf are the app roles that a service principal has, on whatever
 // resource.
 func (c *Client) AssignmentsOf(ctx context.Context, principal string) ([]Assignment, error) {
-	return list[Assignment](ctx, c, call{what: "list the app roles of " + principal, path: "/servicePrincipals/" + url.PathEscape(principal) + "/appRoleAssignments"})
+	return list[Assignment](ctx, c.asker, call{what: "list the app roles of " + principal, path: "/servicePrincipals/" + url.PathEscape(principal) + "/appRoleAssignments"})
 }
 
 // AssignedTo is everybody who has an app role of a resource.
 func (c *Client) AssignedTo(ctx context.Context, resource string) ([]Assignment, error) {
-	return list[Assignment](ctx, c, call{what: "list who has app roles of " + resource, path: "/servicePrincipals/" + url.PathEscape(resource) + "/appRoleAssignedTo"})
+	return list[Assignment](ctx, c.asker, call{what: "list who has app roles of " + resource, path: "/servicePrincipals/" + url.PathEscape(resource) + "/appRoleAssignedTo"})
 }
 
 // Assign gives an app role. One that is there already is left.
@@ -336,7 +336,7 @@ func (c *Client) Unassign(ctx context.Context, a Assignment) error {
 
 // Grants are the consents to delegated permissions of a client.
 func (c *Client) Grants(ctx context.Context, client string) ([]Grant, error) {
-	return list[Grant](ctx, c, call{what: "list the grants of " + client, path: "/oauth2PermissionGrants", query: url.Values{"$filter": {"clientId eq " + quote(client)}}})
+	return list[Grant](ctx, c.asker, call{what: "list the grants of " + client, path: "/oauth2PermissionGrants", query: url.Values{"$filter": {"clientId eq " + quote(client)}}})
 }
 
 // Consent grants delegated permissions.
@@ -354,7 +354,7 @@ func (c *Client) UserNamed(ctx context.Context, name string) (u User, err error)
 
 // RoleMembers are the users that have a role over the directory.
 func (c *Client) RoleMembers(ctx context.Context, role string) ([]User, error) {
-	roles, err := list[DirectoryRole](ctx, c, call{what: "list its roles", path: "/directoryRoles"})
+	roles, err := list[DirectoryRole](ctx, c.asker, call{what: "list its roles", path: "/directoryRoles"})
 	if err != nil {
 		return nil, err
 	}
@@ -362,7 +362,7 @@ func (c *Client) RoleMembers(ctx context.Context, role string) ([]User, error) {
 	if i < 0 {
 		return nil, nil
 	}
-	return list[User](ctx, c, call{what: "list who is " + role, path: "/directoryRoles/" + url.PathEscape(roles[i].ID) + "/members"})
+	return list[User](ctx, c.asker, call{what: "list who is " + role, path: "/directoryRoles/" + url.PathEscape(roles[i].ID) + "/members"})
 }
 
 // Domain is one of the tenant; fault.NotFound when it does not have it.
@@ -378,7 +378,7 @@ func (c *Client) AddDomain(ctx context.Context, name string) (d Domain, err erro
 // VerificationRecords are the records of which one must be found at a domain
 // before it is verified.
 func (c *Client) VerificationRecords(ctx context.Context, name string) ([]Record, error) {
-	return list[Record](ctx, c, call{what: "say how the domain " + name + " is verified", path: "/domains/" + url.PathEscape(name) + "/verificationDnsRecords"})
+	return list[Record](ctx, c.asker, call{what: "say how the domain " + name + " is verified", path: "/domains/" + url.PathEscape(name) + "/verificationDnsRecords"})
 }
 
 // VerifyDomain has the directory look for the record now.
