@@ -402,6 +402,7 @@ func (n *Node) answers() map[string]link.Answer {
 		link.AskCertificate:     question(n.wantCertificate),
 		link.InstallCertificate: question(n.installCertificate),
 		askRecords:              question(func(ctx context.Context, since time.Time) (any, error) { return nil, n.spool.Resend(ctx, since) }),
+		link.AskTest:            question(n.askTest),
 		link.AskListeners:       func(ctx context.Context, _ json.RawMessage) (any, error) { return n.checkListeners(ctx), nil },
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/edge/record"
 	"github.com/tandemgw/tandem/edge/relay"
+	"github.com/tandemgw/tandem/edge/tester"
 	"github.com/tandemgw/tandem/edge/trace"
 	"github.com/tandemgw/tandem/front/ops"
 	"github.com/tandemgw/tandem/link"
@@ -60,6 +61,7 @@ type Node struct {
 	calls    *call.Set
 	vouching *attest.Set // nil: callers are neither vouched for nor verified
 	stack    *sip.Stack
+	tester   *tester.Tester
 	control  *ops.Server
 	plane    atomic.Pointer[plane] // nil: not a control node, or not yet
 
@@ -270,7 +272,7 @@ func (n *Node) openSignalling() error {
 	}
 	listeners, now := n.listeners(), n.running.Load()
 	n.peers = peer.NewSet(peer.Config{
-		Region: n.cfg.Node.Region, Listeners: listeners, Product: n.product(), Certificate: n.certificate, Log: n.log,
+		Region: n.cfg.Node.Region, Listeners: listeners, Testers: tester.Listeners(), Product: n.product(), Certificate: n.certificate, Log: n.log,
 	})
 	n.peers.Renew(now.snapshot, now.settings())
 	n.onStop(n.peers.Close)
@@ -289,8 +291,9 @@ func (n *Node) openSignalling() error {
 			Music: n.cfg.Media.Music, Ringback: n.cfg.Media.Ringback,
 		},
 	})
+	n.openTester()
 	stack, err := sip.NewStack(sip.StackConfig{
-		Listeners: listeners,
+		Listeners: append(listeners, tester.Listeners()...),
 		Network:   sip.Marked(uint8(n.cfg.SIP.DSCP)),
 		Admit:     n.admit,
 		Handle:    n.handle, HandleAck: n.calls.HandleAck, HandleStray: n.calls.HandleStray,
@@ -315,6 +318,7 @@ func (n *Node) openSignalling() error {
 		cancel()
 		n.calls.Drain(now)
 	})
+	n.onStop(n.tester.Close)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tandemgw/tandem/edge/tester"
 	"github.com/tandemgw/tandem/link"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sip"
@@ -25,6 +26,9 @@ type mirror struct {
 
 // admit lets the node itself in beside the peers, while it asks.
 func (n *Node) admit(l *sip.Listener, src netip.Addr) []*sip.Remote {
+	if side := snapshot.Side(l.Side); l.Name == tester.Name(side) {
+		return n.admitTester(side)
+	}
 	found := n.peers.Admit(l, src)
 	own := l.Bind.Addr() == src.Unmap() || l.Bind.Addr().IsUnspecified() && src.IsLoopback()
 	if own && n.mirror.asking.Load() > 0 {
@@ -35,12 +39,15 @@ func (n *Node) admit(l *sip.Listener, src netip.Addr) []*sip.Remote {
 
 // handle gives what peers ask to the calls, and answers the node itself.
 func (n *Node) handle(tx *sip.ServerTx) {
-	if tx.Source().Remote != &n.mirror.remote {
+	own := tx.Source().Remote == &n.mirror.remote
+	if !own && n.testOf(tx) {
 		n.calls.Handle(tx)
 		return
 	}
 	status := 200
 	switch {
+	case !own: // another process of this machine, on the listener for test calls
+		status = 403
 	case tx.Request().Method != "OPTIONS":
 		status = 403
 	case n.draining.Load():

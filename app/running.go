@@ -11,6 +11,7 @@ import (
 
 	keys "github.com/tandemgw/tandem/edge/identity"
 	"github.com/tandemgw/tandem/edge/peer"
+	"github.com/tandemgw/tandem/edge/tester"
 	"github.com/tandemgw/tandem/link/snapshot"
 	"github.com/tandemgw/tandem/wire/sip"
 )
@@ -67,13 +68,14 @@ func (c *Config) make(revision uint64, old *running) (*running, error) {
 	if r.snapshot, err = c.Snapshot(revision); err != nil {
 		return nil, fmt.Errorf("compile the gateway: %w", err)
 	}
+	r.snapshot = tester.Extend(r.snapshot)
 	return r, nil
 }
 
 // with is the same with another snapshot, put in force now.
 func (r *running) with(s *snapshot.Snapshot) *running {
 	next := *r
-	next.snapshot, next.since = s, time.Now()
+	next.snapshot, next.since = tester.Extend(s), time.Now()
 	return &next
 }
 

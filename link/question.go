@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/link/record"
 )
 
 // Questions that every edge answers, with the types of question and answer.
@@ -23,7 +24,18 @@ const (
 	AskPeers     = "peers"     // nothing -> []record.PeerHealth
 	AskExplain   = "explain"   // ExplainQuestion -> record.Explanation
 	AskListeners = "listeners" // nothing -> []ListenerCheck: each was asked by OPTIONS
+	AskTest      = "test"      // TestQuestion -> record.TestCall
 )
+
+// TestQuestion has an edge place a call to test the way. The first one of an ID
+// begins it, each one tells how it stands: a call takes longer than an answer.
+type TestQuestion struct {
+	ID      string        `json:"id"`
+	Towards record.Side   `json:"towards"` // the network to call: the other one is where the call seems to come from
+	From    string        `json:"from"`    // E.164
+	To      string        `json:"to"`      // E.164
+	Talk    time.Duration `json:"talk"`    // length of the conversation
+}
 
 // ExplainQuestion is an INVITE that nobody sent.
 type ExplainQuestion struct {

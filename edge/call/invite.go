@@ -20,7 +20,7 @@ func (s *state) arrive(ev invited) {
 	s.invite, s.inviteTx = ev.msg, ev.tx
 	s.snapshot, s.health = ev.snapshot, ev.suspended
 	s.setCaller(ev)
-	s.record.Gateway, s.record.Revision = ev.snapshot.Gateway, ev.snapshot.Revision
+	s.record.Gateway, s.record.Revision, s.record.Test = ev.snapshot.Gateway, ev.snapshot.Revision, ev.peer.Group.Tester
 	s.do(respond{s.inviteTx, sip.NewResponse(ev.msg, 100, "")})
 	no := s.rulesIn()
 	if no == nil {

@@ -41,6 +41,7 @@ import (
 type Config struct {
 	Region    string         // the service region of this node
 	Listeners []sip.Listener // as given to the stack: a peer is reached from the one of its side and transport
+	Testers   []sip.Listener // where the node itself comes in, to test the way: one for each side
 	Resolver  *sip.Resolver
 	Roots     *x509.CertPool // trust anchors of TLS peers; nil: the system's
 	Interval  time.Duration  // between OPTIONS to a peer that names none; default 60 s
@@ -186,7 +187,11 @@ func (s *Set) member(k Known, old *member) *member {
 	m.transport, _ = sip.ParseTransport(k.Transport)
 	m.literal, _ = netip.ParseAddr(k.Host) // a name has none
 	_, m.local = k.Priority[s.cfg.Region]
-	for _, l := range s.cfg.Listeners {
+	listeners := s.cfg.Listeners
+	if k.Group.Tester {
+		listeners = s.cfg.Testers
+	}
+	for _, l := range listeners {
 		if l.Side == string(k.Group.Side) && l.Transport == m.transport {
 			m.listener = l.Name
 			break
@@ -334,6 +339,14 @@ func (s *Set) Of(src sip.Source) (*Known, bool) {
 	return &m.Known, true
 }
 
+// Remote is how the stack knows a peer, nil when there is none of that name.
+func (s *Set) Remote(name string) *sip.Remote {
+	if m := s.table.Load().byName[name]; m != nil {
+		return m.remote
+	}
+	return nil
+}
+
 // Find gives a peer by name. It is never nil.
 func (s *Set) Find(name string) (*Known, bool) {
 	m := s.table.Load().byName[name]
@@ -466,6 +479,9 @@ func (s *Set) Health() []record.PeerHealth {
 	now, proofs := time.Now(), s.proofs()
 	var all []record.PeerHealth
 	for _, m := range s.table.Load().order {
+		if m.Group.Tester {
+			continue
+		}
 		h := m.health(now)
 		if p, ok := proofs[m.remote]; ok {
 			h.CertEnds, h.CertRoot, h.TLS = &p.NotAfter, p.Root, agreed(p)

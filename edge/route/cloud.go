@@ -74,7 +74,7 @@ func free(s snapshot.Service) bool {
 
 func (r *router) cloudGroup(s snapshot.Service) *snapshot.Group {
 	for i := range r.snap.Groups {
-		if g := &r.snap.Groups[i]; g.Side == snapshot.Cloud && slices.Contains(g.Services, s) {
+		if g := &r.snap.Groups[i]; g.Side == snapshot.Cloud && !g.Tester && slices.Contains(g.Services, s) {
 			return g
 		}
 	}

@@ -172,7 +172,7 @@ func (r *router) operatorGroup() *snapshot.Group {
 		}
 	}
 	for i := range r.snap.Groups {
-		if g := &r.snap.Groups[i]; g.Side == snapshot.Operator && g.Name != r.snap.Policy.EmergencyGroup {
+		if g := &r.snap.Groups[i]; g.Side == snapshot.Operator && !g.Tester && g.Name != r.snap.Policy.EmergencyGroup {
 			r.rule("calls of " + string(r.out.Service) + " go to " + g.Name + ", the first peer group")
 			return g
 		}

@@ -20,6 +20,7 @@ type Call struct {
 	From      string     `json:"from"`               // calling number as routed, E.164 where known
 	To        string     `json:"to"`                 // called number as routed
 	Emergency bool       `json:"emergency,omitempty"`
+	Test      bool       `json:"test,omitempty"` // the gateway placed it itself to test the way: nobody is billed for it
 	Began     time.Time  `json:"began"`
 	Answered  *time.Time `json:"answered,omitempty"`
 	Ended     *time.Time `json:"ended,omitempty"`

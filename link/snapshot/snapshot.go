@@ -71,6 +71,10 @@ type Group struct {
 
 	Interworking Interworking `json:"interworking,omitzero"`
 	Rules        []Rule       `json:"rules,omitempty"` // in this order
+
+	// Tester: no far side, but the node itself, which calls to test the way. An
+	// edge adds it to what is published; it is the target of no call.
+	Tester bool `json:"-"`
 }
 
 // TLS is how TLS connections with the peers of a group are made. The zero
