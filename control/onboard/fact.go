@@ -2,8 +2,15 @@ package onboard
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/control/store"
 )
 
 // Fact is what no check can see: a person declares it once.
@@ -50,8 +57,118 @@ func (s *Set) fact(name string) (Fact, bool) {
 	return Fact{}, false
 }
 
-// record keeps what a step has learned.
-func (s *Set) record(ctx context.Context, w *World, name, value string) error {
-	_, _, _, _ = ctx, w, name, value
-	panic("not there yet")
+// Declare keeps facts that people say; an empty value takes one back. All of
+// them are kept, or none.
+func (s *Set) Declare(ctx context.Context, sub Subject, said map[string]string, by string) error {
+	if err := sub.check(); err != nil {
+		return err
+	}
+	values, err := s.judgeFacts(sub, said, by)
+	if err != nil {
+		return err
+	}
+	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
+		if err := s.begin(ctx, tx, sub, Options{}, by); err != nil {
+			return err
+		}
+		return s.sayAll(ctx, tx, sub, values)
+	})
+}
+
+func (s *Set) sayAll(ctx context.Context, tx *store.Tx, sub Subject, values []Value) error {
+	for _, v := range values {
+		f, _ := s.fact(v.Name)
+		if err := say(ctx, tx, sub.scope(f.Scope), v); err != nil {
+			return err
+		}
+		e := Event{Step: f.Step, What: SaidSo, Who: v.By, Detail: v.Name + " = " + v.Value}
+		if v.Value == "" {
+			e.What, e.Detail = TookBack, v.Name
+		}
+		if err := tell(ctx, tx, sub, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judgeFacts refuses what nobody asks for and what no answer can be.
+func (s *Set) judgeFacts(sub Subject, said map[string]string, by string) (values []Value, err error) {
+	at := store.Time(store.Micros(time.Now()))
+	for _, name := range slices.Sorted(maps.Keys(said)) {
+		value := strings.TrimSpace(said[name])
+		f, ok := s.fact(name)
+		if !ok {
+			return nil, fault.New(fault.NotFound, fmt.Sprintf("no step asks for %q: tandem onboard declare without a fact lists them", name))
+		}
+		if err := f.judge(name, value); err != nil {
+			return nil, err
+		}
+		values = append(values, Value{name, value, at, by})
+	}
+	return values, nil
+}
+
+// longestFact is in octets: a postal address fits, a document does not.
+const longestFact = 1000
+
+func (f Fact) judge(name, value string) error {
+	switch {
+	case value == "":
+		return nil
+	case len(value) > longestFact || strings.ContainsFunc(value, unicode.IsControl):
+		return fault.New(fault.Invalid, fmt.Sprintf("%s: write one line of at most %d octets", name, longestFact))
+	case len(f.Choices) > 0 && !slices.Contains(f.Choices, value):
+		return fault.New(fault.Invalid, fmt.Sprintf("%s=%s: write %s", name, value, strings.Join(f.Choices, " or ")))
+	case f.Check != nil:
+		if err := f.Check(value); err != nil {
+			return fault.New(fault.Invalid, fmt.Sprintf("%s=%s: %v", name, value, err))
+		}
+	}
+	return nil
+}
+
+// Question is a fact with what was said about it.
+type Question struct {
+	Name    string   `json:"name"`
+	Title   string   `json:"title"`
+	Choices []string `json:"choices,omitempty"`
+	Form    string   `json:"form,omitempty"`
+	Default string   `json:"default,omitempty"`
+	Scope   Scope    `json:"scope"`
+	Step    string   `json:"step,omitempty"`
+	Learned bool     `json:"learned,omitempty"`
+	Said    []Value  `json:"said,omitempty"` // several of a fact with a "*"
+}
+
+// Questions are all facts that the steps of a subject's track ask for.
+func (s *Set) Questions(ctx context.Context, sub Subject) (list []Question, err error) {
+	w, err := s.world(ctx, sub, Options{})
+	if err != nil {
+		return nil, err
+	}
+	ours, others := map[string]bool{}, map[string]bool{}
+	for track, steps := range s.steps {
+		for _, st := range steps {
+			if track == w.Track {
+				ours[st.ID] = true
+			} else {
+				others[st.ID] = true
+			}
+		}
+	}
+	list = []Question{}
+	for _, f := range s.facts {
+		if others[f.Step] && !ours[f.Step] {
+			continue
+		}
+		q := Question{Name: f.Name, Title: f.Title, Choices: f.Choices, Form: f.Form, Default: f.Default, Scope: f.Scope, Step: f.Step, Learned: f.Learned}
+		for _, name := range slices.Sorted(maps.Keys(w.facts)) {
+			if g, ok := s.fact(name); ok && g.Name == f.Name {
+				q.Said = append(q.Said, w.facts[name])
+			}
+		}
+		list = append(list, q)
+	}
+	return list, nil
 }

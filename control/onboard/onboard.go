@@ -21,10 +21,10 @@ package onboard
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
-	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/store"
 )
@@ -113,6 +113,7 @@ type Finding struct {
 	State    State // Done, Declared, Skipped, Ready (not done yet), Waiting or NotOffered
 	Detail   string
 	Evidence []Evidence
+	By       Actor // who must act before Act can; "": the step's own
 }
 
 // Evidence is what shows that a step is done. It never holds a secret.
@@ -125,22 +126,36 @@ type Evidence struct {
 func Is(name, value string) Evidence { return Evidence{name, value} }
 
 // Found is the finding that a step is done.
-func Found(detail string, shown ...Evidence) Finding { return Finding{Done, detail, shown} }
+func Found(detail string, shown ...Evidence) Finding {
+	return Finding{State: Done, Detail: detail, Evidence: shown}
+}
 
 // Missing is the finding that a step is not done yet.
-func Missing(detail string, shown ...Evidence) Finding { return Finding{Ready, detail, shown} }
+func Missing(detail string, shown ...Evidence) Finding {
+	return Finding{State: Ready, Detail: detail, Evidence: shown}
+}
 
 // Await is the finding that somebody has acted and it takes its time.
-func Await(detail string, shown ...Evidence) Finding { return Finding{Waiting, detail, shown} }
+func Await(detail string, shown ...Evidence) Finding {
+	return Finding{State: Waiting, Detail: detail, Evidence: shown}
+}
 
 // Said is the finding that a person has declared the step done.
-func Said(detail string, shown ...Evidence) Finding { return Finding{Declared, detail, shown} }
+func Said(detail string, shown ...Evidence) Finding {
+	return Finding{State: Declared, Detail: detail, Evidence: shown}
+}
+
+// Ask is the finding that a step is not done, and that somebody has to say or
+// do something before its action can.
+func Ask(who Actor, detail string, shown ...Evidence) Finding {
+	return Finding{State: Ready, By: who, Detail: detail, Evidence: shown}
+}
 
 // Skip is the finding that a step does not apply here; why is told.
-func Skip(why string) Finding { return Finding{Skipped, why, nil} }
+func Skip(why string) Finding { return Finding{State: Skipped, Detail: why} }
 
 // Later is the finding that this release cannot see to the step.
-func Later(why string) Finding { return Finding{NotOffered, why, nil} }
+func Later(why string) Finding { return Finding{State: NotOffered, Detail: why} }
 
 // Instruction tells a person what to do. Of Command and Where one is enough.
 type Instruction struct {
@@ -148,13 +163,6 @@ type Instruction struct {
 	Command string `json:"command,omitempty"` // to be typed: "tandem onboard declare …"
 	Where   string `json:"where,omitempty"`   // or the place: "https://operatorconnect.microsoft.com/operator/configuration"
 	Paste   string `json:"paste,omitempty"`   // what goes in there, as it is; lines are kept
-}
-
-// Subject is whose procedure it is: one service of one gateway. The gateway
-// need not exist yet.
-type Subject struct {
-	Gateway gateway.ID
-	Service string // "OperatorConnect", "TeamsPhoneMobile"
 }
 
 // Options of a plan. What is zero is as it was said last, or the default: the
@@ -179,10 +187,11 @@ type Config struct {
 
 // Set is the procedures of a deployment.
 type Set struct {
-	cfg   Config // RO
-	log   *slog.Logger
-	steps []Step // RO: in an order in which needs come first
-	facts []Fact // RO
+	cfg   Config           // RO
+	log   *slog.Logger     // RO
+	steps map[Track][]Step // RO: in the order of the document
+	order map[Track][]int  // RO: of steps, needs first
+	facts []Fact           // RO
 }
 
 // New refuses steps that need each other in a circle, or that nobody knows.
@@ -194,9 +203,75 @@ func New(cfg Config) (*Set, error) {
 		cfg.Facts = Facts()
 	}
 	cfg.Patience = cmp.Or(cfg.Patience, 20*time.Second)
-	s := &Set{cfg: cfg, log: cfg.Log, steps: cfg.Steps, facts: cfg.Facts}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
+	cfg.Parts.Log = cmp.Or(cfg.Parts.Log, cfg.Log, slog.New(slog.DiscardHandler))
+	s := &Set{cfg: cfg, log: cfg.Parts.Log, steps: map[Track][]Step{}, order: map[Track][]int{}, facts: cfg.Facts}
+	for _, track := range []Track{Track2022, TrackCurrent} {
+		steps, order, err := arrange(cfg.Steps, track)
+		if err != nil {
+			return nil, err
+		}
+		s.steps[track], s.order[track] = steps, order
 	}
+	cfg.Operations.Register(ApplyKind, operation.Step{Name: "apply", Run: s.apply, Timeout: longest, Deadline: 2 * longest})
 	return s, nil
+}
+
+// ApplyKind is the kind of operation that Apply orders.
+const ApplyKind = "onboard-apply"
+
+// longest is how long one run of apply may take: forty steps, of which each may
+// act for actTime and is then looked for.
+const longest = time.Hour
+
+// arrange gives the steps of a track as the document has them, and an order in
+// which needs come first. Needs that are of the other track alone fall away.
+func arrange(all []Step, track Track) (steps []Step, order []int, err error) {
+	known, at := map[string]bool{}, map[string]int{}
+	for _, st := range all {
+		known[st.ID] = true
+		if st.Track != "" && st.Track != track {
+			continue
+		}
+		if _, twice := at[st.ID]; twice || st.ID == "" || st.Check == nil {
+			return nil, nil, fmt.Errorf("step %q of track %s: each has an ID of its own and a check", st.ID, track)
+		}
+		at[st.ID] = len(steps)
+		steps = append(steps, st)
+	}
+	const unseen, open, done = 0, 1, 2
+	seen := make([]int, len(steps))
+	var visit func(i int) error
+	visit = func(i int) error {
+		switch seen[i] {
+		case open:
+			return fmt.Errorf("step %s of track %s needs itself", steps[i].ID, track)
+		case done:
+			return nil
+		}
+		seen[i] = open
+		needs := steps[i].Needs
+		steps[i].Needs = nil
+		for _, id := range needs {
+			if !known[id] {
+				return fmt.Errorf("step %s needs %s, which nobody knows", steps[i].ID, id)
+			}
+			if j, ok := at[id]; ok {
+				steps[i].Needs = append(steps[i].Needs, id)
+				if err := visit(j); err != nil {
+					return err
+				}
+			}
+		}
+		seen[i] = done
+		order = append(order, i)
+		return nil
+	}
+	for i := range steps {
+		if seen[i] == unseen {
+			if err := visit(i); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return steps, order, nil
 }

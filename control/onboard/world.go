@@ -2,10 +2,12 @@ package onboard
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/tandemgw/tandem/control/gateway"
+	"github.com/tandemgw/tandem/control/store"
 )
 
 // Part is one of the systems that steps look at and change.
@@ -23,9 +25,12 @@ const (
 // Parts are the systems, the same for all subjects. One that is nil is not
 // there.
 type Parts struct {
+	Systems
 	Gateways Gateways
 	Zone     Zone          // nil: somebody else serves the zone
+	Suffix   string        // domain that the gateways' base domains are below
 	Outside  map[Part]bool // which are elsewhere: apply asks before it changes those
+	Identity string        // how gateways sign in to what is elsewhere: "system-assigned managed identity"
 	Team     Team
 	Log      *slog.Logger
 }
@@ -62,9 +67,12 @@ type World struct {
 	Base        string // the gateway's base domain; "" while it has none
 	Began       time.Time
 
-	set   *Set
-	facts map[string]Value
-	sent  map[string]HandOver
+	set    *Set
+	facts  map[string]Value
+	sent   map[string]HandOver
+	memory map[string]memory
+	looked time.Time
+	commit func(context.Context, func(*store.Tx) error) error // nil: nothing may be written
 }
 
 // Now is the time.
@@ -93,7 +101,19 @@ func (w *World) Value(name string) (Value, bool) { v, ok := w.facts[name]; retur
 // Record keeps what an action has learned, so that later steps and a later run
 // know it. Only Act calls it.
 func (w *World) Record(ctx context.Context, name, value string) error {
-	return w.set.record(ctx, w, name, value)
+	f, ok := w.set.fact(name)
+	if !ok || w.commit == nil {
+		return fmt.Errorf("record %s: only actions do, and only facts that are known", name)
+	}
+	v := Value{Name: name, Value: value, At: store.Time(store.Micros(time.Now())), By: string(Tandem)}
+	if w.facts[name].Value == value {
+		return nil
+	}
+	err := w.commit(ctx, func(tx *store.Tx) error { return say(ctx, tx, w.Subject.scope(f.Scope), v) })
+	if err == nil {
+		w.facts[name] = v
+	}
+	return err
 }
 
 // HandOver is what has been handed over under an ID: a step's, or

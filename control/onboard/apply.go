@@ -1,0 +1,405 @@
+package onboard
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/control/operation"
+	"github.com/tandemgw/tandem/control/store"
+)
+
+// Event is something that happened.
+type Event struct {
+	Seq    int64     `json:"seq"`
+	At     time.Time `json:"at"`
+	Step   string    `json:"step,omitempty"`
+	What   Happening `json:"what"`
+	Who    string    `json:"who,omitempty"`
+	Detail string    `json:"detail,omitempty"`
+}
+
+// Happening is what happened.
+type Happening string
+
+// What happens.
+const (
+	Began      Happening = "began"    // an apply
+	Acting     Happening = "acting"   // on a step
+	SeenDone   Happening = "found"    // a step was done already
+	DidIt      Happening = "done"     // by an action
+	Repaired   Happening = "repaired" // done again, after drift
+	SeenDrift  Happening = "drifted"
+	WentWrong  Happening = "failed"
+	NowWaiting Happening = "waiting"
+	SaidSo     Happening = "declared"
+	TookBack   Happening = "retracted"
+	Wrote      Happening = "drafted"
+	SentIt     Happening = "sent"
+	GotAnswer  Happening = "answered"
+	EndedWith  Happening = "ended" // an apply
+)
+
+// order is what the operation is told.
+type order struct {
+	Subject Subject `json:"subject"`
+	Options Options `json:"options"`
+	By      string  `json:"by"`
+}
+
+// resource is what operations of the subject exclude each other on.
+func (s Subject) resource() string { return "onboard/" + s.key() }
+
+// Apply orders what a plan shows to be done. It goes on however long that
+// takes, through restarts of the node; Follow tells how.
+func (s *Set) Apply(ctx context.Context, sub Subject, opts Options, by string) (op operation.Operation, err error) {
+	w, err := s.world(ctx, sub, opts)
+	if err != nil {
+		return op, fmt.Errorf("apply: %w", err)
+	}
+	err = s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
+		if err := s.begin(ctx, tx, w.Subject, opts, by); err != nil {
+			return err
+		}
+		if err := tell(ctx, tx, sub, Event{What: Began, Who: by}); err != nil {
+			return err
+		}
+		op, err = s.cfg.Operations.Begin(ctx, tx, operation.Order{
+			Kind: ApplyKind, Resource: sub.resource(), Actor: by, Args: order{w.Subject, opts, by},
+		})
+		return err
+	})
+	return op, err
+}
+
+// begin keeps the subject, and what it is told to be from now on.
+func (s *Set) begin(ctx context.Context, tx *store.Tx, sub Subject, opts Options, by string) error {
+	p, err := loadProcedure(ctx, tx, sub)
+	if err != nil {
+		return err
+	}
+	if opts.Track != "" {
+		p.track = opts.Track
+	}
+	if opts.Environment != "" {
+		p.environment = opts.Environment
+	}
+	return p.keep(ctx, tx, by)
+}
+
+// Follow gives the events after a sequence number, and the newest apply. It
+// waits a moment for one when there is none and the apply goes on.
+func (s *Set) Follow(ctx context.Context, sub Subject, after int64) (events []Event, op *operation.Operation, err error) {
+	if err := sub.check(); err != nil {
+		return nil, nil, err
+	}
+	until := time.Now().Add(followTime)
+	for {
+		var watch <-chan struct{}
+		err = s.cfg.Store.Read(ctx, func(tx *store.Tx) error {
+			latest, err := s.cfg.Operations.LatestIn(ctx, tx, sub.resource())
+			switch {
+			case err == nil:
+				op, watch = &latest, s.cfg.Operations.Watch(latest.ID)
+			case fault.Of(err) != fault.NotFound:
+				return err
+			}
+			events, err = loadEvents(ctx, tx, sub, after, 1000)
+			return err
+		})
+		if err != nil || len(events) > 0 || op == nil || op.Status.Ended() || time.Now().After(until) {
+			return events, op, err
+		}
+		select {
+		case <-watch:
+		case <-time.After(100 * time.Millisecond): // events are not what is watched
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+const followTime = 5 * time.Second
+
+// Last is the sequence number of the newest event.
+func (s *Set) Last(ctx context.Context, sub Subject) (seq int64, err error) {
+	err = s.cfg.Store.Read(ctx, func(tx *store.Tx) error {
+		return tx.Row(ctx, "SELECT COALESCE(MAX(seq), 0) FROM onboard_event WHERE subject = ?", sub.key()).Scan(&seq)
+	})
+	return seq, err
+}
+
+// apply is the operation.
+func (s *Set) apply(ctx context.Context, job *operation.Job) error {
+	var o order
+	if err := job.Decode(&o); err != nil {
+		return operation.Fail(operation.CodeInternal, err.Error())
+	}
+	w, err := s.world(ctx, o.Subject, o.Options)
+	if err != nil {
+		return err
+	}
+	w.commit = job.Write
+	done, err := s.run(ctx, w, o, job.Detail)
+	if err != nil {
+		return err
+	}
+	return job.Write(ctx, func(tx *store.Tx) error {
+		if err := looked(ctx, tx, w.Subject); err != nil {
+			return err
+		}
+		return tell(ctx, tx, w.Subject, Event{What: EndedWith, Who: o.By, Detail: fmt.Sprintf("%d done", done)})
+	})
+}
+
+func looked(ctx context.Context, tx *store.Tx, sub Subject) error {
+	_, err := tx.Exec(ctx, "UPDATE onboard SET looked = ? WHERE subject = ?", store.Micros(time.Now()), sub.key())
+	return err
+}
+
+// run goes through the steps once, needs first: what one step makes possible
+// comes after it. It acts where a plan would, keeps what it saw, and goes on
+// past what a person must do and past what went wrong. An error is one of the
+// rows, or the end of ctx.
+func (s *Set) run(ctx context.Context, w *World, o order, show func(string)) (done int, err error) {
+	steps := s.steps[w.Track]
+	states := map[string]State{}
+	for _, i := range s.order[w.Track] {
+		st := steps[i]
+		if err := s.cfg.Store.Read(ctx, func(tx *store.Tx) error { return w.read(ctx, tx) }); err != nil {
+			return done, err
+		}
+		show(st.ID + " " + st.Title)
+		seen := check(ctx, w, st)
+		if m := w.memory[st.ID]; !m.acting.IsZero() && seen.err == nil && seen.State == Ready {
+			// Killed in the middle of acting: what it did may need time to show, and
+			// is not done twice for that.
+			seen = s.settle(ctx, w, st, time.Until(m.acting.Add(s.cfg.Patience)))
+		}
+		status := s.status(w, st, seen, states, o.Options)
+		acted := false
+		if err := ctx.Err(); err != nil {
+			return done, err
+		}
+		if status.acts {
+			if status, err = s.act(ctx, w, st, status, states, o); err != nil {
+				return done, err
+			}
+			acted = true
+		}
+		if err := s.keep(ctx, w, st, status, acted, o.By); err != nil {
+			return done, err
+		}
+		if acted && status.State.Settled() {
+			done++
+		}
+		states[st.ID] = status.State
+	}
+	return done, nil
+}
+
+// actTime is how long one action may take.
+const actTime = 5 * time.Minute
+
+// act does a step, and looks whether it is done.
+func (s *Set) act(ctx context.Context, w *World, st Step, before Status, states map[string]State, o order) (Status, error) {
+	m := w.memory[st.ID]
+	m.step, m.state, m.acting = st.ID, before.State, store.Time(store.Micros(time.Now()))
+	w.memory[st.ID] = m
+	err := w.commit(ctx, func(tx *store.Tx) error {
+		if err := m.keep(ctx, tx, w.Subject); err != nil {
+			return err
+		}
+		return tell(ctx, tx, w.Subject, Event{Step: st.ID, What: Acting, Who: string(Tandem), Detail: before.Will})
+	})
+	if err != nil {
+		return before, err
+	}
+	problem := attempt(ctx, w, st)
+	if err := ctx.Err(); err != nil {
+		return before, err // asked to stop: the next run looks what came of it
+	}
+	seen := s.settle(ctx, w, st, s.patience(problem))
+	if err := ctx.Err(); err != nil {
+		return before, err
+	}
+	m = w.memory[st.ID]
+	m.acting, m.problem = time.Time{}, ""
+	if undone := seen.err == nil && seen.State == Ready; undone {
+		m.problem = "it was done, but does not show: " + seen.Detail
+		if problem != nil {
+			m.problem = sentence(problem)
+		}
+	}
+	w.memory[st.ID] = m
+	status := s.status(w, st, seen, states, o.Options)
+	if m.problem != "" {
+		status.State, status.Detail = Failed, m.problem
+	}
+	return status, nil
+}
+
+// patience is how long what an action did may take to show; what it failed to
+// do need not be looked for long.
+func (s *Set) patience(problem error) time.Duration {
+	if problem != nil {
+		return 0
+	}
+	return s.cfg.Patience
+}
+
+func attempt(ctx context.Context, w *World, st Step) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, actTime)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(w, st, "action", p)
+		}
+	}()
+	return st.Act(ctx, w)
+}
+
+// settle checks until something else than "not done" is seen, for a while: a
+// directory may show late what it has accepted.
+func (s *Set) settle(ctx context.Context, w *World, st Step, patience time.Duration) sight {
+	until, pause := time.Now().Add(patience), 100*time.Millisecond
+	for {
+		seen := check(ctx, w, st)
+		if seen.err == nil && seen.State != Ready || time.Now().Add(pause).After(until) {
+			return seen
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return sight{err: ctx.Err()}
+		}
+		pause = min(2*pause, 3*time.Second)
+	}
+}
+
+// keep writes down how a step stands, and tells what is new about it.
+func (s *Set) keep(ctx context.Context, w *World, st Step, status Status, acted bool, by string) error {
+	old := w.memory[st.ID]
+	m, events := remember(old, st, status, acted, by)
+	hands, err := s.drafts(ctx, w, st, status)
+	if err != nil {
+		s.log.Warn("a message to be handed over cannot be written", "step", st.ID, "err", err)
+	}
+	w.memory[st.ID] = m
+	return w.commit(ctx, func(tx *store.Tx) error {
+		if err := m.keep(ctx, tx, w.Subject); err != nil {
+			return err
+		}
+		for _, e := range events {
+			if err := tell(ctx, tx, w.Subject, e); err != nil {
+				return err
+			}
+			if e.What == SeenDrift || e.What == WentWrong {
+				tx.After(func() { s.tell(slog.LevelWarn, "a step of the onboarding "+string(e.What), w, status) })
+			}
+		}
+		return s.wait(ctx, tx, w, hands)
+	})
+}
+
+// remember is what is known of a step from now on, and what there is to tell.
+func remember(old memory, st Step, now Status, acted bool, by string) (m memory, events []Event) {
+	m = old
+	m.step, m.state, m.detail, m.acting = st.ID, now.State, now.Detail, time.Time{}
+	say := func(what Happening, who string) {
+		events = append(events, Event{Step: st.ID, What: what, Who: who, Detail: now.Detail})
+	}
+	at := store.Time(store.Micros(time.Now()))
+	switch now.State {
+	case Done:
+		m.evidence, m.problem, m.drifted = now.Evidence, "", time.Time{}
+		switch {
+		case acted && !old.done.IsZero():
+			say(Repaired, string(Tandem))
+		case acted:
+			say(DidIt, string(Tandem))
+		case old.done.IsZero() || !old.drifted.IsZero():
+			say(SeenDone, by)
+		case !slices.Equal(old.evidence, now.Evidence):
+			say(SeenDone, by)
+		}
+		if m.done.IsZero() || acted {
+			m.done, m.by = at, "found by "+by
+			if acted {
+				m.by = "Tandem for " + by
+			}
+		}
+	case Declared, Skipped, NotOffered:
+		m.evidence, m.problem, m.drifted, m.done, m.by = now.Evidence, "", time.Time{}, time.Time{}, ""
+	case Drifted:
+		if old.drifted.IsZero() {
+			m.drifted = at
+			say(SeenDrift, "")
+		}
+	case Failed:
+		if acted || old.detail != now.Detail || old.state != Failed {
+			say(WentWrong, "")
+		}
+		if !old.done.IsZero() && old.drifted.IsZero() && acted {
+			m.drifted = at
+		}
+	case Waiting:
+		m.problem = ""
+		if old.state != Waiting {
+			say(NowWaiting, "")
+		}
+	}
+	return m, events
+}
+
+// Look sees how everything stands and keeps it, as an apply that may not act.
+func (s *Set) Look(ctx context.Context, sub Subject, by string) (Plan, error) {
+	w, err := s.world(ctx, sub, Options{})
+	if err != nil {
+		return Plan{}, fmt.Errorf("look: %w", err)
+	}
+	p, err := s.plan(ctx, w, Options{})
+	if err != nil {
+		return p, err
+	}
+	w.commit = s.cfg.Store.Write
+	err = s.cfg.Store.Write(ctx, func(tx *store.Tx) error { return s.begin(ctx, tx, w.Subject, Options{}, by) })
+	if err != nil {
+		return p, err
+	}
+	for i, st := range s.steps[w.Track] {
+		if !w.memory[st.ID].acting.IsZero() {
+			continue // an apply is at it
+		}
+		if err := s.keep(ctx, w, st, p.Steps[i], false, by); err != nil {
+			return p, err
+		}
+	}
+	return p, s.cfg.Store.Write(ctx, func(tx *store.Tx) error { return looked(ctx, tx, w.Subject) })
+}
+
+// Watch looks at every procedure that was begun, again and again until ctx
+// ends, so that drift is told when it happens.
+func (s *Set) Watch(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		subjects, err := s.Subjects(ctx)
+		for _, sub := range subjects {
+			if _, err := s.Look(ctx, sub, string(Tandem)); err != nil && ctx.Err() == nil {
+				s.log.Warn("the onboarding of a gateway cannot be looked at", "gateway", sub.Gateway.Name, "service", sub.Service, "err", err)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("the onboarding of gateways cannot be looked at", "err", err)
+		}
+	}
+}
