@@ -56,7 +56,7 @@ type Status struct {
 
 // open tells whether somebody can do something about the step now.
 func (st Status) open() bool {
-	return len(st.BlockedBy) == 0 && (st.State == Ready || st.State == Waiting || st.State == Drifted || st.State == Failed)
+	return (st.State == Ready || st.State == Waiting || st.State == Drifted || st.State == Failed)
 }
 
 // Tally is how many steps are in which state.
@@ -215,7 +215,8 @@ func (s *Set) status(w *World, st Step, seen sight, states map[string]State, opt
 	if !out.open() {
 		return out
 	}
-	if st.Act != nil && seen.err == nil && out.State != Waiting {
+	out.Who = cmp.Or(seen.By, out.Who)
+	if st.Act != nil && seen.err == nil && seen.By == "" && seen.State == Ready {
 		if out.Outside = !opts.Outside && slices.ContainsFunc(st.Touches, func(p Part) bool { return w.Outside[p] }); !out.Outside {
 			out.acts, out.Will = true, will(w, st)
 			return out
