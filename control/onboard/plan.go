@@ -56,7 +56,7 @@ type Status struct {
 
 // open tells whether somebody can do something about the step now.
 func (st Status) open() bool {
-	return (st.State == Ready || st.State == Waiting || st.State == Drifted || st.State == Failed)
+	return len(st.BlockedBy) == 0 && (st.State == Ready || st.State == Waiting || st.State == Drifted || st.State == Failed)
 }
 
 // Tally is how many steps are in which state.
