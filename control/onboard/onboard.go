@@ -39,6 +39,7 @@ type Step struct {
 	Who      Actor    // who acts
 	Touches  []Part   // what Act changes: it is refused when that is elsewhere and nobody said it may
 	Optional bool     // recommended or free: undone, it does not keep the procedure from its end
+	Note     string   // where we differ from the document on purpose, and why
 
 	// Check looks whether the step is done. It changes nothing. It is asked also
 	// when what the step needs is not done: an error then means no more than
@@ -181,6 +182,8 @@ type Config struct {
 	Steps      []Step // nil: Steps()
 	Facts      []Fact // nil: Facts()
 	Log        *slog.Logger
+
+	Subscription string // that is meant when none is named
 
 	Patience time.Duration // how long after an action its check may still say no; 0: 20 s
 }

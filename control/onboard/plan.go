@@ -50,6 +50,7 @@ type Status struct {
 	DoneBy      string       `json:"doneBy,omitempty"`
 	Drifted     time.Time    `json:"drifted,omitzero"` // since when it is so no longer
 	Optional    bool         `json:"optional,omitempty"`
+	Note        string       `json:"note,omitempty"` // where we differ from the document
 
 	acts bool // an action is there, and may be taken
 }
@@ -195,7 +196,7 @@ func panicked(w *World, st Step, doing string, p any) error {
 func (s *Set) status(w *World, st Step, seen sight, states map[string]State, opts Options) Status {
 	m := w.memory[st.ID]
 	out := Status{
-		ID: st.ID, Section: st.Section, Title: st.Title, Who: st.Who, Optional: st.Optional,
+		ID: st.ID, Section: st.Section, Title: st.Title, Who: st.Who, Optional: st.Optional, Note: st.Note,
 		Evidence: seen.Evidence, Done: m.done, DoneBy: m.by, Drifted: m.drifted,
 	}
 	for _, id := range st.Needs {
@@ -293,7 +294,7 @@ func (s *Set) Status(ctx context.Context, sub Subject) (Plan, error) {
 		m := w.memory[st.ID]
 		p.Steps = append(p.Steps, Status{
 			ID: st.ID, Section: st.Section, Title: st.Title, State: cmp.Or(m.state, Blocked), Who: st.Who, Detail: m.detail,
-			Evidence: m.evidence, Done: m.done, DoneBy: m.by, Drifted: m.drifted, Optional: st.Optional,
+			Evidence: m.evidence, Done: m.done, DoneBy: m.by, Drifted: m.drifted, Optional: st.Optional, Note: st.Note,
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.facts)) {

@@ -50,6 +50,9 @@ type api struct{ Config }
 //	GET    /texts              TXT records of its zones; name: there and below
 //	PUT    /texts              publish one: name, value
 //	DELETE /texts              take one away
+//	GET    /onboard            of a control node: the onboardings that were begun
+//	GET    /onboard/plan       how one stands; gateway, group, subscription, service; track, environment
+//	…      /onboard/…          status, apply, events, facts, sent, answered, report: see onboard.go
 //	GET    /backup             a consistent copy of the node's data, a tar
 //	POST   /reload             read the configuration again; {"dryRun":true,"file":"…"} only compares
 //	GET    /health             state of the node; 503 unless ready
@@ -78,6 +81,7 @@ func Handler(c Config) http.Handler {
 	}
 	a.names(mux)
 	a.edges(mux)
+	a.onboard(mux)
 	if c.Metrics != nil {
 		mux.Handle("GET /metrics", c.Metrics)
 	}

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/tandemgw/tandem/control/onboard"
 	"github.com/tandemgw/tandem/link/record"
 )
 
@@ -127,6 +128,7 @@ type Config struct {
 	Certificates EdgeCertificates                                     // nil: no control node
 	Texts        Texts                                                // nil: no control node
 	Edges        Edges                                                // nil: no /edges
+	Onboard      func() (*onboard.Set, error)                         // nil: no control node
 	Health       func() Health
 	Metrics      http.Handler // nil: no /metrics
 	Log          *slog.Logger
