@@ -332,6 +332,7 @@ func (k *configCheck) services() {
 	k.hosts(path+".names", t.Names)
 	k.tls(publish.TeamsTLS, t.TLS)
 	k.limits(path+".limits", t.Limits)
+	k.mobileCore()
 	if t.Transport != "" && k.oneOf(path+".transport", t.Transport, "tls", "udp") && t.Plain() &&
 		(len(t.Sources) == 0 || slices.ContainsFunc(t.Sources, func(p netip.Prefix) bool { return !p.Addr().IsLoopback() })) {
 		k.bad(path+".transport", "Teams without TLS is for measurements, with sources on loopback only: write tls")

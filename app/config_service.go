@@ -2,7 +2,10 @@ package app
 
 import (
 	"fmt"
+	"net/url"
+	"regexp"
 	"slices"
+	"time"
 
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/publish"
@@ -37,6 +40,39 @@ func (k *configCheck) zoom() {
 	k.suites(path+".suites", z.Suites)
 	k.limits(path+".limits", z.Limits)
 }
+
+// mobileCore checks what the Mobile Control Point wants to know.
+func (k *configCheck) mobileCore() {
+	m, path := k.Services.Mobile, "services.mobile"
+	if k.Control == nil && !k.Gateway.Properties.IntegratedMCPEnabled && k.has(path) {
+		k.bad(path, "means nothing unless gateway.properties.integratedMcpEnabled is true: set it or remove this")
+		return
+	}
+	if k.Gateway.Properties.IntegratedMCPEnabled && m.Consultation == "" {
+		k.unwise("gateway.properties.integratedMcpEnabled", "nobody can be asked whose calls are a subscriber's of Teams Phone Mobile, and all go on as they are: set services.mobile.consultation")
+	}
+	if m.Consultation != "" {
+		if u, err := url.Parse(m.Consultation); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+			k.bad(path+".consultation", "%q: write an https URL without a password", m.Consultation)
+		}
+		if len(m.RoutingNumbers) == 0 {
+			k.bad(path+".routingNumbers", "missing: write how the numbers begin that Microsoft names for subscribers' calls, such as +448081570")
+		}
+	}
+	if m.Timeout != 0 {
+		k.within(path+".timeout", m.Timeout, 100*time.Millisecond, 10*time.Second)
+	}
+	for i, p := range m.RoutingNumbers {
+		if !routingPrefix.MatchString(p) {
+			k.bad(fmt.Sprintf("%s.routingNumbers[%d]", path, i), "%q: write the beginning of numbers in E.164, such as +448081570", p)
+		}
+	}
+	k.hosts(path+".names", m.Names)
+	k.tls(publish.MobileTLS, m.TLS)
+}
+
+// routingPrefix is the beginning of numbers: a country code at least.
+var routingPrefix = regexp.MustCompile(`^\+[1-9][0-9]{3,14}$`)
 
 // defaults warns of numbers that would go where nobody expects them.
 func (k *configCheck) defaults() {

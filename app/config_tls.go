@@ -13,7 +13,7 @@ import (
 
 // eachTLS is every TLS section by its path.
 func (c *Config) eachTLS() map[string]*publish.TLS {
-	all := map[string]*publish.TLS{publish.TeamsTLS: &c.Services.Teams.TLS, publish.ZoomTLS: &c.Services.Zoom.TLS, publish.OperatorTLS: &c.Operator.TLS}
+	all := map[string]*publish.TLS{publish.TeamsTLS: &c.Services.Teams.TLS, publish.ZoomTLS: &c.Services.Zoom.TLS, publish.MobileTLS: &c.Services.Mobile.TLS, publish.OperatorTLS: &c.Operator.TLS}
 	for group, t := range c.Operator.TLSByGroup {
 		if t != nil {
 			all[publish.GroupTLS+group] = t

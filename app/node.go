@@ -25,6 +25,7 @@ import (
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/edge/attest"
 	"github.com/tandemgw/tandem/edge/call"
+	"github.com/tandemgw/tandem/edge/mcp"
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/edge/record"
 	"github.com/tandemgw/tandem/edge/relay"
@@ -59,6 +60,7 @@ type Node struct {
 	relay    *relay.Relay
 	peers    *peer.Set
 	calls    *call.Set
+	mcp      *mcp.Set
 	vouching *attest.Set // nil: callers are neither vouched for nor verified
 	stack    *sip.Stack
 	tester   *tester.Tester
@@ -292,6 +294,7 @@ func (n *Node) openSignalling() error {
 		},
 	})
 	n.openTester()
+	n.openMobile()
 	stack, err := sip.NewStack(sip.StackConfig{
 		Listeners: append(listeners, tester.Listeners()...),
 		Network:   sip.Marked(uint8(n.cfg.SIP.DSCP)),
@@ -310,6 +313,7 @@ func (n *Node) openSignalling() error {
 		}
 	})
 	n.calls.Start(stack)
+	n.mcp.Start(stack)
 	n.peers.Start(stack)
 	n.onStop(func() {
 		// Without a drain: what still lives is ended at once, with a BYE and

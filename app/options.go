@@ -37,10 +37,16 @@ func (n *Node) admit(l *sip.Listener, src netip.Addr) []*sip.Remote {
 	return found
 }
 
-// handle gives what peers ask to the calls, and answers the node itself.
+// handle gives what peers ask to the calls or to the Mobile Control Point, and
+// answers the node itself.
 func (n *Node) handle(tx *sip.ServerTx) {
 	own := tx.Source().Remote == &n.mirror.remote
-	if !own && n.testOf(tx) {
+	switch {
+	case own:
+	case n.mcp.For(tx):
+		n.toMobile(tx)
+		return
+	case n.testOf(tx):
 		n.calls.Handle(tx)
 		return
 	}

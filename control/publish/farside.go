@@ -11,8 +11,9 @@ import (
 
 // Services is where the cloud services are.
 type Services struct {
-	Teams Teams `yaml:"teams"`
-	Zoom  Zoom  `yaml:"zoom"`
+	Teams  Teams  `yaml:"teams"`
+	Zoom   Zoom   `yaml:"zoom"`
+	Mobile Mobile `yaml:"mobile"`
 }
 
 // Teams is the phone system of Microsoft Teams. What is left out is

@@ -64,6 +64,7 @@ func Compile(in Input) (*snapshot.Snapshot, error) {
 	}
 	c.emergencyOfZoom()
 	c.lines()
+	c.mobile()
 	c.rules()
 	c.interworking()
 	return s, nil
@@ -158,6 +159,7 @@ func (c *compiler) teams() error {
 const (
 	TeamsTLS    = "services.teams.tls"
 	ZoomTLS     = "services.zoom.tls"
+	MobileTLS   = "services.mobile.tls"
 	OperatorTLS = "operator.tls"
 	GroupTLS    = "operator.tlsByGroup." // and the name of the group
 )

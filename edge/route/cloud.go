@@ -22,7 +22,7 @@ func (r *router) toCloud() {
 	switch {
 	case g == nil:
 		r.refuse(404, "the gateway has no peers for "+string(r.out.Service)+": add it to properties.platforms")
-	case r.FMC && r.out.Service != snapshot.Zoom:
+	case r.FMC && r.out.Service != snapshot.Zoom && !r.snap.MCP.Routes(r.Called):
 		// Azure Communications Gateway docs, Teams Phone Mobile: a call that
 		// bears X-MS-FMC is anchored in Teams already and would come round
 		// again for ever.
@@ -37,6 +37,11 @@ func (r *router) calledService() bool {
 	if r.Recall != "" {
 		r.rule(show(r.Called) + " is the ELIN by which " + show(r.Recall) + " has called the emergency service: the call is for him")
 		r.Called, r.out.Called = r.Recall, r.Recall
+	}
+	if r.FMC && r.snap.MCP.Routes(r.Called) {
+		r.out.Service = snapshot.TeamsPhoneMobile
+		r.rule(show(r.Called) + " is a routing number: the Mobile Control Point sends a subscriber's call to Teams")
+		return true
 	}
 	if s, ok := r.snap.Policy.TestLines[r.Called]; ok {
 		r.out.Service = s

@@ -25,7 +25,7 @@ type Facts struct {
 	Region  string        // service region of this node
 	ELIN    string        // number that the location in the INVITE has, as it stands there
 	Recall  string        // who has called the emergency service from Called as the number of his location, not long ago
-	FMC     bool          // the INVITE bears X-MS-FMC: it has been through Teams already
+	FMC     bool          // the INVITE bears X-MS-FMC: it has been through the Mobile Control Point or through Teams
 	Seed    uint64        // spreads calls over peers of equal priority
 }
 

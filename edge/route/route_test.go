@@ -30,6 +30,7 @@ func world(t testing.TB) *snapshot.Snapshot {
 		t.Fatal(err)
 	}
 	return &snapshot.Snapshot{
+		MCP:       &snapshot.MCP{Routing: []string{"+44808157"}},
 		Gateway:   "test",
 		Regions:   []snapshot.Region{{Name: west}, {Name: north}},
 		Emergency: []string{"911", "999"},
@@ -158,6 +159,21 @@ func TestRoute(t *testing.T) {
 			want: `for TeamsPhoneMobile fabrikam
 · +447700900001 is provisioned for TeamsPhoneMobile
 × 482 (Q.850 25) the INVITE bears X-MS-FMC, so it has been through Teams: the core must deliver it, not send it back
+`,
+		},
+		{
+			name:  "a routing number goes to Teams, for the Mobile Control Point has marked the call",
+			facts: func() Facts { f := fromCore("fixed", "+448081570001"); f.FMC = true; return f }(),
+			want: "for TeamsPhoneMobile \n" + `· +448081570001 is a routing number: the Mobile Control Point sends a subscriber's call to Teams
+→ teams/sip: local region, priority 0
+→ teams/sip2: local region, priority 1
+→ teams/sip3: local region, priority 2
+`,
+		},
+		{
+			name:  "a routing number without the mark is a number",
+			facts: fromCore("psap", "+448081570001"),
+			want: `× 404 (Q.850 1) +448081570001 is not provisioned and peer group psap has no default service: provision the number, or map the group in callPolicy.defaultMappings.peerGroupToService
 `,
 		},
 		{

@@ -46,6 +46,7 @@ type Snapshot struct {
 	Accounts  Accounts `json:"accounts,omitzero"`   // whose they are
 	Header    string   `json:"header,omitempty"`    // name of the custom header into the operator's network; empty: there is none
 	Policy    Policy   `json:"policy"`              // what to do with numbers that are not provisioned
+	MCP       *MCP     `json:"mcp,omitempty"`       // the Mobile Control Point; nil: it is off
 }
 
 // Region is one service region. Its lists are its own: what may come to one
