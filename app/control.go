@@ -24,6 +24,7 @@ import (
 	"github.com/tandemgw/tandem/control/record"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/control/tester"
 	"github.com/tandemgw/tandem/control/vault"
 	"github.com/tandemgw/tandem/control/zone"
 	"github.com/tandemgw/tandem/edge/peer"
@@ -51,6 +52,7 @@ type plane struct {
 	gateways      *gateway.Set
 	calls         *record.Regions
 	vaults        *vault.Set // nil: there are none
+	tester        *tester.Set
 }
 
 // startTime is how long the parts of a control plane may take to start.
@@ -111,7 +113,7 @@ func (p *plane) openLink(ctx context.Context) (err error) {
 
 // openDirectory knows the programs that may sign in.
 func (p *plane) openDirectory(ctx context.Context) error {
-	c := directory.Config{Store: p.store, Tenant: directory.Tenant(p.cfg.Tenant), Log: p.n.log}
+	c := directory.Config{Store: p.store, Tenant: directory.Tenant{ID: p.cfg.Tenant.ID, Name: p.cfg.Tenant.Name}, Log: p.n.log}
 	for _, client := range p.cfg.Login.Clients {
 		if client.SecretFile == "" {
 			continue // signs in elsewhere
@@ -176,6 +178,8 @@ func (p *plane) openGateways(ctx context.Context) (err error) {
 		return err
 	}
 	p.subscriptions.Register(p.operations, p.contents())
+	p.tester = tester.New(tester.Config{Store: p.store, Gateways: p.gateways, Edges: p.link, Audit: arm.Audit(p.subscriptions), Log: p.n.log})
+	p.n.onStop(p.tester.Close)
 	return nil
 }
 
@@ -269,6 +273,7 @@ func (p *plane) run(ctx context.Context) error {
 	}
 	p.n.behind.Go(p.follow)
 	p.n.behind.Go(p.askForRecords)
+	p.n.behind.Go(func() { p.tester.Run(p.n.life) })
 	return p.listen()
 }
 
@@ -334,7 +339,7 @@ func (p *plane) tokenResources() []string {
 // resources is the configuration of the resource API.
 func (p *plane) resources() arm.Config {
 	c := arm.Config{
-		Gateways: p.gateways, Operations: p.operations, Subscriptions: p.subscriptions,
+		Gateways: p.gateways, Operations: p.operations, Subscriptions: p.subscriptions, Tester: p.tester,
 		URL: p.url(), LoginURL: p.cfg.Login.Issuer, Audiences: p.audiences(), RetryAfter: p.cfg.API.RetryAfter, Log: p.n.log,
 		Tokens: arm.NewTokens(p.directory, login.Issuers(p.url(), p.cfg.Tenant.ID), p.audiences(), p.cfg.Tenant.ID),
 	}

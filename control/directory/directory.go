@@ -1,20 +1,28 @@
-// Package directory is who may sign in: applications with their secrets, and
-// the keys that sign the tokens they are given.
+// Package directory is who there is and who may sign in: tenants with users,
+// groups, applications, service principals, what roles they have and what they
+// have consented to, the names that are theirs, and the keys that sign the
+// tokens they are given.
 //
-// It knows applications and tokens, and no protocol by which they are asked
-// for: that is front/login. Secrets are kept as slow hashes; a secret that was
-// handed over is never seen again. What a signed-in application may do is not
-// decided here but by role assignments (control/subscription). Start reading
-// at Set; keys and tokens are in token.go, secrets in secret.go.
+// It knows objects and tokens, and no protocol by which they are asked for:
+// those are front/login and front/graph. Whoever asks is a Caller, and each
+// change looks up in its own transaction whether the caller may, and tells the
+// audit trail in the same. Secrets are kept as slow hashes; one that was handed
+// over is never seen again. What a principal may do with resources is not
+// decided here but by role assignments (control/subscription).
+//
+// Start reading at Set, then caller.go: who may do what. The objects have a
+// file each; what applications are known from the beginning is in
+// catalogue.go, keys and tokens are in token.go, how tokens of ours are read
+// in verify.go.
 package directory
 
 import (
 	"cmp"
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -27,14 +35,10 @@ import (
 	"github.com/tandemgw/tandem/control/store"
 )
 
-// Tenant is the directory of one operator.
-type Tenant struct{ ID, Name string }
-
-// Application is a program that signs in for itself.
-type Application struct {
-	ID     string // client ID
-	Object string // ID of its service principal, by which roles are assigned
-	Name   string
+// Tenant is the directory of one organization.
+type Tenant struct {
+	ID, Name string
+	Domain   string // that it has from its beginning; "" for one made of the name
 }
 
 // Client is an application of the node's configuration.
@@ -47,8 +51,17 @@ type Client struct {
 type Config struct {
 	Store   *store.Store
 	Tenant  Tenant
-	Clients []Client // of the configuration; what it no longer names can no longer sign in
+	Others  []Tenant    // more tenants of the deployment
+	Clients []Client    // of the configuration; what it no longer names can no longer sign in
+	Known   []WellKnown // applications beside those of the catalogue
+	Graph   []string    // audiences by which tokens for our own Microsoft Graph are asked for
 	Log     *slog.Logger
+
+	Resolver resolver     // for verification of domains; nil: the machine's
+	Zone     texts        // nil: the deployment serves no zone
+	HTTP     *http.Client // to issuers of federated credentials; nil: with 10 seconds for each
+	// Audit is told of each change, in its transaction; nil: the log.
+	Audit func(context.Context, *store.Tx, Change) error
 
 	Life     time.Duration // of a token; 0: an hour
 	Rotation time.Duration // how long a key signs; 0: 30 days
@@ -56,11 +69,16 @@ type Config struct {
 
 // Set is the directory.
 type Set struct {
-	store    *store.Store  // RO
-	tenant   Tenant        // RO
-	log      *slog.Logger  // RO
-	life     time.Duration // RO
-	rotation time.Duration // RO
+	store     *store.Store                                   // RO
+	tenants   []Tenant                                       // RO: the deployment's own first
+	catalogue []WellKnown                                    // RO
+	log       *slog.Logger                                   // RO
+	life      time.Duration                                  // RO
+	rotation  time.Duration                                  // RO
+	resolver  resolver                                       // RO
+	zone      texts                                          // RO
+	audit     func(context.Context, *store.Tx, Change) error // RO
+	issuers   *issuers                                       // RO
 
 	hashing chan struct{} // RO: bounds how many secrets are hashed at once
 
@@ -73,11 +91,24 @@ type Set struct {
 // sure there is a key.
 func Open(ctx context.Context, c Config) (*Set, error) {
 	s := &Set{
-		store: c.Store, tenant: c.Tenant, log: cmp.Or(c.Log, slog.Default()),
+		store: c.Store, log: cmp.Or(c.Log, slog.Default()), resolver: c.Resolver, zone: c.Zone, audit: c.Audit, issuers: newIssuers(c.HTTP),
 		life: cmp.Or(c.Life, time.Hour), rotation: cmp.Or(c.Rotation, 30*24*time.Hour),
 		hashing: make(chan struct{}, hashers),
 	}
-	s.tenant.ID = strings.ToLower(s.tenant.ID)
+	if s.resolver == nil {
+		s.resolver = net.DefaultResolver
+	}
+	for _, t := range append([]Tenant{c.Tenant}, c.Others...) {
+		t.ID = strings.ToLower(t.ID)
+		s.tenants = append(s.tenants, t)
+	}
+	s.catalogue = append(catalogue(), c.Known...)
+	for i := range s.catalogue {
+		w := &s.catalogue[i]
+		if w.AppID = strings.ToLower(w.AppID); w.AppID == GraphID {
+			w.URIs = append(w.URIs, c.Graph...)
+		}
+	}
 	if err := s.configure(ctx, c.Clients); err != nil {
 		return nil, fmt.Errorf("write applications: %w", err)
 	}
@@ -87,19 +118,48 @@ func Open(ctx context.Context, c Config) (*Set, error) {
 	return s, nil
 }
 
-// Tenant is the operator's.
-func (s *Set) Tenant() Tenant { return s.tenant }
+// Tenant is the deployment's own.
+func (s *Set) Tenant() Tenant { return s.tenants[0] }
 
-// ObjectID is the ID of an application's service principal in a tenant. It
+// Tenants are all, the deployment's own first.
+func (s *Set) Tenants() []Tenant { return slices.Clone(s.tenants) }
+
+// TenantOf is the tenant with an ID or a name, in any case.
+func (s *Set) TenantOf(name string) (Tenant, bool) {
+	for _, t := range s.tenants {
+		if strings.EqualFold(t.ID, name) || t.Name != "" && strings.EqualFold(t.Name, name) {
+			return t, true
+		}
+	}
+	return Tenant{}, false
+}
+
+// FindTenant is TenantOf that knows verified domains too.
+func (s *Set) FindTenant(ctx context.Context, name string) (t Tenant, ok bool, err error) {
+	if t, ok = s.TenantOf(name); ok || len(name) > 253 {
+		return t, ok, nil
+	}
+	err = s.store.Read(ctx, func(tx *store.Tx) error {
+		found, err := domains(ctx, tx, "WHERE name = ? AND verified > 0", normalDomain(name))
+		if err == nil && len(found) > 0 {
+			t, ok = s.TenantOf(found[0].Tenant)
+		}
+		return err
+	})
+	return t, ok, err
+}
+
+// ObjectID is the ID of the service principal of an application that the
+// configuration names, or that is in each tenant from its beginning. It
 // follows from the two, so that role assignments outlive the store.
 func ObjectID(tenant, application string) string {
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(strings.ToLower(tenant+" "+application))).String()
 }
 
-// configure makes the store's applications those of the configuration. A
-// secret that has not changed is not hashed anew.
+// configure makes what the store has of the configuration what that says now.
+// A secret that has not changed is not hashed anew.
 func (s *Set) configure(ctx context.Context, clients []Client) error {
-	old := map[string]string{} // application -> hash
+	old := map[string]string{} // client ID -> hash
 	err := s.store.Read(ctx, func(tx *store.Tx) error {
 		clear(old)
 		_, err := store.All(ctx, tx, func(scan store.Scan) (_ struct{}, err error) {
@@ -107,7 +167,7 @@ func (s *Set) configure(ctx context.Context, clients []Client) error {
 			err = scan(&id, &hash)
 			old[id] = hash
 			return struct{}{}, err
-		}, "SELECT application, hash FROM application_secret")
+		}, "SELECT app, hash FROM application_secret WHERE hint = ''")
 		return err
 	})
 	if err != nil {
@@ -116,23 +176,24 @@ func (s *Set) configure(ctx context.Context, clients []Client) error {
 	hashes := map[string]string{}
 	for _, c := range clients {
 		id := strings.ToLower(c.ID)
+		if _, known := s.WellKnown(id); known {
+			return fault.New(fault.Invalid, fmt.Sprintf("client %s has the ID of a well-known application: give it another", c.Name))
+		}
 		if hashes[id] = old[id]; !matches(old[id], string(c.Secret)) {
 			hashes[id] = hash(string(c.Secret))
 		}
 	}
-	now := store.Micros(time.Now())
 	return s.store.Write(ctx, func(tx *store.Tx) error {
-		for _, table := range []string{"application_secret", "application"} {
-			if _, err := tx.Exec(ctx, "DELETE FROM "+table); err != nil {
+		for _, t := range s.tenants {
+			if err := s.settle(ctx, tx, t); err != nil {
 				return err
 			}
 		}
+		if err := s.dismiss(ctx, tx, hashes); err != nil {
+			return err
+		}
 		for _, c := range clients {
-			id := strings.ToLower(c.ID)
-			if _, err := tx.Exec(ctx, "INSERT INTO application (id, object, name, created) VALUES (?, ?, ?, ?)", id, ObjectID(s.tenant.ID, id), c.Name, now); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, "INSERT INTO application_secret (id, application, hash, created, ends) VALUES (?, ?, ?, ?, 0)", uuid.NewString(), id, hashes[id], now); err != nil {
+			if err := s.employ(ctx, tx, c, hashes[strings.ToLower(c.ID)]); err != nil {
 				return err
 			}
 		}
@@ -140,51 +201,119 @@ func (s *Set) configure(ctx context.Context, clients []Client) error {
 	})
 }
 
-// The reasons why an application is not let in.
-var (
-	ErrUnknown = errors.New("no such application")
-	ErrSecret  = errors.New("wrong secret")
-)
-
-// Authenticate is the application that shows a secret of its own. It takes the
-// same time whether the application exists or not.
-func (s *Set) Authenticate(ctx context.Context, id, secret string) (Application, error) {
-	app, hashes, err := s.application(ctx, strings.ToLower(id))
-	if err != nil && !errors.Is(err, ErrUnknown) {
-		return Application{}, err
+// settle gives a tenant what each has from its beginning.
+func (s *Set) settle(ctx context.Context, tx *store.Tx, t Tenant) error {
+	list, err := domains(ctx, tx, "WHERE tenant = ? AND initial = 1", t.ID)
+	if err != nil {
+		return err
 	}
-	select {
-	case s.hashing <- struct{}{}:
-		defer func() { <-s.hashing }()
-	case <-ctx.Done():
-		return Application{}, &fault.Error{Kind: fault.Unavailable, Public: "too many sign-ins at once: try again", Err: ctx.Err()}
-	}
-	if len(hashes) == 0 {
-		hashes = []string{nobody}
-	}
-	good := slices.ContainsFunc(hashes, func(h string) bool { return matches(h, secret) })
-	switch {
-	case err != nil:
-		return Application{}, err
-	case !good:
-		return Application{}, ErrSecret
-	}
-	return app, nil
-}
-
-// application reads one with the hashes of those of its secrets that are good.
-func (s *Set) application(ctx context.Context, id string) (a Application, hashes []string, err error) {
-	err = s.store.Read(ctx, func(tx *store.Tx) error {
-		err := tx.Row(ctx, "SELECT id, object, name FROM application WHERE id = ?", id).Scan(&a.ID, &a.Object, &a.Name)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrUnknown
+	if len(list) == 0 {
+		d := Domain{Name: initialDomain(t), Tenant: t.ID, Token: newToken(), Verified: now(), Initial: true, Default: true, Created: now()}
+		if err := insertDomain(ctx, tx, d); err != nil {
+			return err
 		}
+	}
+	for _, w := range s.catalogue {
+		if !w.always {
+			continue
+		}
+		if err := ensurePrincipal(ctx, tx, ServicePrincipal{ID: ObjectID(t.ID, w.AppID), Tenant: t.ID, AppID: w.AppID, DisplayName: w.Name, Enabled: true, Created: now()}); err != nil {
+			return err
+		}
+	}
+	for _, p := range graphPermissions {
+		if !slices.Contains(onboardingRoles, p.value) {
+			continue
+		}
+		_, err := tx.Exec(ctx, "INSERT INTO app_role_assignment (id, tenant, principal, kind, resource, role, created) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (principal, resource, role) DO NOTHING",
+			derived(t.ID, "onboarding "+p.value), t.ID, ObjectID(t.ID, OnboardingID), string(KindPrincipal), ObjectID(t.ID, GraphID), p.role, store.Micros(now()))
 		if err != nil {
 			return err
 		}
-		hashes, err = store.All(ctx, tx, func(scan store.Scan) (h string, err error) { return h, scan(&h) },
-			"SELECT hash FROM application_secret WHERE application = ? AND (ends = 0 OR ends > ?)", id, store.Micros(time.Now()))
+	}
+	return nil
+}
+
+// initialDomain is the domain of a tenant that nobody has named one for: the
+// tenant's name, when that is one.
+func initialDomain(t Tenant) string {
+	if t.Domain != "" {
+		return normalDomain(t.Domain)
+	}
+	if name := normalDomain(t.Name); domainName.MatchString(name) && len(name) <= 253 {
+		return name
+	}
+	label := strings.Trim(strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		}
+		return '-'
+	}, strings.ToLower(t.Name)), "-")
+	if len(label) > 40 {
+		label = strings.Trim(label[:40], "-")
+	}
+	return cmp.Or(label, "t"+t.ID[:min(8, len(t.ID))]) + ".tandem.internal"
+}
+
+func ensurePrincipal(ctx context.Context, tx *store.Tx, p ServicePrincipal) error {
+	if _, err := principalOf(ctx, tx, p.Tenant, p.AppID); fault.Of(err) != fault.NotFound {
 		return err
-	})
-	return a, hashes, err
+	}
+	return insertPrincipal(ctx, tx, p)
+}
+
+// dismiss takes away the applications that the configuration names no longer.
+func (s *Set) dismiss(ctx context.Context, tx *store.Tx, named map[string]string) error {
+	list, err := store.All(ctx, tx, scanApplication, applicationColumns+"WHERE fixed = 1")
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		if _, stays := named[a.AppID]; stays && a.Tenant == s.Tenant().ID {
+			continue
+		}
+		p, err := principalOf(ctx, tx, a.Tenant, a.AppID)
+		if err == nil {
+			err = erasePrincipal(ctx, tx, p)
+		}
+		if err != nil && fault.Of(err) != fault.NotFound {
+			return err
+		}
+		if err := eraseApplication(ctx, tx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// employ makes an application of the configuration one of the directory.
+func (s *Set) employ(ctx context.Context, tx *store.Tx, c Client, hash string) error {
+	t, id := s.Tenant().ID, strings.ToLower(c.ID)
+	a, err := application(ctx, tx, t, id)
+	switch {
+	case fault.Of(err) == fault.NotFound:
+		a = Application{ID: derived(t, "registration "+id), AppID: id, Tenant: t, DisplayName: c.Name, Fixed: true, Created: now()}
+		err = insertApplication(ctx, tx, a)
+	case err == nil && (a.AppID != id || !a.Fixed):
+		err = fault.New(fault.Invalid, fmt.Sprintf("client %s has the ID of application %s of the directory: give it another", c.Name, a.DisplayName))
+	case err == nil && a.DisplayName != c.Name:
+		a.DisplayName = c.Name
+		err = saveApplication(ctx, tx, a)
+	}
+	if err != nil {
+		return err
+	}
+	p := ServicePrincipal{ID: ObjectID(t, id), Tenant: t, AppID: id, DisplayName: c.Name, Enabled: true, Created: now()}
+	if err := ensurePrincipal(ctx, tx, p); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "UPDATE service_principal SET doc = ? WHERE id = ?", encode(p), p.ID); err != nil {
+		return err
+	}
+	if err := drop(ctx, tx, id, "application_secret WHERE app"); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, "INSERT INTO application_secret (id, app, name, hint, hash, begins, ends) VALUES (?, ?, ?, '', ?, 0, 0)", newID(), id, "configuration", hash)
+	return err
 }

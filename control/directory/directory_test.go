@@ -48,7 +48,7 @@ func TestWhoShowsTheSecretIsLetIn(t *testing.T) {
 		d := open(t, s, client(secret))
 		for _, id := range []string{app, strings.ToLower(app)} {
 			got, err := d.Authenticate(t.Context(), id, secret)
-			if err != nil || got.ID != strings.ToLower(app) || got.Object != directory.ObjectID(tenant, app) || got.Name != "onboarding" {
+			if err != nil || got.AppID != strings.ToLower(app) || got.ID != directory.ObjectID(tenant, app) || got.DisplayName != "onboarding" {
 				t.Errorf("%s: %+v, %v", id, got, err)
 			}
 		}
@@ -127,7 +127,7 @@ func TestATokenSaysWhoseItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]any{
-		"tid": strings.ToLower(tenant), "oid": a.Object, "sub": a.Object, "appid": a.ID, "azp": a.ID, "idtyp": "app", "ver": "2.0", "app_displayname": "onboarding", "iss": issuer,
+		"tid": strings.ToLower(tenant), "oid": a.ID, "sub": a.ID, "appid": a.AppID, "azp": a.AppID, "idtyp": "app", "ver": "2.0", "app_displayname": "onboarding", "iss": issuer,
 	} {
 		if claims[name] != want {
 			t.Errorf("%s is %v, want %v", name, claims[name], want)
@@ -168,7 +168,7 @@ func TestKeysRotate(t *testing.T) {
 		s := storetest.New(t)
 		defer s.Close()
 		one, two := open(t, s, client(secret)), open(t, s, client(secret)) // two control nodes
-		a := directory.Application{ID: app, Object: "x"}
+		a := directory.ServicePrincipal{ID: directory.ObjectID(tenant, app)}
 		seen, signed := map[string]time.Time{}, map[string]bool{}
 		var copied map[string]bool // the key set as somebody fetched it an hour ago
 		for hour := range 24 * 65 {

@@ -15,8 +15,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
-	"github.com/google/uuid"
-
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/store"
 )
@@ -177,9 +176,8 @@ func (s *Set) VerifySignature(ctx context.Context, token string) ([]byte, error)
 	return nil, errors.New("no key of ours signed this token")
 }
 
-// claims are those of a token for an application (Microsoft identity platform
-// docs, "Access token claims reference"). Clients take tid, oid and appid out
-// of it.
+// claims are those of an access token (Microsoft identity platform docs,
+// "Access token claims reference"). Clients take tid, oid and appid out of it.
 type claims struct {
 	jwt.Claims
 	TenantID string   `json:"tid"`
@@ -187,45 +185,246 @@ type claims struct {
 	AppID    string   `json:"appid"`
 	AZP      string   `json:"azp"`
 	AppName  string   `json:"app_displayname,omitempty"`
-	Type     string   `json:"idtyp"`
-	ACR      string   `json:"appidacr"` // "1": it showed a secret
+	Type     string   `json:"idtyp"`    // "app", "user"
+	ACR      string   `json:"appidacr"` // "0": a public client, "1": it showed a secret, "2": an assertion
 	Roles    []string `json:"roles"`
+	Scope    string   `json:"scp,omitempty"`
+	WIDs     []string `json:"wids,omitempty"` // directory roles of a user
+	Name     string   `json:"name,omitempty"`
+	UPN      string   `json:"upn,omitempty"`
+	User     string   `json:"preferred_username,omitempty"`
+	Methods  []string `json:"amr,omitempty"`
+	Resource string   `json:"xms_mirid,omitempty"` // of a managed identity
 	Version  string   `json:"ver"`
 	UTI      string   `json:"uti"`
 }
 
-// Token is what an application is given.
+// Token is what somebody is given.
 type Token struct {
-	Raw  obs.Secret
-	Life time.Duration
+	Raw    obs.Secret
+	Life   time.Duration
+	Scopes []string // of a token for a user
 }
 
-// Issue signs a token for an application and an audience.
-func (s *Set) Issue(ctx context.Context, app Application, issuer, audience string) (Token, error) {
-	keys, err := s.ring(ctx, false)
+// Issue signs a token for an application that has signed in, and an audience:
+// with the roles that it has there.
+func (s *Set) Issue(ctx context.Context, p ServicePrincipal, issuer, audience string) (Token, error) {
+	return s.IssueFor(ctx, p.ID, issuer, audience)
+}
+
+// IssueFor signs a token for a service principal of the deployment itself, such
+// as a gateway's managed identity, that has no secret to sign in with. Whoever
+// calls it answers for that.
+func (s *Set) IssueFor(ctx context.Context, object, issuer, audience string) (Token, error) {
+	c := claims{Type: "app", ACR: "1", Roles: []string{}}
+	err := s.store.Read(ctx, func(tx *store.Tx) error {
+		p, err := scanPrincipal(tx.Row(ctx, principalColumns+"WHERE id = ?", strings.ToLower(object)).Scan)
+		if err != nil {
+			return orMissing(err, "service principal", object)
+		}
+		if !p.Enabled {
+			return ErrDisabled
+		}
+		if p, err = s.describe(ctx, tx, p); err != nil {
+			return err
+		}
+		c.TenantID, c.ObjectID, c.Subject, c.AppID, c.AZP, c.AppName, c.Resource = p.Tenant, p.ID, p.ID, p.AppID, p.AppID, p.DisplayName, p.Resource
+		if p.Resource != "" {
+			c.ACR = "2"
+		}
+		resource, err := s.resource(ctx, tx, p.Tenant, audience)
+		if fault.Of(err) == fault.NotFound {
+			return nil // a resource of ours that offers no roles
+		}
+		if err == nil {
+			c.Roles, err = appRolesOf(ctx, tx, p.ID, resource)
+		}
+		return err
+	})
 	if err != nil {
 		return Token{}, err
 	}
-	now := time.Now()
-	k := signer(keys, now)
+	return s.sign(ctx, c, issuer, audience)
+}
+
+// Delegation is a token that is asked for, for a program that acts for a user.
+type Delegation struct {
+	Tenant   string
+	User     string // object ID
+	Client   string // client ID of the program
+	Issuer   string
+	Audience string
+	Scopes   []string // that are asked for; nil: all that there are
+	Methods  []string // by which the user signed in: "pwd", "mfa" (RFC 8176)
+	Secret   bool     // the program has shown a secret of its own
+}
+
+// ErrConsent: nobody has consented to what a program asks for.
+var ErrConsent = errors.New("no consent")
+
+// userImpersonation is the one scope of resources of ours that offer none.
+const userImpersonation = "user_impersonation"
+
+// IssueUser signs a token for a program that acts for a user: with those of
+// the scopes asked for that were consented to, and the user's own roles.
+// ErrConsent when there is none of them.
+func (s *Set) IssueUser(ctx context.Context, d Delegation) (Token, error) {
+	d.Tenant, d.Client = strings.ToLower(d.Tenant), strings.ToLower(d.Client)
+	c := claims{Type: "user", ACR: "0", Roles: []string{}, Methods: d.Methods}
+	if d.Secret {
+		c.ACR = "1"
+	}
+	var scopes []string
+	err := s.store.Read(ctx, func(tx *store.Tx) error {
+		u, err := userBy(ctx, tx, "WHERE tenant = ? AND id = ?", d.Tenant, strings.ToLower(d.User))
+		switch {
+		case err != nil:
+			return err
+		case !u.Enabled:
+			return fault.New(fault.Denied, "The user account is disabled.")
+		}
+		if err := s.program(ctx, tx, d, &c); err != nil {
+			return err
+		}
+		c.TenantID, c.ObjectID, c.Subject, c.Name, c.UPN, c.User = u.Tenant, u.ID, u.ID, u.DisplayName, u.Name, u.Name
+		roles, err := rolesOf(ctx, tx, u.Tenant, u.ID)
+		if err != nil {
+			return err
+		}
+		c.WIDs = nil
+		for _, r := range roles {
+			c.WIDs = append(c.WIDs, r.ID())
+		}
+		resource, err := s.resource(ctx, tx, d.Tenant, d.Audience)
+		if fault.Of(err) == fault.NotFound {
+			// Nobody can consent to a resource without a service principal: it is
+			// for the programs that everybody knows, and ours.
+			_, known := s.WellKnown(d.Client)
+			if scopes = nil; known {
+				scopes = among([]string{userImpersonation}, d.Scopes)
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if c.Roles, err = appRolesOf(ctx, tx, u.ID, resource); err != nil {
+			return err
+		}
+		all, err := s.granted(ctx, tx, d.Tenant, d.Client, u.ID, resource.AppID)
+		scopes = among(all, d.Scopes)
+		return err
+	})
+	switch {
+	case err != nil:
+		return Token{}, err
+	case len(scopes) == 0:
+		return Token{}, ErrConsent
+	}
+	c.Scope = strings.Join(scopes, " ")
+	token, err := s.sign(ctx, c, d.Issuer, d.Audience)
+	token.Scopes = scopes
+	return token, err
+}
+
+// program fills in the program of a delegation, when it may sign in: one of
+// the catalogue may without a service principal, as long as nobody has disabled
+// it.
+func (s *Set) program(ctx context.Context, tx *store.Tx, d Delegation, c *claims) error {
+	p, err := principalOf(ctx, tx, d.Tenant, d.Client)
+	w, known := s.WellKnown(d.Client)
+	switch {
+	case fault.Of(err) == fault.NotFound && known:
+		p.DisplayName = w.Name
+	case fault.Of(err) == fault.NotFound:
+		return ErrNoPrincipal
+	case err != nil:
+		return err
+	case !p.Enabled:
+		return ErrDisabled
+	}
+	c.AppID, c.AZP, c.AppName = d.Client, d.Client, p.DisplayName
+	return nil
+}
+
+// among are those of all that are wanted; all when none is named.
+func among(all, wanted []string) (list []string) {
+	for _, s := range all {
+		if wanted == nil || slices.ContainsFunc(wanted, func(w string) bool { return strings.EqualFold(w, s) }) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// Resource is the service principal that tokens for an audience are for: named
+// by its client ID or one of its identifier URIs.
+func (s *Set) Resource(ctx context.Context, tenant, audience string) (p ServicePrincipal, err error) {
+	err = s.store.Read(ctx, func(tx *store.Tx) error {
+		p, err = s.resource(ctx, tx, strings.ToLower(tenant), audience)
+		return err
+	})
+	return p, err
+}
+
+func (s *Set) resource(ctx context.Context, tx *store.Tx, tenant, audience string) (ServicePrincipal, error) {
+	key := audienceKey(audience)
+	app := strings.TrimPrefix(key, "api://")
+	if w := slices.IndexFunc(s.catalogue, func(w WellKnown) bool { return w.named(key) }); w >= 0 {
+		app = s.catalogue[w].AppID
+	} else if by, err := appOf(ctx, tx, tenant, key); err != nil {
+		return ServicePrincipal{}, err
+	} else if by != "" {
+		app = by
+	}
+	if !guid.MatchString(app) {
+		return ServicePrincipal{}, missing("resource", audience)
+	}
+	p, err := principalOf(ctx, tx, tenant, app)
+	switch {
+	case err != nil:
+		return p, err
+	case p.Resource != "":
+		return p, missing("resource", audience) // managed identities offer nothing
+	}
+	return s.describe(ctx, tx, p)
+}
+
+// named tells whether a key of an audience names the application.
+func (w WellKnown) named(key string) bool {
+	return slices.ContainsFunc(w.URIs, func(u string) bool { return audienceKey(u) == key })
+}
+
+// reserved tells that a name of a resource belongs to the catalogue.
+func (s *Set) reserved(key string) bool {
+	return slices.ContainsFunc(s.catalogue, func(w WellKnown) bool { return w.named(key) || w.AppID == strings.TrimPrefix(key, "api://") })
+}
+
+// sign makes a token of claims.
+func (s *Set) sign(ctx context.Context, c claims, issuer, audience string) (Token, error) {
+	at := time.Now()
+	if c.Version = "1.0"; strings.HasSuffix(issuer, "/v2.0") {
+		c.Version = "2.0"
+	}
+	c.Issuer, c.Audience, c.UTI = issuer, jwt.Audience{audience}, newID()
+	// Five minutes back, as the Microsoft identity platform does: clocks differ.
+	c.IssuedAt, c.NotBefore, c.Expiry = jwt.NewNumericDate(at.Add(-5*time.Minute)), jwt.NewNumericDate(at.Add(-5*time.Minute)), jwt.NewNumericDate(at.Add(s.life))
+	raw, err := s.Sign(ctx, c)
+	return Token{Raw: raw, Life: s.life}, err
+}
+
+// Sign makes a token of whatever claims: those of ID tokens, say.
+func (s *Set) Sign(ctx context.Context, claims any) (obs.Secret, error) {
+	keys, err := s.ring(ctx, false)
+	if err != nil {
+		return "", err
+	}
+	k := signer(keys, time.Now())
 	options := (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", k.id)
 	sign, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: k.private}, options)
 	if err != nil {
-		return Token{}, err
+		return "", err
 	}
-	version := "1.0"
-	if strings.HasSuffix(issuer, "/v2.0") {
-		version = "2.0"
-	}
-	raw, err := jwt.Signed(sign).Claims(claims{
-		Claims: jwt.Claims{
-			Issuer: issuer, Subject: app.Object, Audience: jwt.Audience{audience},
-			// Five minutes back, as the Microsoft identity platform does: clocks
-			// differ.
-			IssuedAt: jwt.NewNumericDate(now.Add(-5 * time.Minute)), NotBefore: jwt.NewNumericDate(now.Add(-5 * time.Minute)), Expiry: jwt.NewNumericDate(now.Add(s.life)),
-		},
-		TenantID: s.tenant.ID, ObjectID: app.Object, AppID: app.ID, AZP: app.ID, AppName: app.Name,
-		Type: "app", ACR: "1", Roles: []string{}, Version: version, UTI: uuid.NewString(),
-	}).Serialize()
-	return Token{obs.Secret(raw), s.life}, err
+	raw, err := jwt.Signed(sign).Claims(claims).Serialize()
+	return obs.Secret(raw), err
 }

@@ -41,7 +41,7 @@ type signIn struct {
 	asked
 	secret   string
 	audience string
-	app      directory.Application
+	app      directory.ServicePrincipal
 	refused  error // why the directory lets nobody in
 	life     time.Duration
 }
@@ -84,7 +84,7 @@ func (e *endpoint) token(w http.ResponseWriter, r *http.Request, a asked) {
 		e.refused(w, in, id, from, err)
 		return
 	}
-	e.Log.Info("signed in", "client", in.app.ID, "name", in.app.Name, "audience", in.audience, "from", from, "request", a.id)
+	e.Log.Info("signed in", "client", in.app.AppID, "name", in.app.DisplayName, "audience", in.audience, "from", from, "request", a.id)
 	e.give(w, in, issued.GetAccess())
 }
 
@@ -235,7 +235,7 @@ func (c clients) GetByID(ctx context.Context, id string) (oauth2.ClientInfo, err
 	if in.refused != nil {
 		return nil, in.refused
 	}
-	return client{in.app.ID}, nil
+	return client{in.app.AppID}, nil
 }
 
 // client is an application that has shown its secret.
