@@ -1,0 +1,65 @@
+// Package graph is the part of Microsoft Graph that the directory has: users,
+// groups, directory roles, applications, service principals, what is assigned
+// and granted to them, and domains.
+//
+// What is in this package is HTTP, JSON and OData: paths and their keys, shapes,
+// $filter, pages, errors. What an object is, and who may do what with it, is
+// control/directory's: a token says who asks and by which program, and the
+// directory decides. A property that Graph has and we have not is refused when
+// it is given a value, and a property that Graph does not know is refused as
+// Graph refuses it. No answer has a secret in it but that to addPassword, once.
+// Start reading at Handler; the operations are in route.go.
+package graph
+
+import (
+	"cmp"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/tandemgw/tandem/control/directory"
+)
+
+// AppID is that of Graph itself (Microsoft Entra docs, "Verify first-party
+// Microsoft applications in sign-in reports"): tokens are made out for it, or
+// for the URL.
+const AppID = directory.GraphID
+
+// Config is what the API answers from.
+type Config struct {
+	Directory *directory.Set
+
+	URL       string   // "https://graph.telecom.example:8443", without /v1.0
+	LoginURL  string   // where clients are sent for tokens
+	Issuers   []string // whose tokens are believed: of the deployment's own login
+	Audiences []string // tokens may be made out for, besides AppID and URL
+	Rate      Rate     // of one principal; zero is 200 at once and 40 a second
+	Log       *slog.Logger
+}
+
+// Rate is a bucket: Burst at once, PerSecond after that.
+type Rate struct {
+	Burst     int
+	PerSecond float64
+}
+
+// api answers.
+type api struct {
+	Config
+	audiences []string // RO
+	limits    *limits
+	routes    []route // RO
+}
+
+// Versions are the first parts of the paths that Handler serves. Both are the
+// same.
+func Versions() []string { return []string{"v1.0", "beta"} }
+
+// Handler serves the API to whoever has a token.
+func Handler(c Config) http.Handler {
+	c.Log = cmp.Or(c.Log, slog.Default())
+	c.URL = strings.TrimRight(c.URL, "/")
+	c.LoginURL = strings.TrimRight(cmp.Or(c.LoginURL, c.URL), "/")
+	c.Rate = cmp.Or(c.Rate, Rate{200, 40})
+	return &api{Config: c, audiences: append([]string{AppID, c.URL}, c.Audiences...), limits: newLimits(c.Rate), routes: routes()}
+}
