@@ -1,0 +1,780 @@
+package onboard
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/control/entra"
+	"github.com/tandemgw/tandem/control/gateway"
+)
+
+// steps2022 are those of "Prepare to deploy Azure Communications Gateway",
+// December 2022.
+func steps2022() []Step {
+	const (
+		prerequisites = "Prerequisites"
+		tenant        = "1. Configure Azure Active Directory in Operator Azure tenancy"
+		vaults        = "4.1 Create a Key Vault"
+	)
+	list := []Step{
+		{
+			ID: "A0", Section: prerequisites, Title: "Sign an Operator Connect agreement with Microsoft", Who: You,
+			Check:    said("agreement", "No agreement has been recorded"),
+			Instruct: declaring("Record the agreement once it is signed", "agreement=<ID and date>"),
+		},
+		{
+			ID: "A1", Section: prerequisites, Title: "Own two or more globally routable numbers, for manual and automated test lines", Who: You,
+			Check: checkTwoNumbers, Draft: draftTwoNumbers,
+			Instruct: declaring("Choose a number for each kind of test line, or make the test lines at the gateway", "manual-number=<number>", "automated-number=<number>"),
+		},
+		{
+			ID: "A2", Section: prerequisites, Title: "Have a support plan that includes technical support", Who: You, Optional: true,
+			Check:    checkSupport,
+			Instruct: declaring("Say which support plan there is; Unified or Premier are recommended", "support-plan=unified"),
+		},
+		{
+			ID: "A3", Section: tenant, Title: "Choose the tenant, and note its ID", Who: GlobalAdmin,
+			Check: unlessOnboarded(chosenTenant), Instruct: instructTenant,
+		},
+		{
+			ID: "A4", Section: tenant, Title: "Add the service principal of Project Synergy", Needs: []string{"A3"}, Who: Tandem, Touches: []Part{OfDirectory},
+			Check: unlessOnboarded(checkSynergy), Act: addSynergy, Will: willAddSynergy, Instruct: instructSynergy,
+		},
+		{
+			ID: "A5", Section: "2. Allow the Project Synergy application", Title: "Assign the role Admin to the user who sets up the gateway", Needs: []string{"A4"}, Who: Tandem, Touches: []Part{OfDirectory},
+			Check: unlessOnboarded(checkAdmin), Act: addAdmin, Will: willAddAdmin, Instruct: instructAdmin,
+		},
+		{
+			ID: "A6", Section: "3.1 Create an App registration", Title: "Register Billing Service and Call Duration", Needs: []string{"A3"}, Who: Tandem, Touches: []Part{OfDirectory},
+			Check: checkRegistrations, Act: register, Will: willRegister, Instruct: instructRegistrations,
+		},
+		{
+			ID: "A7", Section: "3.2 Configure permissions", Title: "Ask for exactly the permissions of Project Synergy that are required", Needs: []string{"A4", "A6"}, Who: Tandem, Touches: []Part{OfDirectory},
+			Check: checkPermissions, Act: require,
+		},
+		{
+			ID: "A8", Section: "3.2 Configure permissions", Title: "Grant admin consent for the tenant", Needs: []string{"A7"}, Who: Tandem, Touches: []Part{OfDirectory},
+			Check: checkConsent, Act: consent,
+		},
+		{
+			ID: "A9", Section: "3.3 Add the application ID to the Operator Connect Portal", Title: "Add each registration's Application Id", Needs: []string{"A6"}, Who: You,
+			Check: checkListed2022, Instruct: instructListed2022,
+		},
+		{
+			ID: "A10", Section: vaults, Title: "Create a vault for each registration, and tell the onboarding team its resource ID", Needs: []string{"A6"}, Who: Tandem, Touches: []Part{OfVaults},
+			Check: checkVaults, Act: makeVaults, Will: willMakeVaults, Instruct: instructVaults,
+		},
+		{
+			ID: "A11", Section: vaults, Title: "Approve the private endpoint that the onboarding team asks for", Needs: []string{"A10"}, Who: You,
+			Check: checkEndpoints, Instruct: instructEndpoints, Draft: draftVaults,
+		},
+		{
+			ID: "A12", Section: "4.2 Create Secrets", Title: "Create a secret of at most 70 days for each registration, and store it", Needs: []string{"A6", "A10"}, Who: Tandem, Touches: []Part{OfDirectory, OfVaults},
+			Check: checkSecrets, Act: makeSecrets, Will: willMakeSecrets, Instruct: instructSecrets,
+		},
+		{
+			ID: "A13", Section: "4.3 Grant your Admin Consent", Title: "Consent to the first-party application, and note its Application Name", Needs: []string{"A6"}, Who: GlobalAdmin, Touches: []Part{OfDirectory},
+			Check: checkReader, Act: addReader, Will: func(*World) string { return "adds the application of the consent URL to the tenant" }, Instruct: instructReader, Draft: draftConsent,
+		},
+		{
+			ID: "A14", Section: "4.4 Grant your application Key Vault Access", Title: "Let that application get secrets, and nothing else", Needs: []string{"A10", "A13"}, Who: Tandem, Touches: []Part{OfVaults},
+			Check: checkPolicies, Act: permit,
+		},
+		{
+			ID: "A15", Section: "5. Create a network design", Title: "Two regions with cross-connect, as the Network Connectivity Specification says", Who: You,
+			Check: checkDesign, Instruct: instructDesign,
+		},
+		{
+			ID: "A16", Section: "6. Collect basic information for deploying an Azure Communications Gateway", Title: "Collect the values of the resource", Needs: []string{"A15"}, Who: You,
+			Check: checkBasics, Instruct: instructBasics,
+		},
+		{
+			ID: "A17", Section: "7. Collect Service Regions configuration values", Title: "Collect the region and the operator's address of both service regions", Needs: []string{"A15"}, Who: You,
+			Check: checkRegions, Instruct: instructRegions,
+		},
+		{
+			ID: "A18", Section: "8. Decide if you want tags", Title: "Decide if you want tags", Who: You, Optional: true,
+			Check: checkTags, Instruct: declaring("Decide whether the resources are tagged, and by which convention", "tags=no"),
+		},
+	}
+	for i := range list {
+		list[i].Track = Track2022
+	}
+	return list
+}
+
+func willAddSynergy(*World) string {
+	return "adds Project Synergy to the tenant as \"" + synergyName + "\""
+}
+
+func instructSynergy(w *World) Instruction {
+	return Instruction{Text: "As a Global Administrator, add the service principal", Command: "tandem onboard apply --outside " + w.named()}
+}
+
+func willAddAdmin(w *World) string {
+	return "assigns the role " + adminRole + " of Project Synergy to " + w.Fact("setup-user")
+}
+
+func instructTenant(w *World) Instruction {
+	return Instruction{Text: "An existing tenant uses your identities and is recommended; a new one keeps those of Operator Connect apart", Command: w.declare("tenants=one")}
+}
+
+// checkTwoNumbers takes the gateway's test lines, or what was said before there
+// is a gateway.
+func checkTwoNumbers(ctx context.Context, w *World) (Finding, error) {
+	got := map[string]string{"Manual": gateway.E164(w.Fact("manual-number")), "Automated": gateway.E164(w.Fact("automated-number"))}
+	if w.Gateways != nil {
+		lines, err := w.Gateways.ListTestLines(ctx, w.Subject.Gateway)
+		if err != nil && fault.Of(err) != fault.NotFound {
+			return Finding{}, err
+		}
+		for _, l := range lines {
+			if got[l.Purpose] == "" {
+				got[l.Purpose] = gateway.E164(l.PhoneNumber)
+			}
+		}
+	}
+	var shown []Evidence
+	for _, purpose := range gateway.Purposes {
+		if got[purpose] != "" {
+			shown = append(shown, Is(purpose+" test line", got[purpose]))
+		}
+	}
+	switch {
+	case len(shown) < len(gateway.Purposes):
+		return Missing(fmt.Sprintf("%d of %d numbers are named", len(shown), len(gateway.Purposes)), shown...), nil
+	case got["Manual"] == got["Automated"]:
+		return Missing("Both kinds of test lines have the same number", shown...), nil
+	}
+	return Found(fmt.Sprintf("Manual %s, Automated %s", got["Manual"], got["Automated"]), shown...), nil
+}
+
+func draftTwoNumbers(ctx context.Context, w *World) ([]Draft, error) {
+	f, err := checkTwoNumbers(ctx, w)
+	if err != nil || len(f.Evidence) == 0 {
+		return nil, err
+	}
+	return []Draft{w.letter("Numbers for test lines", "these numbers are ours and globally routable. Please configure them as test lines:\n\n"+bullets(f.Evidence))}, nil
+}
+
+func checkSupport(_ context.Context, w *World) (Finding, error) {
+	v, ok := w.Value("support-plan")
+	switch {
+	case !ok:
+		return Missing("No support plan has been recorded"), nil
+	case v.Value == "none":
+		return Missing("There is no support plan: one with technical support is strongly recommended"), nil
+	}
+	return Said(v.Value, Is("support plan", v.Value)), nil
+}
+
+// registration is one that the document asks for.
+type registration struct {
+	key, name string
+	roles     []string // of Project Synergy
+}
+
+// registrations are the Billing Service and the uploaders, which share one
+// registration or have one each.
+func (w *World) registrations() []registration {
+	all := []registration{{"billing-service", "Billing Service", []string{"Data.Read", "NumberManagement.Read", "TrunkManagement.Read"}}}
+	write := []string{"Data.Write"}
+	n, _ := strconv.Atoi(w.Fact("uploaders"))
+	if w.Is("uploader-apps", "shared") || n <= 1 {
+		return append(all, registration{"call-duration", "Call Duration", write})
+	}
+	for i := range min(n, 20) {
+		all = append(all, registration{fmt.Sprintf("call-duration-%d", i+1), fmt.Sprintf("Call Duration %d", i+1), write})
+	}
+	return all
+}
+
+// application is the registration in the directory; fault.NotFound when there
+// is none, fault.Conflict when there are two.
+func (w *World) application(ctx context.Context, r registration) (entra.Application, error) {
+	d, err := w.directory()
+	if err != nil {
+		return entra.Application{}, err
+	}
+	found, err := d.ApplicationsNamed(ctx, r.name)
+	switch {
+	case err != nil:
+		return entra.Application{}, err
+	case len(found) == 0:
+		return entra.Application{}, fault.New(fault.NotFound, "There is no app registration named "+r.name)
+	case len(found) > 1:
+		var ids []string
+		for _, a := range found {
+			ids = append(ids, "application ID "+a.AppID+", object ID "+a.ID)
+		}
+		return entra.Application{}, fault.New(fault.Conflict, fmt.Sprintf("%d app registrations are named %s: %s. Rename or delete what is not meant", len(found), r.name, strings.Join(ids, "; ")))
+	}
+	return found[0], nil
+}
+
+// each looks at every registration. look tells what is wrong with one, or what
+// shows that nothing is.
+func (w *World) each(done string, look func(registration) (wrong string, shown []Evidence, err error)) (Finding, error) {
+	var wrong []string
+	var shown []Evidence
+	for _, r := range w.registrations() {
+		bad, more, err := look(r)
+		if err != nil {
+			return Finding{}, err
+		}
+		if bad != "" {
+			wrong = append(wrong, r.name+": "+bad)
+		}
+		for _, e := range more {
+			shown = append(shown, Is(r.name+", "+e.Name, e.Value))
+		}
+	}
+	if len(wrong) > 0 {
+		return Missing(strings.Join(wrong, "; "), shown...), nil
+	}
+	return Found(done, shown...), nil
+}
+
+func checkRegistrations(ctx context.Context, w *World) (Finding, error) {
+	repair := true
+	f, err := w.each("Registered: "+w.names(), func(r registration) (string, []Evidence, error) {
+		a, err := w.application(ctx, r)
+		switch {
+		case fault.Of(err) == fault.NotFound:
+			return "not registered", nil, nil
+		case err != nil:
+			return "", nil, err
+		}
+		shown := []Evidence{Is("application ID", a.AppID), Is("object ID", a.ID)}
+		switch {
+		case a.Audience != entra.SingleTenant:
+			repair = false
+			return "for accounts of other tenants, too (" + a.Audience + ")", shown, nil
+		case len(a.RedirectURIs()) > 0:
+			repair = false
+			return "has redirect URIs: " + strings.Join(a.RedirectURIs(), ", "), shown, nil
+		}
+		return "", shown, nil
+	})
+	if f.State == Ready && !repair {
+		f.By = You // somebody has wanted it so
+	}
+	return f, err
+}
+
+// names are those of the registrations.
+func (w *World) names() string {
+	var all []string
+	for _, r := range w.registrations() {
+		all = append(all, r.name)
+	}
+	return strings.Join(all, ", ")
+}
+
+func willRegister(w *World) string { return "registers " + w.names() + ", for this tenant alone" }
+
+func instructRegistrations(*World) Instruction {
+	return Instruction{Text: "Leave Supported account types at this organizational directory only, and Redirect URI empty", Where: "https://entra.microsoft.com, App registrations"}
+}
+
+func register(ctx context.Context, w *World) error {
+	for _, r := range w.registrations() {
+		_, err := w.application(ctx, r)
+		if fault.Of(err) == fault.NotFound {
+			_, err = w.Directory.CreateApplication(ctx, entra.Application{DisplayName: r.name, Audience: entra.SingleTenant})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// access is what a registration has to ask for: nothing else.
+func (r registration) access(synergy entra.Principal) ([]entra.Access, error) {
+	var all []entra.Access
+	for _, name := range r.roles {
+		role, ok := synergy.Role(name)
+		if !ok {
+			return nil, fault.New(fault.Unavailable, "Project Synergy offers no role "+name+" in this directory")
+		}
+		all = append(all, entra.Access{ID: role.ID, Type: "Role"})
+	}
+	return all, nil
+}
+
+// title names a permission of a resource, for people.
+func title(p entra.Principal, id string) string {
+	for _, r := range p.Roles {
+		if strings.EqualFold(r.ID, id) {
+			return r.Value
+		}
+	}
+	for _, s := range p.Scopes {
+		if strings.EqualFold(s.ID, id) {
+			return s.Value
+		}
+	}
+	return id
+}
+
+func checkPermissions(ctx context.Context, w *World) (Finding, error) {
+	synergy, err := w.synergy(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	return w.each("Each asks for exactly what it needs", func(r registration) (string, []Evidence, error) {
+		a, err := w.application(ctx, r)
+		if err != nil {
+			return "", nil, err
+		}
+		got, others := []string{}, []string{}
+		for _, q := range a.Required {
+			for _, x := range q.Access {
+				if strings.EqualFold(q.Resource, synergyApp) && x.Type == "Role" {
+					got = append(got, title(synergy, x.ID))
+				} else {
+					others = append(others, title(synergy, x.ID))
+				}
+			}
+		}
+		return difference(r.roles, append(got, others...)), []Evidence{Is("permissions", strings.Join(got, ", "))}, nil
+	})
+}
+
+// difference says what is missing and what is too much.
+func difference(want, got []string) string {
+	var parts []string
+	if missing := have(want, got); len(missing) > 0 {
+		parts = append(parts, strings.Join(missing, ", ")+" missing")
+	}
+	if more := have(got, want); len(more) > 0 {
+		parts = append(parts, strings.Join(more, ", ")+" too much")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func require(ctx context.Context, w *World) error {
+	synergy, err := w.synergy(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range w.registrations() {
+		a, err := w.application(ctx, r)
+		if err != nil {
+			return err
+		}
+		access, err := r.access(synergy)
+		if err != nil {
+			return err
+		}
+		if err := w.Directory.Require(ctx, a.ID, []entra.RequiredAccess{{Resource: synergyApp, Access: access}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// granted are the app roles of Project Synergy that a principal has.
+func (w *World) granted(ctx context.Context, principal string, synergy entra.Principal) (list []entra.Assignment, names []string, err error) {
+	all, err := w.Directory.AssignmentsOf(ctx, principal)
+	for _, a := range all {
+		if strings.EqualFold(a.Resource, synergy.ID) {
+			list, names = append(list, a), append(names, title(synergy, a.Role))
+		}
+	}
+	return list, names, err
+}
+
+func checkConsent(ctx context.Context, w *World) (Finding, error) {
+	synergy, err := w.synergy(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	return w.each("Consent is granted for each permission", func(r registration) (string, []Evidence, error) {
+		a, err := w.application(ctx, r)
+		if err != nil {
+			return "", nil, err
+		}
+		p, err := w.Directory.PrincipalOf(ctx, a.AppID)
+		switch {
+		case fault.Of(err) == fault.NotFound:
+			return "no consent", nil, nil
+		case err != nil:
+			return "", nil, err
+		}
+		_, names, err := w.granted(ctx, p.ID, synergy)
+		return difference(r.roles, names), []Evidence{Is("object ID of its service principal", p.ID), Is("consented", strings.Join(names, ", "))}, err
+	})
+}
+
+// consent grants what the registrations ask for, and takes away what they have
+// beyond it.
+func consent(ctx context.Context, w *World) error {
+	synergy, err := w.synergy(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range w.registrations() {
+		a, err := w.application(ctx, r)
+		if err != nil {
+			return err
+		}
+		p, err := w.Directory.PrincipalOf(ctx, a.AppID)
+		if fault.Of(err) == fault.NotFound {
+			p, err = w.Directory.AddPrincipal(ctx, a.AppID, "")
+		}
+		if err != nil {
+			return err
+		}
+		access, err := r.access(synergy)
+		if err != nil {
+			return err
+		}
+		got, _, err := w.granted(ctx, p.ID, synergy)
+		if err != nil {
+			return err
+		}
+		for _, x := range access {
+			if !slices.ContainsFunc(got, func(g entra.Assignment) bool { return strings.EqualFold(g.Role, x.ID) }) {
+				if err := w.Directory.Assign(ctx, entra.Assignment{Principal: p.ID, Resource: synergy.ID, Role: x.ID}); err != nil {
+					return err
+				}
+			}
+		}
+		for _, g := range got {
+			if !slices.ContainsFunc(access, func(x entra.Access) bool { return strings.EqualFold(g.Role, x.ID) }) {
+				if err := w.Directory.Unassign(ctx, g); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// applicationIDs are those of the registrations that there are.
+func (w *World) applicationIDs(ctx context.Context) (ids []string, err error) {
+	for _, r := range w.registrations() {
+		a, err := w.application(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, a.AppID)
+	}
+	return ids, nil
+}
+
+func checkListed2022(ctx context.Context, w *World) (Finding, error) {
+	ids, err := w.applicationIDs(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	return listed(ctx, w, ids)
+}
+
+func instructListed2022(w *World) Instruction {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	ids, _ := w.applicationIDs(ctx) // without them the sentence is true all the same
+	return instructListed(w, ids)
+}
+
+// vaultID is where a registration's vault is, or will be.
+func (w *World) vaultID(r registration) string {
+	if id := w.Fact("vault." + r.key); id != "" {
+		return id
+	}
+	// Names of vaults are one space for all of Azure, and 24 letters long.
+	id := w.Subject.Gateway
+	sum := sha256.Sum256([]byte(strings.ToLower(id.String() + " " + r.key)))
+	short := strings.Trim(strings.ToLower(id.Name[:min(len(id.Name), 8)]), "-")
+	kind := strings.Replace(strings.Replace(r.key, "billing-service", "billing", 1), "call-duration", "cdu", 1)
+	return entra.VaultID(id.Subscription, id.Group, fmt.Sprintf("%s-%s-%x", short, kind, sum[:3]))
+}
+
+// vault is a registration's.
+func (w *World) vault(ctx context.Context, r registration) (entra.Vault, error) {
+	v, err := w.vaults()
+	if err != nil {
+		return entra.Vault{}, err
+	}
+	return v.Vault(ctx, w.vaultID(r))
+}
+
+func checkVaults(ctx context.Context, w *World) (Finding, error) {
+	if _, err := w.vaults(); err != nil {
+		return Finding{}, err
+	}
+	owner := map[string]string{}
+	return w.each("Each registration has a vault of its own", func(r registration) (string, []Evidence, error) {
+		id := w.vaultID(r)
+		v, err := w.Vaults.Vault(ctx, id)
+		switch other := owner[strings.ToLower(id)]; {
+		case other != "":
+			return "shares its vault with " + other, nil, nil
+		case fault.Of(err) == fault.NotFound:
+			return "has no vault", nil, nil
+		case err != nil:
+			return "", nil, err
+		case !strings.Contains(strings.ToLower(id), "/subscriptions/"+strings.ToLower(w.Subject.Gateway.Subscription)+"/"):
+			return "its vault is in another subscription than the gateway", nil, nil
+		case !strings.EqualFold(v.Tenant, w.Vaults.Tenant):
+			return "its vault trusts the tenant " + v.Tenant, nil, nil
+		}
+		owner[strings.ToLower(id)] = r.name
+		return "", []Evidence{Is("vault", v.ID)}, nil
+	})
+}
+
+func willMakeVaults(w *World) string {
+	return fmt.Sprintf("makes %d vaults, one for each registration", len(w.registrations()))
+}
+
+func instructVaults(w *World) Instruction {
+	return Instruction{Text: "Make a vault for each registration, or say which it is", Command: w.declare("vault.billing-service=<resource ID>")}
+}
+
+func makeVaults(ctx context.Context, w *World) error {
+	if _, err := w.vaults(); err != nil {
+		return err
+	}
+	location, err := w.location(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range w.registrations() {
+		id := w.vaultID(r)
+		_, err := w.Vaults.Vault(ctx, id)
+		if fault.Of(err) == fault.NotFound {
+			_, err = w.Vaults.Make(ctx, id, location)
+		}
+		if err == nil {
+			err = w.Record(ctx, "vault."+r.key, id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// location is where what belongs to the gateway is kept.
+func (w *World) location(ctx context.Context) (string, error) {
+	r, err := w.resource(ctx)
+	if err != nil && fault.Of(err) != fault.NotFound {
+		return "", err
+	}
+	if at := cmp.Or(r.Location, w.Fact("management-region")); at != "" {
+		return at, nil
+	}
+	return "", fault.New(fault.Conflict, "Nobody has said in which region vaults are made: "+w.declare("management-region=<region>"))
+}
+
+func draftVaults(ctx context.Context, w *World) (list []Draft, err error) {
+	for _, r := range w.registrations() {
+		v, err := w.vault(ctx, r)
+		if fault.Of(err) == fault.NotFound {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if approved(v) {
+			continue
+		}
+		d := w.letter("Key Vault of "+r.name, "this is the vault that holds the client ID and the secret of "+r.name+". Please ask for a private endpoint to it; we approve the request.\n\n  Resource ID: "+v.ID+"\n")
+		d.Key = r.key
+		list = append(list, d)
+	}
+	return list, nil
+}
+
+func approved(v entra.Vault) bool {
+	return slices.ContainsFunc(v.Connections, func(c entra.Connection) bool { return strings.EqualFold(c.State, "Approved") })
+}
+
+func checkEndpoints(ctx context.Context, w *World) (Finding, error) {
+	asked := false
+	f, err := w.each("Each vault has an approved private endpoint", func(r registration) (string, []Evidence, error) {
+		v, err := w.vault(ctx, r)
+		if err != nil {
+			return "", nil, err
+		}
+		var shown []Evidence
+		for _, c := range v.Connections {
+			shown = append(shown, Is("private endpoint "+c.Name, c.State+" ("+c.Endpoint+")"))
+			asked = asked || strings.EqualFold(c.State, "Pending")
+		}
+		switch {
+		case approved(v):
+			return "", shown, nil
+		case asked:
+			return "a private endpoint waits for approval", shown, nil
+		}
+		return "no private endpoint has been asked for", shown, nil
+	})
+	if f.State == Ready && !asked {
+		f.State, f.By = Waiting, OnboardingTeam
+	}
+	return f, err
+}
+
+func instructEndpoints(w *World) Instruction {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	i := Instruction{Text: "Tell the onboarding team the resource IDs; when their request has come, compare its endpoint with what they say and approve it"}
+	for _, r := range w.registrations() {
+		v, err := w.vault(ctx, r)
+		if err != nil {
+			continue
+		}
+		for _, c := range v.Connections {
+			if strings.EqualFold(c.State, "Pending") {
+				i.Command = "az network private-endpoint-connection approve --id " + v.ID + "/privateEndpointConnections/" + c.Name
+				return i
+			}
+		}
+	}
+	i.Command = "tandem onboard handover " + w.named()
+	return i
+}
+
+// What a vault calls the two things that a registration signs in with.
+const (
+	clientIDSecret = "client-id"
+	clientSecret   = "client-secret"
+	keyTag         = "keyId" // which of the registration's secrets the value is
+)
+
+const (
+	// secretLife is just under 70 days, so that clocks that differ do not make it
+	// longer.
+	secretLife = 70*24*time.Hour - time.Hour
+	longestKey = 70 * 24 * time.Hour
+	// renewal is how long before its end a secret counts as missing.
+	renewal = 7 * 24 * time.Hour
+)
+
+func checkSecrets(ctx context.Context, w *World) (Finding, error) {
+	return w.each("Each registration has a secret, in its vault", func(r registration) (string, []Evidence, error) {
+		a, err := w.application(ctx, r)
+		if err != nil {
+			return "", nil, err
+		}
+		key, wrong, err := w.secret(ctx, r, a)
+		if err != nil || wrong != "" {
+			return wrong, nil, err
+		}
+		return "", []Evidence{Is("secret", key.Name), Is("key ID", key.KeyID), Is("good until", key.End.UTC().Format(time.DateOnly))}, nil
+	})
+}
+
+// secret is the one by which a registration signs in, or what is wrong with it.
+func (w *World) secret(ctx context.Context, r registration, a entra.Application) (key entra.Credential, wrong string, err error) {
+	v, err := w.vault(ctx, r)
+	if err != nil {
+		return key, "", err
+	}
+	id, err := w.Vaults.Secret(ctx, v, clientIDSecret)
+	if err != nil && fault.Of(err) != fault.NotFound {
+		return key, "", err
+	}
+	s, err := w.Vaults.Secret(ctx, v, clientSecret)
+	switch {
+	case fault.Of(err) == fault.NotFound:
+		return key, "no secret in its vault", nil
+	case err != nil:
+		return key, "", err
+	case !strings.EqualFold(string(id.Value), a.AppID):
+		return key, "the vault does not hold its client ID", nil
+	case !s.Enabled:
+		return key, "the secret in its vault is disabled", nil
+	}
+	i := slices.IndexFunc(a.Secrets, func(c entra.Credential) bool { return strings.EqualFold(c.KeyID, s.Tags[keyTag]) })
+	if i < 0 {
+		return key, "the secret in its vault is not one of the registration's (its tag " + keyTag + " names the key)", nil
+	}
+	key = a.Secrets[i]
+	switch now := w.Now(); {
+	case !key.End.After(now):
+		return key, "its secret has ended on " + key.End.UTC().Format(time.DateOnly), nil
+	case key.End.Before(now.Add(renewal)):
+		return key, "its secret ends on " + key.End.UTC().Format(time.DateOnly), nil
+	case key.End.Sub(key.Start) > longestKey:
+		return key, "its secret is good for more than 70 days", nil
+	case !strings.Contains(key.Name, key.Start.UTC().Format(time.DateOnly)):
+		return key, "the name of its secret does not tell the day it was made", nil
+	}
+	return key, "", nil
+}
+
+func willMakeSecrets(*World) string {
+	return fmt.Sprintf("makes secrets that are good for %d days, and keeps them in the vaults", secretLife/(24*time.Hour))
+}
+
+func instructSecrets(w *World) Instruction {
+	return Instruction{Text: "Make a client secret of at most 70 days whose name has its date, and keep it in the vault", Command: "tandem onboard apply --outside " + w.named()}
+}
+
+// makeSecrets gives each registration that lacks one a secret, and keeps it
+// where nobody sees it. The secrets before it are left to end: what reads the
+// vault may have the last one in its memory.
+func makeSecrets(ctx context.Context, w *World) error {
+	for _, r := range w.registrations() {
+		a, err := w.application(ctx, r)
+		if err != nil {
+			return err
+		}
+		if _, wrong, err := w.secret(ctx, r, a); err != nil || wrong == "" {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := w.makeSecret(ctx, r, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *World) makeSecret(ctx context.Context, r registration, a entra.Application) error {
+	v, err := w.vault(ctx, r)
+	if err != nil {
+		return err
+	}
+	// First what can be done again.
+	if _, err := w.Vaults.PutSecret(ctx, v, entra.Secret{Name: clientIDSecret, Value: obs.Secret(a.AppID)}); err != nil {
+		return err
+	}
+	now := w.Now().UTC()
+	key, value, err := w.Directory.AddSecret(ctx, a.ID, r.name+" "+now.Format(time.DateOnly), now.Add(secretLife))
+	if err != nil {
+		return err
+	}
+	_, err = w.Vaults.PutSecret(ctx, v, entra.Secret{Name: clientSecret, Value: value, Expires: key.End, Tags: map[string]string{keyTag: key.KeyID, "created": now.Format(time.DateOnly)}})
+	if err != nil {
+		// Nobody will ever know its value.
+		if again := w.Directory.RemoveSecret(context.WithoutCancel(ctx), a.ID, key.KeyID); again != nil {
+			w.Log.Warn("a secret that nobody knows is left at its registration", "application", a.AppID, "key", key.KeyID, obs.KeyError, again)
+		}
+		return err
+	}
+	for _, old := range a.Secrets {
+		if !old.End.After(now) {
+			if err := w.Directory.RemoveSecret(ctx, a.ID, old.KeyID); err != nil && fault.Of(err) != fault.NotFound {
+				return err
+			}
+		}
+	}
+	return nil
+}

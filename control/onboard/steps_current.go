@@ -1,0 +1,775 @@
+package onboard
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/control/entra"
+	"github.com/tandemgw/tandem/control/gateway"
+)
+
+// stepsCurrent are those of "Connect Azure Communications Gateway to Operator
+// Connect or Teams Phone Mobile", with what the documents before it ask for:
+// its prerequisites, "Prepare to deploy", "Deploy" and "Integrate with Azure
+// Communications Gateway's network".
+func stepsCurrent() []Step {
+	const (
+		prerequisites = "Prerequisites"
+		deploy        = "Deploy Azure Communications Gateway"
+		integrate     = "Integrate with your network"
+	)
+	list := []Step{
+		{
+			ID: "B1", Section: prerequisites, Title: "Be an operator, with the agreements that the service asks for", Who: You,
+			Check:    said("agreement", "No agreement has been recorded"),
+			Instruct: declaring("Record the agreement once it is signed", "agreement=<ID and date>"),
+		},
+		{
+			ID: "B2", Section: prerequisites, Title: "Have an onboarding team", Who: You,
+			Check: answered("B2", "onboarding-contact", "nobody of the onboarding team is named"), Draft: draftTeam,
+			Instruct: declaring("Write to the onboarding team, and say who is in charge of you", "onboarding-contact=<name, mail address>"),
+		},
+		{
+			ID: "B3", Section: prerequisites, Title: "Choose the tenant: one for production and lab", Who: GlobalAdmin,
+			Check: chosenTenant, Instruct: instructOneTenant,
+		},
+		{
+			ID: "B4", Section: prerequisites, Title: "Ask the onboarding team to enable the subscription", Needs: []string{"B2"}, Who: OnboardingTeam,
+			Check: answered("B4", "subscription-enabled", "the onboarding team has not confirmed that the subscription is enabled"), Draft: draftSubscription,
+			Instruct: declaring("Send the message, and say when they confirmed", "subscription-enabled=<YYYY-MM-DD>"),
+		},
+		{
+			ID: "B5", Section: prerequisites, Title: "Design the network, and collect the values of the deployment", Who: You,
+			Check: checkValues, Instruct: instructValues,
+		},
+		{
+			ID: "B6", Section: prerequisites, Title: "Allocate numbers for service verification and for integration tests", Who: You,
+			Check: checkNumbers, Instruct: instructNumbers,
+		},
+		{
+			ID: "B7", Section: deploy, Title: "Create the Communications Gateway resource", Needs: []string{"B3", "B4", "B5", "B6"}, Who: You,
+			Check: checkGateway, Instruct: instructGateway,
+		},
+		{
+			ID: "B8", Section: deploy, Title: "Wait until the resource is ready", Needs: []string{"B7"}, Who: Nobody,
+			Check: checkComplete, Instruct: func(w *World) Instruction {
+				return Instruction{Text: "Look what it waits for", Command: "tandem gateway readiness " + w.named()}
+			},
+		},
+		{
+			ID: "B9", Section: integrate, Title: "Exchange certificates and roots, and configure names and allow-lists", Needs: []string{"B8"}, Who: You,
+			Check: said("certificates", "nobody has said that both sides were seen to trust each other"), Draft: draftNames,
+			Instruct: declaring("Load the gateway's names and ranges into your network, make a call over TLS each way, and say when it worked", "certificates=<YYYY-MM-DD>"),
+		},
+		{
+			ID: "B10", Section: integrate, Title: "Configure initial filter criteria for the Mobile Control Point", Needs: []string{"B8"}, Who: You,
+			Check: checkMCP, Instruct: declaring("Choose how calls get to Microsoft's phone system", "mcp=on-premises"),
+		},
+		{
+			ID: "B11", Section: integrate, Title: "See BFD up, with all of the gateway's traffic on those links", Needs: []string{"B9"}, Who: You,
+			Check:    said("bfd", "nobody has said that BFD was seen up"),
+			Instruct: declaring("Configure BFD with 150 ms and a multiplier of 3 on every link", "bfd=<YYYY-MM-DD>"),
+		},
+		{
+			ID: "B12", Section: integrate, Title: "Delegate your own domain to the gateway's name servers", Needs: []string{"B8"}, Who: You,
+			Check: checkDelegations, Instruct: instructDelegations,
+		},
+		{
+			ID: "B13", Section: integrate, Title: "Set up alerts for service health and resource health", Needs: []string{"B8"}, Who: You,
+			Check: func(context.Context, *World) (Finding, error) {
+				return Later("Alert rules come with a later release; watch the node's metrics until then"), nil
+			},
+		},
+		{
+			ID: "B14", Section: integrate, Title: "Register a client of the Provisioning API, and put its addresses on the allow-list", Needs: []string{"B8"}, Who: You, Optional: true,
+			Check: checkClient,
+		},
+		{
+			ID: "B15", Section: "Enable Operator Connect or Teams Phone Mobile support", Title: "Enable the service at the gateway, and add its test lines", Needs: []string{"B8"}, Who: You,
+			Check: checkEnabled, Instruct: instructEnabled,
+		},
+		{
+			ID: "B16", Section: "Add the Project Synergy application to your Azure tenant", Title: "Add the service principal of Project Synergy", Needs: []string{"B3", "B8"}, Who: Tandem, Touches: []Part{OfDirectory},
+			Check: unlessOnboarded(checkSynergy), Act: addSynergy, Will: willAddSynergy, Instruct: instructSynergy,
+		},
+		{
+			ID: "B17", Section: "Assign an Admin user to the Project Synergy application", Title: "Assign the role Admin to the user who sets up the gateway", Needs: []string{"B16"}, Who: Tandem, Touches: []Part{OfDirectory},
+			Check: unlessOnboarded(checkAdmin), Act: addAdmin, Will: willAddAdmin, Instruct: instructAdmin,
+		},
+		{
+			ID: "B18", Section: "Find the Application ID for your Azure Communication Gateway resource", Title: "Find the enterprise application of the gateway's name", Needs: []string{"B8"}, Who: Tandem, Touches: []Part{OfDirectory},
+			Check: checkIdentity, Act: makeIdentity, Will: willMakeIdentity, Instruct: instructIdentity,
+		},
+		{
+			ID: "B19", Section: "Set up application roles for Azure Communications Gateway", Title: "Assign the seven roles of Project Synergy to the gateway's identity", Needs: []string{"B16", "B18"}, Who: Tandem, Touches: []Part{OfDirectory},
+			Check: checkRoles, Act: assignRoles, Will: willAssignRoles, Instruct: instructRoles,
+		},
+		{
+			ID: "B20", Section: "Provide additional information to your onboarding team", Title: "Complete the onboarding form", Needs: []string{"B17"}, Who: OnboardingTeam,
+			Check: unlessOnboarded(checkForm), Draft: draftForm, Instruct: instructForm,
+		},
+		{
+			ID: "B21", Section: "Test your Operator Connect portal access", Title: "Sign in to the Operator Connect portal", Needs: []string{"B20"}, Who: You,
+			Check: said("portal-access", "nobody has said that signing in worked"),
+			Instruct: func(w *World) Instruction {
+				return Instruction{Text: "Sign in as the user who sets up the gateway, and say when it worked: " + w.declare("portal-access=<YYYY-MM-DD>"), Where: portal}
+			},
+		},
+		{
+			ID: "B22", Section: "Add the Application IDs for Azure Communications Gateway to Operator Connect", Title: "Add the two Application Ids", Needs: []string{"B18", "B20"}, Who: You,
+			Check: checkListed, Instruct: instructListedCurrent,
+		},
+		{
+			ID: "B23", Section: "Register your deployment's domain name in Microsoft Entra", Title: "Register the gateway's domain, and have it verified", Needs: []string{"B8"}, Who: Tandem, Touches: []Part{OfDirectory, OfZone},
+			Check: checkDomain, Act: verifyDomain, Will: willVerifyDomain, Draft: draftText, Instruct: instructDomain,
+		},
+		{
+			ID: "B24", Section: "Assign an Admin user to the Project Synergy application", Title: "Do not change calling profiles with the suffix CommsGw, nor the gateway's trunks", Needs: []string{"B22"}, Who: Tandem,
+			Check: checkProtected, Act: noteProtected, Will: func(*World) string { return "notes how they are, so that a change is seen" }, Instruct: instructProtected,
+		},
+	}
+	for i := range list {
+		list[i].Track = TrackCurrent
+	}
+	return list
+}
+
+func draftTeam(_ context.Context, w *World) ([]Draft, error) {
+	d := w.letter("Onboarding to "+w.service(), "please name who is in charge of onboarding us to "+w.service()+".\n")
+	d.Asks = []string{"onboarding-contact"}
+	return []Draft{d}, nil
+}
+
+func draftSubscription(_ context.Context, w *World) ([]Draft, error) {
+	d := w.letter("Enable our subscription", "please enable our subscription for Azure Communications Gateway, and confirm it.\n")
+	d.Asks = []string{"subscription-enabled"}
+	return []Draft{d}, nil
+}
+
+func instructOneTenant(w *World) Instruction {
+	return Instruction{Text: "The gateway's identity has to live in the tenant that contains Project Synergy; production and lab share it", Command: w.declare("tenants=two", "synergy-tenant=<tenant ID>")}
+}
+
+func checkValues(ctx context.Context, w *World) (Finding, error) {
+	all, err := w.basics(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	regions, err := w.regions(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	all = append(all, regions...)
+	if w.Subject.Service == "TeamsPhoneMobile" {
+		r, err := w.maybe(ctx)
+		if err != nil {
+			return Finding{}, err
+		}
+		all = append(all, need{name: "number for voicemail", fact: "voicemail-number", value: firstOf(r.Properties.TeamsVoicemailPilotNumber, w.Fact("voicemail-number"))},
+			need{name: "way to Microsoft's phone system", fact: "mcp", value: w.mcp(r)})
+	}
+	f, err := needed(all)
+	if err != nil || f.State != Done {
+		return f, err
+	}
+	design, err := checkDesign(ctx, w)
+	design.Evidence = append(f.Evidence, design.Evidence...)
+	return design, err
+}
+
+func firstOf(all ...string) string {
+	for _, s := range all {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// mcp is how Teams Phone Mobile calls are routed, as the resource says, or
+// somebody did.
+func (w *World) mcp(r gateway.Resource) string {
+	switch {
+	case r.Properties.IntegratedMCPEnabled:
+		return "integrated"
+	case r.Properties.OnPremMCPEnabled:
+		return "on-premises"
+	}
+	return w.Fact("mcp")
+}
+
+func instructValues(w *World) Instruction {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	f, err := checkBasics(ctx, w)
+	switch {
+	case err == nil && f.State != Done:
+		return instructBasics(w)
+	case w.Subject.Service == "TeamsPhoneMobile" && w.Fact("mcp") == "":
+		return Instruction{Text: "Choose the number for voicemail and how calls get to Microsoft's phone system", Command: w.declare("voicemail-number=<number>", "mcp=on-premises")}
+	}
+	if f, err := checkRegions(ctx, w); err == nil && f.State != Done {
+		return instructRegions(w)
+	}
+	return instructDesign(w)
+}
+
+// verificationNumbers are how many a service wants ("Prepare to deploy", Collect
+// the test numbers).
+func (w *World) verificationNumbers() int {
+	if w.Environment == Lab {
+		return 3
+	}
+	return 6
+}
+
+// checkNumbers takes what was said of the numbers before there is a gateway, or
+// what the gateway has.
+func checkNumbers(ctx context.Context, w *World) (Finding, error) {
+	automated, integration := numbers(w.Fact("verification-numbers")), numbers(w.Fact("integration-numbers"))
+	if len(automated)+len(integration) == 0 {
+		f, err := w.lines(ctx)
+		if f.State != "" || err != nil {
+			return f, err
+		}
+	}
+	var both []string
+	for _, n := range automated {
+		if slices.Contains(integration, n) {
+			both = append(both, n)
+		}
+	}
+	want := w.verificationNumbers()
+	detail := fmt.Sprintf("%d of %d numbers for service verification, %d of 1 for integration tests", len(automated), want, len(integration))
+	switch {
+	case len(both) > 0:
+		return Missing(detail + "; " + strings.Join(both, ", ") + " cannot be both"), nil
+	case len(automated) < want || len(integration) < 1:
+		return Missing(detail), nil
+	}
+	return Said(detail, Is("service verification", strings.Join(automated, ", ")), Is("integration tests", strings.Join(integration, ", "))), nil
+}
+
+// lines is what the gateway has of the numbers that the service needs; nothing
+// while there is no gateway with the service.
+func (w *World) lines(ctx context.Context) (Finding, error) {
+	if w.Gateways == nil {
+		return Finding{}, nil
+	}
+	r, err := w.Gateways.Readiness(ctx, w.Subject.Gateway)
+	if fault.Of(err) == fault.NotFound {
+		return Finding{}, nil
+	}
+	if i := slices.IndexFunc(r.Services, func(s gateway.ServiceReadiness) bool { return s.Service == w.Subject.Service }); i >= 0 && err == nil {
+		return countsOf(r.Services[i]), nil
+	}
+	return Finding{}, err
+}
+
+// countsOf is what a gateway knows of a service's numbers.
+func countsOf(s gateway.ServiceReadiness) Finding {
+	var all []string
+	var shown []Evidence
+	for _, c := range s.Counts {
+		all = append(all, c.String())
+		shown = append(shown, Is(c.What, fmt.Sprintf("%d of %d", c.Have, c.Want)))
+	}
+	f := Found(strings.Join(all, ", "), shown...)
+	if !s.Ready() {
+		f.State = Ready
+	}
+	return f
+}
+
+func instructNumbers(w *World) Instruction {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	if _, err := w.resource(ctx); err == nil {
+		return Instruction{Text: "Add test lines with the purpose Automated for service verification, and the numbers for integration tests, until nothing is missing", Command: "tandem gateway readiness " + w.named()}
+	}
+	return Instruction{
+		Text:    fmt.Sprintf("Choose %d numbers for service verification, which are never assigned to a user, and one or more others for integration tests", w.verificationNumbers()),
+		Command: w.declare("verification-numbers=<numbers>", "integration-numbers=<numbers>"),
+	}
+}
+
+func checkGateway(ctx context.Context, w *World) (Finding, error) {
+	r, err := w.resource(ctx)
+	switch {
+	case fault.Of(err) == fault.NotFound:
+		return Missing("There is no such gateway"), nil
+	case err != nil:
+		return Finding{}, err
+	}
+	switch state := r.Properties.ProvisioningState; state {
+	case gateway.Succeeded:
+		return Found("Made on "+r.System.CreatedAt.Format("2006-01-02"), Is("resource", r.ID.String()), Is("location", r.Location)), nil
+	case gateway.Failed, gateway.Canceled:
+		return Missing("Its last change ended as " + state + ": look at it with readiness, and repeat it"), nil
+	default:
+		return Await("It is being made: " + state), nil
+	}
+}
+
+func instructGateway(w *World) Instruction {
+	return Instruction{Text: "Write the gateway down in a file, and apply it", Command: "tandem apply -f gateway.yaml"}
+}
+
+func checkComplete(ctx context.Context, w *World) (Finding, error) {
+	r, err := w.resource(ctx)
+	switch {
+	case fault.Of(err) == fault.NotFound:
+		return Missing("There is no such gateway"), nil
+	case err != nil:
+		return Finding{}, err
+	case r.Properties.Status != gateway.Complete:
+		return Await("Its status is " + firstOf(r.Properties.Status, "unknown") + ": what is saved is not yet what runs"), nil
+	}
+	return Found("Its status is Complete", Is("domain", w.Base)), nil
+}
+
+// draftNames is what the operator's own network needs to know.
+func draftNames(ctx context.Context, w *World) ([]Draft, error) {
+	r, err := w.resource(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "The gateway %s (%s) is ready. Please configure the core so that it calls these names over TLS and believes certificates that bear them, and allow these ranges:\n", r.ID.Name, w.Base)
+	for _, at := range r.Properties.ServiceLocations {
+		fmt.Fprintf(&b, "\n%s\n", at.Name)
+		if c := at.ACGContactInfo; c != nil {
+			for _, p := range c.PeerGroups {
+				fmt.Fprintf(&b, "  SRV record: %s, addresses %s, port %d\n", p.SRVRecord, strings.Join(p.IPAddresses, ", "), p.Port)
+			}
+		}
+		if a := at.ACGAddressRanges; a != nil {
+			fmt.Fprintf(&b, "  Signalling from: %s\n  Media from: %s\n", strings.Join(a.SignalingForOperator, ", "), strings.Join(a.MediaForOperator, ", "))
+		}
+	}
+	b.WriteString("\nPlease send back the root certificate that signs the core's own certificates, and the names that they bear.\n")
+	return []Draft{{To: You, Subject: "Names, certificates and ranges of " + r.ID.Name, Message: b.String(), Asks: []string{"certificates"}}}, nil
+}
+
+func checkMCP(ctx context.Context, w *World) (Finding, error) {
+	if w.Subject.Service != "TeamsPhoneMobile" {
+		return Skip("Operator Connect has no Mobile Control Point"), nil
+	}
+	r, err := w.maybe(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	switch w.mcp(r) {
+	case "integrated":
+		return Later("The integrated Mobile Control Point comes with a later release"), nil
+	case "on-premises", "other":
+		return Skip("Calls are routed by your own network"), nil
+	}
+	return Missing("Nobody has said how calls get to Microsoft's phone system"), nil
+}
+
+func checkDelegations(ctx context.Context, w *World) (Finding, error) {
+	r, err := w.resource(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	d := r.Properties.DNSDelegations
+	if d == nil || len(d.Delegations) == 0 {
+		return Skip("No domain is delegated"), nil
+	}
+	if w.Names == nil {
+		return Finding{}, fault.New(fault.Unavailable, "Nobody can look into the DNS")
+	}
+	var wrong []string
+	var shown []Evidence
+	for _, x := range d.Delegations {
+		var got []string
+		found, err := w.Names.LookupNS(ctx, x.Domain)
+		for _, ns := range found {
+			got = append(got, strings.TrimSuffix(ns.Host, "."))
+		}
+		want := make([]string, 0, len(x.NameServers))
+		for _, s := range x.NameServers {
+			want = append(want, strings.TrimSuffix(s, "."))
+		}
+		if missing := have(want, got); len(missing) > 0 || err != nil {
+			wrong = append(wrong, x.Domain+" lacks "+strings.Join(missing, ", "))
+			continue
+		}
+		shown = append(shown, Is("name servers of "+x.Domain, strings.Join(got, ", ")))
+	}
+	if len(wrong) > 0 {
+		return Missing(strings.Join(wrong, "; "), shown...), nil
+	}
+	return Found("Every domain leads to the gateway's name servers", shown...), nil
+}
+
+func instructDelegations(w *World) Instruction {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	i := Instruction{Text: "Write these records into the zone above, good for two days", Command: "tandem zone list"}
+	r, err := w.resource(ctx)
+	if err != nil || r.Properties.DNSDelegations == nil {
+		return i
+	}
+	var b strings.Builder
+	for _, x := range r.Properties.DNSDelegations.Delegations {
+		for _, s := range x.NameServers {
+			fmt.Fprintf(&b, "%s. 172800 IN NS %s.\n", strings.TrimSuffix(x.Domain, "."), strings.TrimSuffix(s, "."))
+		}
+	}
+	i.Paste = b.String()
+	return i
+}
+
+// checkClient shows what of a client is there. It is not done before the API
+// is.
+func checkClient(ctx context.Context, w *World) (Finding, error) {
+	r, err := w.resource(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	name := w.Fact("api-client")
+	if b := r.Properties.APIBridge; name == "" && (b == nil || b.ConfigureAPIBridge != "enabled") {
+		return Skip("The Provisioning API is not used"), nil
+	}
+	f := Later("The Provisioning API comes with a later release")
+	if name == "" || w.Directory == nil {
+		return f, nil
+	}
+	found, err := w.Directory.PrincipalsNamed(ctx, name)
+	if err != nil || len(found) != 1 {
+		return f, err
+	}
+	f.Evidence = append(f.Evidence, Is("client", found[0].AppID))
+	api, err := w.Directory.PrincipalOf(ctx, gatewayApp)
+	if err != nil {
+		return f, nil //nolint:nilerr // the client is shown all the same
+	}
+	_, roles, err := w.granted(ctx, found[0].ID, api)
+	f.Evidence = append(f.Evidence, Is("roles", strings.Join(roles, ", ")))
+	return f, err
+}
+
+func checkEnabled(ctx context.Context, w *World) (Finding, error) {
+	r, err := w.resource(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	enabled := slices.Contains(r.Properties.Platforms, w.Subject.Service)
+	switch {
+	case w.Is("service-at-deploy", "yes") && enabled:
+		return Skip(w.service() + " was chosen when the gateway was deployed"), nil
+	case !enabled:
+		return Missing(w.service() + " is not among the gateway's services"), nil
+	}
+	numbers, err := w.lines(ctx)
+	if err != nil || numbers.State != Done {
+		return numbers, err
+	}
+	if r.Properties.Status != gateway.Complete {
+		return Await("Enabled; the gateway's status is " + r.Properties.Status), nil
+	}
+	return Found(w.service()+" is enabled, with "+numbers.Detail, numbers.Evidence...), nil
+}
+
+func instructEnabled(w *World) Instruction {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	r, err := w.resource(ctx)
+	if err == nil && slices.Contains(r.Properties.Platforms, w.Subject.Service) {
+		return instructNumbers(w)
+	}
+	return Instruction{
+		Text:    "Enable the service, then add the test lines for service verification with the purpose Automated",
+		Command: "tandem gateway update " + w.named() + " --platforms " + strings.Join(append(r.Properties.Platforms, w.Subject.Service), " "),
+	}
+}
+
+// identity is the service principal by which the gateway signs in: the one
+// enterprise application that has its name.
+func (w *World) identity(ctx context.Context) (entra.Principal, error) {
+	d, err := w.directory()
+	if err != nil {
+		return entra.Principal{}, err
+	}
+	name := w.Subject.Gateway.Name
+	found, err := d.PrincipalsNamed(ctx, name)
+	switch {
+	case err != nil:
+		return entra.Principal{}, err
+	case len(found) == 0:
+		return entra.Principal{}, fault.New(fault.NotFound, "The tenant has no enterprise application named "+name)
+	case len(found) > 1:
+		return entra.Principal{}, two(name, found)
+	}
+	return found[0], nil
+}
+
+// elsewhere tells that the directory is not this deployment's: gateways have no
+// managed identity there, and sign in as an application.
+func (w *World) elsewhere() bool { return w.Outside[OfDirectory] }
+
+func checkIdentity(ctx context.Context, w *World) (Finding, error) {
+	r, err := w.resource(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	p, err := w.identity(ctx)
+	switch {
+	case fault.Of(err) == fault.NotFound && w.elsewhere():
+		return Missing(err.Error()), nil
+	case fault.Of(err) == fault.NotFound:
+		return Ask(You, err.Error()+": the gateway has no managed identity"), nil
+	case err != nil:
+		return Finding{}, err
+	}
+	shown := []Evidence{Is("application ID", p.AppID), Is("object ID", p.ID), Is("signs in as", w.signIn()), Is("tenant", w.Directory.Tenant)}
+	if w.elsewhere() {
+		return Found("Application ID "+p.AppID+", "+w.signIn(), shown...), nil
+	}
+	switch {
+	case r.Identity == nil || r.Identity.PrincipalID == "":
+		return Ask(You, "An enterprise application has the gateway's name, and the gateway has no managed identity", shown...), nil
+	case !strings.EqualFold(r.Identity.TenantID, w.Directory.Tenant):
+		return Ask(You, fmt.Sprintf("The managed identity lives in the tenant %s, and Project Synergy in %s: it must live in the same", r.Identity.TenantID, w.Directory.Tenant), shown...), nil
+	case !strings.EqualFold(r.Identity.PrincipalID, p.ID):
+		return Ask(You, fmt.Sprintf("The enterprise application %s (object ID %s) has the gateway's name, and is not its managed identity (object ID %s)", p.DisplayName, p.ID, r.Identity.PrincipalID), shown...), nil
+	}
+	return Found("Application ID "+p.AppID, shown...), nil
+}
+
+// signIn is how the gateway proves who it is.
+func (w *World) signIn() string {
+	if w.elsewhere() {
+		return "an application with a federated credential of our issuer: nobody outside Azure can make a system-assigned identity there"
+	}
+	return "system-assigned managed identity"
+}
+
+func willMakeIdentity(w *World) string {
+	return "registers " + w.Subject.Gateway.Name + ", which signs in by a federated credential of our issuer"
+}
+
+func instructIdentity(w *World) Instruction {
+	if w.elsewhere() {
+		return Instruction{Text: "Register an application of the gateway's name with a federated credential of the issuer " + w.Issuer, Command: "tandem onboard apply --outside " + w.named()}
+	}
+	return Instruction{Text: "Give the gateway a system-assigned identity in the tenant that contains Project Synergy", Command: "tandem gateway update " + w.named() + " --set identity.type=SystemAssigned"}
+}
+
+// makeIdentity registers the gateway in a directory that is not ours. In our
+// own the gateway gets its identity with the resource.
+func makeIdentity(ctx context.Context, w *World) error {
+	if !w.elsewhere() {
+		return fault.New(fault.Conflict, "The gateway gets its identity with the resource")
+	}
+	r, err := w.resource(ctx)
+	if err != nil {
+		return err
+	}
+	if w.Issuer == "" || r.Identity == nil || r.Identity.PrincipalID == "" {
+		return fault.New(fault.Conflict, "The gateway has no identity of its own here, for which our issuer could vouch")
+	}
+	name := r.ID.Name
+	found, err := w.Directory.ApplicationsNamed(ctx, name)
+	if err != nil {
+		return err
+	}
+	var a entra.Application
+	switch len(found) {
+	case 0:
+		a, err = w.Directory.CreateApplication(ctx, entra.Application{DisplayName: name, Audience: entra.SingleTenant})
+	case 1:
+		a = found[0]
+	default:
+		err = fault.New(fault.Conflict, fmt.Sprintf("%d app registrations are named %s", len(found), name))
+	}
+	if err != nil {
+		return err
+	}
+	if err := w.Directory.Federate(ctx, a.ID, "tandem", w.Issuer, r.Identity.PrincipalID); err != nil {
+		return err
+	}
+	_, err = w.Directory.PrincipalOf(ctx, a.AppID)
+	if fault.Of(err) == fault.NotFound {
+		_, err = w.Directory.AddPrincipal(ctx, a.AppID, "")
+	}
+	return err
+}
+
+// roles are the seven, each with whether the identity has it on Project
+// Synergy.
+func (w *World) roles(ctx context.Context) (synergy, identity entra.Principal, missing []appRole, err error) {
+	if synergy, err = w.synergy(ctx); err != nil {
+		return synergy, identity, nil, err
+	}
+	if identity, err = w.identity(ctx); err != nil {
+		return synergy, identity, nil, err
+	}
+	got, err := w.Directory.AssignmentsOf(ctx, identity.ID)
+	for _, role := range gatewayRoles {
+		if !slices.ContainsFunc(got, func(a entra.Assignment) bool {
+			return strings.EqualFold(a.Role, role.id) && strings.EqualFold(a.Resource, synergy.ID)
+		}) {
+			missing = append(missing, role)
+		}
+	}
+	return synergy, identity, missing, err
+}
+
+func checkRoles(ctx context.Context, w *World) (Finding, error) {
+	_, identity, missing, err := w.roles(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	shown := []Evidence{Is("object ID of the identity", identity.ID)}
+	var names []string
+	for _, role := range gatewayRoles {
+		if slices.Contains(missing, role) {
+			names = append(names, role.name)
+			continue
+		}
+		shown = append(shown, Is("role "+role.name, role.id))
+	}
+	n := len(gatewayRoles)
+	if len(names) > 0 {
+		return Missing(fmt.Sprintf("%d of %d roles are assigned; missing: %s", n-len(names), n, strings.Join(names, ", ")), shown...), nil
+	}
+	return Found(fmt.Sprintf("All %d roles are assigned", n), shown...), nil
+}
+
+// assignRoles is the document's own script in effect: what is missing is
+// assigned, and nothing is assigned twice.
+func assignRoles(ctx context.Context, w *World) error {
+	synergy, identity, missing, err := w.roles(ctx)
+	if err != nil {
+		return err
+	}
+	for _, role := range missing {
+		if err := w.Directory.Assign(ctx, entra.Assignment{Principal: identity.ID, Resource: synergy.ID, Role: role.id}); err != nil {
+			return fmt.Errorf("role %s: %w", role.name, err)
+		}
+	}
+	return nil
+}
+
+func willAssignRoles(w *World) string {
+	return fmt.Sprintf("assigns those of the %d roles of Project Synergy that %s lacks", len(gatewayRoles), w.Subject.Gateway.Name)
+}
+
+func instructRoles(w *World) Instruction {
+	var b strings.Builder
+	for _, role := range gatewayRoles {
+		fmt.Fprintf(&b, "%s %s\n", role.id, role.name)
+	}
+	return Instruction{Text: "As a Global Administrator, assign these application roles of Project Synergy to the enterprise application " + w.Subject.Gateway.Name, Command: "tandem onboard apply --outside " + w.named(), Paste: b.String()}
+}
+
+func (w *World) twoIDs(ctx context.Context) ([]string, error) {
+	p, err := w.identity(ctx)
+	if err != nil {
+		return []string{gatewayApp}, err
+	}
+	return []string{p.AppID, gatewayApp}, nil
+}
+
+func checkListed(ctx context.Context, w *World) (Finding, error) {
+	ids, err := w.twoIDs(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	return listed(ctx, w, ids)
+}
+
+func instructListedCurrent(w *World) Instruction {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	ids, _ := w.twoIDs(ctx) // without the first, the second is told
+	return instructListed(w, ids)
+}
+
+// checkProtected compares what Operator Connect keeps for the gateway with how
+// it was when it was noted.
+func checkProtected(ctx context.Context, w *World) (Finding, error) {
+	now, err := w.protected(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	var changed, noted []string
+	var shown []Evidence
+	for _, p := range now {
+		switch was := w.Fact("protected." + p.key()); {
+		case was == "":
+			noted = append(noted, p.Kind+" "+p.Name)
+		case was != p.print():
+			changed = append(changed, "the "+p.Kind+" "+p.Name+" was changed")
+		default:
+			shown = append(shown, Is(p.Kind+" "+p.Name, was))
+		}
+	}
+	for name := range w.facts {
+		if key, is := strings.CutPrefix(name, "protected."); is && !slices.ContainsFunc(now, func(p Protected) bool { return p.key() == key }) {
+			changed = append(changed, "the "+strings.Replace(key, ".", " ", 1)+" is gone")
+		}
+	}
+	slices.Sort(changed)
+	switch {
+	case len(changed) > 0:
+		return Ask(You, strings.Join(changed, "; "), shown...), nil
+	case len(now) == 0:
+		return Await("Operator Connect has none for the gateway yet"), nil
+	case len(noted) > 0:
+		return Missing("Not noted yet: "+strings.Join(noted, ", "), shown...), nil
+	}
+	return Found(fmt.Sprintf("All %d are as they were", len(now)), shown...), nil
+}
+
+// protected is what Operator Connect keeps for the gateway.
+func (w *World) protected(ctx context.Context) ([]Protected, error) {
+	if w.OperatorConnect == nil {
+		return nil, fault.New(fault.Unavailable, "No Operator Connect environment is configured to look")
+	}
+	return w.OperatorConnect.Protected(ctx)
+}
+
+// key names a piece in a fact.
+func (p Protected) key() string {
+	return strings.ReplaceAll(p.Kind, " ", "-") + "." + strings.ToLower(p.Name)
+}
+
+// print is a short form of all of the content.
+func (p Protected) print() string {
+	sum := sha256.Sum256([]byte(p.Content))
+	return hex.EncodeToString(sum[:8])
+}
+
+func noteProtected(ctx context.Context, w *World) error {
+	now, err := w.protected(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range now {
+		switch was := w.Fact("protected." + p.key()); was {
+		case p.print():
+		case "":
+			if err := w.Record(ctx, "protected."+p.key(), p.print()); err != nil {
+				return err
+			}
+		default:
+			return errors.New("the " + p.Kind + " " + p.Name + " was changed")
+		}
+	}
+	return nil
+}
+
+func instructProtected(w *World) Instruction {
+	name, mail := w.team()
+	return Instruction{Text: strings.TrimSpace("Put back what was changed, or ask " + name + " " + mail + ": it is the gateway's, and calls depend on it. When the change was meant, take the note back: " + w.declare("protected.<kind>.<name>=")), Where: portal}
+}
