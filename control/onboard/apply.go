@@ -60,8 +60,16 @@ func (s *Set) Apply(ctx context.Context, sub Subject, opts Options, by string) (
 	if err != nil {
 		return op, fmt.Errorf("apply: %w", err)
 	}
+	values, err := s.judgeFacts(opts.Facts, by)
+	if err != nil {
+		return op, err
+	}
+	opts.Facts = nil
 	err = s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
 		if err := s.begin(ctx, tx, w.Subject, opts, by); err != nil {
+			return err
+		}
+		if err := s.sayAll(ctx, tx, sub, values); err != nil {
 			return err
 		}
 		if err := tell(ctx, tx, sub, Event{What: Began, Who: by}); err != nil {

@@ -63,7 +63,7 @@ func (s *Set) Declare(ctx context.Context, sub Subject, said map[string]string, 
 	if err := sub.check(); err != nil {
 		return err
 	}
-	values, err := s.judgeFacts(sub, said, by)
+	values, err := s.judgeFacts(said, by)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,14 @@ func (s *Set) Declare(ctx context.Context, sub Subject, said map[string]string, 
 }
 
 func (s *Set) sayAll(ctx context.Context, tx *store.Tx, sub Subject, values []Value) error {
+	known, err := loadFacts(ctx, tx, sub)
+	if err != nil {
+		return err
+	}
 	for _, v := range values {
+		if known[v.Name].Value == v.Value {
+			continue // said before
+		}
 		f, _ := s.fact(v.Name)
 		if err := say(ctx, tx, sub.scope(f.Scope), v); err != nil {
 			return err
@@ -93,7 +100,7 @@ func (s *Set) sayAll(ctx context.Context, tx *store.Tx, sub Subject, values []Va
 }
 
 // judgeFacts refuses what nobody asks for and what no answer can be.
-func (s *Set) judgeFacts(sub Subject, said map[string]string, by string) (values []Value, err error) {
+func (s *Set) judgeFacts(said map[string]string, by string) (values []Value, err error) {
 	at := store.Time(store.Micros(time.Now()))
 	for _, name := range slices.Sorted(maps.Keys(said)) {
 		value := strings.TrimSpace(said[name])

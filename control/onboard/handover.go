@@ -212,7 +212,7 @@ func (s *Set) Answer(ctx context.Context, sub Subject, r Reply) (h HandOver, err
 			return h, fault.New(fault.Invalid, fmt.Sprintf("the answer to %s brings %s (%s): add %s=…", r.ID, name, f.Title, name))
 		}
 	}
-	values, err := s.judgeFacts(sub, r.Facts, r.By)
+	values, err := s.judgeFacts(r.Facts, r.By)
 	if err != nil {
 		return h, err
 	}

@@ -172,6 +172,8 @@ type Options struct {
 	Track       Track       `json:"track,omitempty"`
 	Environment Environment `json:"environment,omitempty"`
 	Outside     bool        `json:"outside,omitempty"` // apply may change what is elsewhere, too
+
+	Facts map[string]string `json:"facts,omitempty"` // a plan takes them as declared; an apply declares them
 }
 
 // Config is what a Set is made of.

@@ -332,6 +332,9 @@ func (s *Set) world(ctx context.Context, sub Subject, opts Options) (*World, err
 	if err != nil {
 		return nil, err
 	}
+	if err := s.assume(w, opts.Facts); err != nil {
+		return nil, err
+	}
 	w.Subject, w.looked = p.Subject, p.looked
 	w.Track = cmp.Or(opts.Track, p.track, TrackCurrent)
 	w.Environment = cmp.Or(opts.Environment, p.environment)
@@ -355,6 +358,17 @@ func (s *Set) world(ctx context.Context, sub Subject, opts Options) (*World, err
 	}
 	w.Environment = cmp.Or(w.Environment, Production)
 	return w, nil
+}
+
+// assume takes facts as declared.
+func (s *Set) assume(w *World, said map[string]string) error {
+	values, err := s.judgeFacts(said, "")
+	for _, v := range values {
+		if delete(w.facts, v.Name); v.Value != "" {
+			w.facts[v.Name] = v
+		}
+	}
+	return err
 }
 
 // read takes in what may have been said since.

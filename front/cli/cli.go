@@ -39,6 +39,9 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no node answers.`
 
 // ExitStatus translates the error of a command into the program's exit status.
 func ExitStatus(err error) int {
+	if s, ok := errors.AsType[*standing](err); ok {
+		return s.status
+	}
 	switch {
 	case err == nil:
 		return ExitOK
@@ -55,7 +58,7 @@ func ExitStatus(err error) int {
 // Report tells a command's error on w, once, and gives the program's exit
 // status. An interrupted command says nothing: who interrupts knows.
 func Report(w io.Writer, err error) int {
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil && err.Error() != "" && !errors.Is(err, context.Canceled) {
 		lines := strings.Split(err.Error(), "\n")
 		for i := range lines {
 			lines[i] = plain(lines[i])

@@ -85,7 +85,7 @@ func (a api) onboard(mux *http.ServeMux) {
 		return
 	}
 	mux.HandleFunc("GET /onboard", a.answer(a.onboardings))
-	mux.HandleFunc("GET /onboard/plan", a.answer(a.subject(a.onboardPlan, "track", "environment", "outside")))
+	mux.HandleFunc("GET /onboard/plan", a.answer(a.subject(a.onboardPlan, "track", "environment", "outside", uploaderApps)))
 	mux.HandleFunc("GET /onboard/status", a.answer(a.subject(a.onboardStatus)))
 	mux.HandleFunc("POST /onboard/apply", a.answer(a.subject(a.onboardApply)))
 	mux.HandleFunc("GET /onboard/events", a.answer(a.subject(a.onboardEvents, "after")))
@@ -127,9 +127,16 @@ func (a api) onboardings(r *http.Request) (any, error) {
 	return subjectList{list}, err
 }
 
+// options reads those of a plan; "uploader-apps" is the fact.
 func options(q url.Values) onboard.Options {
-	return onboard.Options{Track: onboard.Track(q.Get("track")), Environment: onboard.Environment(q.Get("environment")), Outside: q.Get("outside") == "1"}
+	o := onboard.Options{Track: onboard.Track(q.Get("track")), Environment: onboard.Environment(q.Get("environment")), Outside: q.Get("outside") == "1"}
+	if q.Has(uploaderApps) {
+		o.Facts = map[string]string{uploaderApps: q.Get(uploaderApps)}
+	}
+	return o
 }
+
+const uploaderApps = "uploader-apps"
 
 func (a api) onboardPlan(r *http.Request, set *onboard.Set, sub onboard.Subject) (any, error) {
 	return set.Plan(r.Context(), sub, options(r.URL.Query()))
@@ -228,7 +235,7 @@ func spell(o OnboardOptions) []string {
 	if o.Outside {
 		outside = "1"
 	}
-	return []string{"track", string(o.Track), "environment", string(o.Environment), "outside", outside}
+	return []string{"track", string(o.Track), "environment", string(o.Environment), "outside", outside, uploaderApps, o.Facts[uploaderApps]}
 }
 
 // OnboardPlan looks at everything.
