@@ -113,7 +113,10 @@ func (p *plane) openLink(ctx context.Context) (err error) {
 
 // openDirectory knows the programs that may sign in.
 func (p *plane) openDirectory(ctx context.Context) error {
-	c := directory.Config{Store: p.store, Tenant: directory.Tenant{ID: p.cfg.Tenant.ID, Name: p.cfg.Tenant.Name}, Log: p.n.log}
+	c := directory.Config{
+		Store: p.store, Tenant: directory.Tenant{ID: p.cfg.Tenant.ID, Name: p.cfg.Tenant.Name}, Log: p.n.log,
+		Graph: []string{p.url(), "https://" + p.cfg.API.Name}, Zone: ownZone{p}, Resolver: lookUp(p.n.cfg.SIP.DNS), Audit: p.auditDirectory,
+	}
 	for _, client := range p.cfg.Login.Clients {
 		if client.SecretFile == "" {
 			continue // signs in elsewhere
@@ -130,7 +133,7 @@ func (p *plane) openDirectory(ctx context.Context) error {
 }
 
 func (p *plane) openSubscriptions(context.Context) error {
-	c := subscription.Config{Store: p.store, Tenant: subscription.Tenant(p.cfg.Tenant), Log: p.n.log}
+	c := subscription.Config{Store: p.store, Tenant: subscription.Tenant(p.cfg.Tenant), Principals: p.directory, Log: p.n.log}
 	for _, s := range p.cfg.Subscriptions {
 		c.Subscriptions = append(c.Subscriptions, subscription.Subscription(s))
 	}
@@ -161,7 +164,7 @@ func (p *plane) openGateways(ctx context.Context) (err error) {
 	c := gateway.Config{
 		Store: p.store, Operations: p.operations, Log: p.n.log,
 		Locations: p.subscriptions.Locations, Suffix: p.cfg.Suffix, Tenant: p.cfg.Tenant.ID,
-		Edges: p.link, Publish: p.publish,
+		Edges: p.link, Publish: p.publish, Identities: p.directory,
 		Place: arm.Place(p.subscriptions), Audit: arm.Audit(p.subscriptions),
 	}
 	if err := p.openZone(ctx); err != nil {
@@ -259,6 +262,9 @@ func (p *plane) openCertificates() error {
 // run lets operations go on, publishes again what the link may have lost, and
 // answers the API.
 func (p *plane) run(ctx context.Context) error {
+	if err := p.gateways.Embody(ctx); err != nil {
+		return fmt.Errorf("give gateways their identities: %w", err)
+	}
 	if err := p.operations.Start(p.n.life); err != nil {
 		return err
 	}
@@ -391,7 +397,7 @@ func (p *plane) listen() error {
 	}
 	resources := p.resources()
 	server := &http.Server{
-		Handler:           p.withVaults(byPath(arm.Handler(resources), tokens), resources),
+		Handler:           p.withVaults(byPath(arm.Handler(resources), p.withGraph(tokens)), resources),
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: p.certificate},
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,

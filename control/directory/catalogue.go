@@ -80,6 +80,7 @@ func catalogue() []WellKnown {
 		{
 			AppID: AzureCLIID, Name: "Microsoft Azure CLI", Publisher: "Microsoft", Public: true, Redirects: Redirects{Public: []string{"http://localhost"}},
 			Trusted: []string{
+				userImpersonation, // at the resource API, which has Graph's audience
 				"Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All", "DelegatedPermissionGrant.ReadWrite.All", asUser,
 				"Group.ReadWrite.All", "User.Read.All", "User.ReadWrite.All", "openid", "profile", "offline_access", "email",
 			},

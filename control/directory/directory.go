@@ -12,7 +12,8 @@
 //
 // Start reading at Set, then caller.go: who may do what. The objects have a
 // file each; what applications are known from the beginning is in
-// catalogue.go, keys and tokens are in token.go, how tokens of ours are read
+// catalogue.go, how people sign in and what programs are given is in
+// password.go, factor.go, session.go and code.go, keys and tokens are in token.go, how tokens of ours are read
 // in verify.go.
 package directory
 
@@ -28,6 +29,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/google/uuid"
 
 	"github.com/tandemgw/tandem/base/fault"
@@ -60,6 +62,9 @@ type Config struct {
 	Resolver resolver     // for verification of domains; nil: the machine's
 	Zone     texts        // nil: the deployment serves no zone
 	HTTP     *http.Client // to issuers of federated credentials; nil: with 10 seconds for each
+	// Address is where people sign in, "https://host:port": passkeys are made for
+	// its name. "": there are none.
+	Address string
 	// Audit is told of each change, in its transaction; nil: the log.
 	Audit func(context.Context, *store.Tx, Change) error
 
@@ -80,11 +85,13 @@ type Set struct {
 	audit     func(context.Context, *store.Tx, Change) error // RO
 	issuers   *issuers                                       // RO
 
-	hashing chan struct{} // RO: bounds how many secrets are hashed at once
+	passkeys *webauthn.WebAuthn // RO: nil: there are none
+	hashing  chan struct{}      // RO: bounds how many secrets are hashed at once
 
-	mu   sync.Mutex
-	keys []key     // mu: all that are published, the oldest first
-	read time.Time // mu: when keys were read
+	mu    sync.Mutex
+	keys  []key     // mu: all that are published, the oldest first
+	read  time.Time // mu: when keys were read
+	swept time.Time // mu: when codes and sessions that are over were last taken out
 }
 
 // Open brings the applications of the configuration into the store and makes
@@ -93,7 +100,7 @@ func Open(ctx context.Context, c Config) (*Set, error) {
 	s := &Set{
 		store: c.Store, log: cmp.Or(c.Log, slog.Default()), resolver: c.Resolver, zone: c.Zone, audit: c.Audit, issuers: newIssuers(c.HTTP),
 		life: cmp.Or(c.Life, time.Hour), rotation: cmp.Or(c.Rotation, 30*24*time.Hour),
-		hashing: make(chan struct{}, hashers),
+		passkeys: relyingParty(c.Address), hashing: make(chan struct{}, hashers),
 	}
 	if s.resolver == nil {
 		s.resolver = net.DefaultResolver

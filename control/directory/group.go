@@ -164,7 +164,7 @@ func (s *Set) GroupsOf(ctx context.Context, c Caller, member string) (list []Gro
 
 // Memberships are the IDs of the groups that an object is in, for those who
 // give roles to groups.
-func Memberships(ctx context.Context, tx *store.Tx, member string) ([]string, error) {
+func (s *Set) Memberships(ctx context.Context, tx *store.Tx, member string) ([]string, error) {
 	return store.All(ctx, tx, func(scan store.Scan) (id string, err error) { return id, scan(&id) },
 		"SELECT grp FROM directory_member WHERE member = ? ORDER BY grp", strings.ToLower(member))
 }

@@ -27,6 +27,9 @@ func (s *Set) MakeManagedIdentity(ctx context.Context, tx *store.Tx, id Identity
 	id.Tenant = strings.ToLower(id.Tenant)
 	p, err := s.ManagedIdentity(ctx, tx, id.Tenant, id.Resource)
 	if fault.Of(err) == fault.NotFound {
+		if id.Disabled {
+			return ServicePrincipal{}, nil
+		}
 		p = ServicePrincipal{ID: strings.ToLower(id.Object), Tenant: id.Tenant, AppID: newID(), DisplayName: id.Name, Enabled: !id.Disabled, Resource: id.Resource, Created: now()}
 		if p.ID == "" {
 			p.ID = newID()

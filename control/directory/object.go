@@ -44,6 +44,16 @@ func (s *Set) Object(ctx context.Context, c Caller, id string) (o Object, err er
 	return o, err
 }
 
+// KindOf is what an object is, for those who give roles to it; "" when there
+// is none.
+func (s *Set) KindOf(ctx context.Context, tx *store.Tx, tenant, id string) (string, error) {
+	o, err := object(ctx, tx, strings.ToLower(tenant), strings.ToLower(id))
+	if fault.Of(err) == fault.NotFound {
+		return "", nil
+	}
+	return string(o.Kind), err
+}
+
 func object(ctx context.Context, tx *store.Tx, tenant, id string) (Object, error) {
 	if id == "" {
 		return Object{}, missing("object", id)

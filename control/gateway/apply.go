@@ -117,15 +117,6 @@ func waited(job *operation.Job) time.Duration {
 	return time.Since(job.Steps[i].Started)
 }
 
-// applyIdentity: the gateway has an identity, which it was given when it was
-// made.
-func (s *Set) applyIdentity(_ context.Context, _ *operation.Job, r *row) error {
-	if r.Identity == nil || r.Identity.PrincipalID == "" {
-		return operation.Fail(codeIdentity, "the gateway has no identity: delete it and make it again")
-	}
-	return nil
-}
-
 // applyNames: the zone has the names of the gateway.
 func (s *Set) applyNames(ctx context.Context, _ *operation.Job, _ *row) error {
 	if s.cfg.Zone == nil {
@@ -325,6 +316,9 @@ func (s *Set) applyDNS(ctx context.Context, job *operation.Job, r *row) error {
 
 // applyComplete: what runs is what is saved.
 func (s *Set) applyComplete(ctx context.Context, job *operation.Job, r *row) error {
+	if warnings := Unserved(r.Gateway); warnings != nil {
+		job.Detail("warning: " + strings.Join(warnings, "; "))
+	}
 	return job.Write(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, "UPDATE gateway SET state = ?, status = ? WHERE key = ? AND operation = ?", Succeeded, Complete, r.key(), job.ID)
 		return err

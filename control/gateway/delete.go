@@ -77,6 +77,11 @@ func (s *Set) deleteClean(ctx context.Context, job *operation.Job, r *row) error
 				return err
 			}
 		}
+		if s.cfg.Identities != nil {
+			if err := s.cfg.Identities.DropManagedIdentity(ctx, tx, r.ID.String()); err != nil {
+				return err
+			}
+		}
 		return r.erase(ctx, tx)
 	})
 }

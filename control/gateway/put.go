@@ -296,6 +296,9 @@ func (s *Set) Patch(ctx context.Context, by Actor, id ID, p Patch, match Match) 
 			now.state, now.status = Accepted, ChangePending
 			_, err = s.begin(ctx, tx, ApplyKind, now, by)
 		}
+		if err == nil {
+			err = s.embody(ctx, tx, now)
+		}
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/subscription"
@@ -129,6 +130,7 @@ type Config struct {
 	NameServers  []string     // of delegated domains
 	Certificates certificates // nil: edges have theirs from files
 	Publish      publisher
+	Identities   identities // nil: the directory is elsewhere
 
 	// Place tells whether gateways may be made in a group; nil: in any.
 	Place func(context.Context, *store.Tx, ID) error
@@ -309,9 +311,46 @@ func (s *Set) Changed(ctx context.Context) error {
 		return err
 	})
 	for _, r := range waiting {
-		err = errors.Join(err, s.cfg.Operations.Wake(ctx, r.ID.String()))
+		err = errors.Join(err, s.cfg.Operations.Wake(ctx, r.ID.String()), s.resume(ctx, r))
 	}
 	return err
+}
+
+// resume orders the change of a gateway again that failed because an edge did
+// not come, or did not answer, when all are there: nobody needs to PUT what is
+// saved already. Such a failure has taken Config.Patience, and so does the next.
+func (s *Set) resume(ctx context.Context, seen *row) error {
+	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
+		r, err := load(ctx, tx, seen.ID)
+		if err != nil || r == nil || r.deleting() || r.status != ChangePending {
+			return err
+		}
+		op, err := s.cfg.Operations.LatestIn(ctx, tx, r.ID.String())
+		switch {
+		case fault.Of(err) == fault.NotFound:
+			return nil
+		case err != nil:
+			return err
+		case op.ID != r.operation || op.Kind != ApplyKind || op.Status != operation.Failed || op.Error == nil,
+			op.Error.Code != codeEdgeAway && op.Error.Code != codeListener:
+			return nil
+		}
+		mine, err := assignments(ctx, tx, r.key())
+		if err != nil {
+			return err
+		}
+		status := s.edges()
+		for _, a := range mine {
+			if e := status[a.node]; !e.Live || e.State == link.Draining {
+				return nil
+			}
+		}
+		r.state = Accepted
+		if _, err = s.begin(ctx, tx, ApplyKind, r, Actor{Name: "control"}); err == nil {
+			s.log.Info("the edges are there: the change of the gateway goes on", "gateway", r.ID.String())
+		}
+		return err
+	})
 }
 
 // Republish has every gateway's snapshot compiled again, and published where

@@ -102,7 +102,7 @@ func (s *Set) show(r *row, edges map[string][]link.EdgeStatus) Resource {
 	out.Gateway = Default(Bare(r.Gateway))
 	if out.Identity != nil {
 		id := *out.Identity
-		if !strings.Contains(id.Type, "SystemAssigned") {
+		if !id.system() {
 			id.PrincipalID, id.TenantID = "", ""
 		}
 		out.Identity = &id

@@ -1,6 +1,7 @@
 package subscription
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -107,15 +108,32 @@ func (s *Set) Access(ctx context.Context, p Principal) (Access, error) {
 		return a, nil // a stranger's token is good for nothing here
 	}
 	ids := []string{strings.ToLower(p.Object), strings.ToLower(p.App)}
-	for _, g := range s.fixed {
-		if g.Principal != "" && slices.Contains(ids, g.Principal) {
-			a.grants = append(a.grants, g)
-		}
-	}
 	err := s.store.Read(ctx, func(tx *store.Tx) error {
-		found, err := assignments(ctx, tx, "WHERE principal <> '' AND (principal = ? OR principal = ?)", ids[0], ids[1])
-		a.grants = append(a.grants, found...)
-		return err
+		a.grants = nil
+		all := ids
+		if s.principals != nil {
+			groups, err := s.principals.Memberships(ctx, tx, ids[0])
+			if err != nil {
+				return err
+			}
+			all = append(slices.Clip(ids), groups...)
+		}
+		for _, g := range s.fixed {
+			if g.Principal != "" && slices.Contains(all, g.Principal) {
+				a.grants = append(a.grants, g)
+			}
+		}
+		for _, id := range all {
+			if id == "" {
+				continue
+			}
+			found, err := assignments(ctx, tx, "WHERE principal = ?", id)
+			if err != nil {
+				return err
+			}
+			a.grants = append(a.grants, found...)
+		}
+		return nil
 	})
 	return a, err
 }
@@ -209,17 +227,19 @@ func (s *Set) Assign(ctx context.Context, by Principal, a Assignment) (Assignmen
 	case !slices.Contains(Roles(), a.Role):
 		return a, false, fault.New(fault.Invalid, "The role must be Owner, Contributor or Reader.")
 	}
-	if a.Type == "" {
-		a.Type = "ServicePrincipal"
+	if a.Type != "" {
+		i := slices.IndexFunc(principalTypes, func(known string) bool { return strings.EqualFold(known, a.Type) })
+		if i < 0 {
+			return a, false, fault.New(fault.Invalid, fmt.Sprintf("The principal type '%.50s' is not known: write one of %s.", a.Type, strings.Join(principalTypes, ", ")))
+		}
+		a.Type = principalTypes[i]
 	}
-	i := slices.IndexFunc(principalTypes, func(known string) bool { return strings.EqualFold(known, a.Type) })
-	if i < 0 {
-		return a, false, fault.New(fault.Invalid, fmt.Sprintf("The principal type '%.50s' is not known: write one of %s.", a.Type, strings.Join(principalTypes, ", ")))
-	}
-	a.Type = principalTypes[i]
 	created := false
 	err := s.store.Write(ctx, func(tx *store.Tx) error {
 		created = false
+		if err := s.kind(ctx, tx, &a); err != nil {
+			return err
+		}
 		all, err := assignments(ctx, tx, "")
 		if err != nil {
 			return err
@@ -245,6 +265,24 @@ func (s *Set) Assign(ctx context.Context, by Principal, a Assignment) (Assignmen
 		return s.audit(ctx, tx, "Microsoft.Authorization/roleAssignments/write", a.Path())
 	})
 	return a, created, err
+}
+
+// kind fills in what the principal of an assignment is, and tells when it is
+// something else than was said. One that the directory does not know may be of
+// another directory.
+func (s *Set) kind(ctx context.Context, tx *store.Tx, a *Assignment) error {
+	kind := ""
+	if s.principals != nil {
+		var err error
+		if kind, err = s.principals.KindOf(ctx, tx, strings.ToLower(s.tenant.ID), a.Principal); err != nil {
+			return err
+		}
+	}
+	if kind != "" && a.Type != "" && kind != a.Type {
+		return fault.New(fault.Invalid, fmt.Sprintf("The PrincipalId '%s' has type '%s', which is different from specified PrincipalType '%s'.", strings.ReplaceAll(a.Principal, "-", ""), kind, a.Type))
+	}
+	a.Type = cmp.Or(a.Type, kind, "ServicePrincipal")
+	return nil
 }
 
 // Unassign takes a role away and gives back what it was; the zero Assignment

@@ -12,6 +12,7 @@ package subscription
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -57,7 +58,17 @@ type Config struct {
 	Subscriptions []Subscription
 	Locations     []Location
 	Assignments   []Assignment // of the configuration: shown, and fixed
+	Principals    principals   // nil: nobody is in a group
 	Log           *slog.Logger
+}
+
+// principals is the directory: who is in which group, and what an object is.
+type principals interface {
+	// Memberships are the IDs of the groups that an object is in.
+	Memberships(ctx context.Context, tx *store.Tx, object string) ([]string, error)
+	// KindOf is "User", "Group" or "ServicePrincipal"; "" when there is no such
+	// object.
+	KindOf(ctx context.Context, tx *store.Tx, tenant, object string) (string, error)
 }
 
 // Set is the tenant, its subscriptions and what is kept about them.
@@ -67,13 +78,14 @@ type Set struct {
 	subscriptions []Subscription // RO, IDs in lower case
 	locations     []Location     // RO
 	fixed         []Assignment   // RO
+	principals    principals     // RO
 	log           *slog.Logger   // RO
 	groups        removal        // RO after Register
 }
 
 // New makes the Set of a deployment.
 func New(c Config) *Set {
-	s := &Set{store: c.Store, tenant: c.Tenant, log: cmp.Or(c.Log, slog.Default())}
+	s := &Set{store: c.Store, tenant: c.Tenant, principals: c.Principals, log: cmp.Or(c.Log, slog.Default())}
 	s.tenant.ID = strings.ToLower(s.tenant.ID)
 	for _, sub := range c.Subscriptions {
 		sub.ID = strings.ToLower(sub.ID)

@@ -147,6 +147,11 @@ func (t *Tokens) Verify(ctx context.Context, raw string) (subscription.Principal
 	if err := token.Claims(&c); err != nil {
 		return subscription.Principal{}, badToken("The claims of the access token cannot be read.")
 	}
+	// Our own login gives one audience to this API and to Microsoft Graph: what
+	// a user allowed there is no permission here.
+	if t.discover == nil && c.Type == "user" && !slices.Contains(strings.Fields(c.Scope), "user_impersonation") {
+		return subscription.Principal{}, badToken("The access token does not have the scope 'user_impersonation'.")
+	}
 	return t.principal(c, token.Subject), nil
 }
 

@@ -1,0 +1,56 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/netip"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/control/store"
+	"github.com/tandemgw/tandem/control/subscription"
+)
+
+// ownZone is where the directory publishes what proves that names of our own
+// zone are ours. The zone is made later than the directory.
+type ownZone struct{ p *plane }
+
+func (o ownZone) AddText(ctx context.Context, name, value string) error {
+	if o.p.zone == nil {
+		return fault.New(fault.NotFound, "This deployment serves no zone: the TXT record of "+name+" is to be published where the name is served.")
+	}
+	return o.p.zone.AddText(ctx, name, value)
+}
+
+func (o ownZone) RemoveText(ctx context.Context, name, value string) error {
+	if o.p.zone == nil {
+		return nil
+	}
+	return o.p.zone.RemoveText(ctx, name, value)
+}
+
+// lookUp asks the resolvers of the configuration; none: the machine's.
+func lookUp(servers []netip.AddrPort) *net.Resolver {
+	if len(servers) == 0 {
+		return net.DefaultResolver
+	}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
+		for _, s := range servers {
+			if conn, err = new(net.Dialer).DialContext(ctx, network, s.String()); err == nil {
+				return conn, nil
+			}
+		}
+		return nil, err
+	}}
+}
+
+// auditDirectory writes what changes in the directory into the trail that the
+// resources have.
+func (p *plane) auditDirectory(ctx context.Context, tx *store.Tx, c directory.Change) error {
+	r := subscription.RequestOf(ctx)
+	if r.Principal == (subscription.Principal{}) {
+		r.Principal = subscription.Principal{Tenant: c.By.Tenant, Object: cmp.Or(c.By.Object, c.By.String()), App: c.By.App, Name: c.By.Name}
+	}
+	return p.subscriptions.Audit(ctx, tx, subscription.Entry{Request: r, Action: c.Action, Resource: c.Target, Outcome: c.Outcome})
+}
