@@ -22,6 +22,7 @@ var (
 	descRunning    = desc("operation_steps_running", "Steps of operations that this node runs now.")
 	descStepPanics = desc("operation_panics_total", "Steps of operations that met a defect: look into the log.")
 	descStepsAgain = desc("operation_retries_total", "Steps of operations that will be tried again.")
+	descTests      = desc("test_calls_total", "Calls of test lines that this control node had placed, by what became of them.", "outcome")
 	descWrites     = desc("store_writes_total", "Changes that control's database has taken.")
 	descStoreAgain = desc("store_retries_total", "Transactions that lost against another, or their connection, and ran again.")
 	descStoreFail  = desc("store_failures_total", "Changes that control's database did not take.")
@@ -37,6 +38,10 @@ func (c controlCollector) Collect(out chan<- prometheus.Metric) {
 		return
 	}
 	c.collectRows(out, p)
+	tests := p.tester.Counters()
+	for outcome, n := range map[string]uint64{"passed": tests.Passed, "failed": tests.Failed} {
+		out <- prometheus.MustNewConstMetric(descTests, prometheus.CounterValue, float64(n), outcome)
+	}
 	if p.zone != nil {
 		z := p.zone.Counters()
 		for outcome, n := range map[string]uint64{"answered": z.Answered, "refused": z.Refused, "short": z.Short, "dropped": z.Dropped, "transferred": z.Transferred} {

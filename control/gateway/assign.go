@@ -116,3 +116,50 @@ func (s *Set) nodes(ctx context.Context, r *row) (mine []assignment, status map[
 	})
 	return mine, s.edges(), err
 }
+
+// Edge is an edge of a gateway, as it stands.
+type Edge struct {
+	Node, Region string
+	Serves       bool   // it is there and carries the gateway's calls
+	Why          string // why it does not, with what to do
+}
+
+// Edges are those of a gateway, by name.
+func (s *Set) Edges(ctx context.Context, id ID) (list []Edge, err error) {
+	err = s.cfg.Store.Read(ctx, func(tx *store.Tx) error {
+		g, err := load(ctx, tx, id)
+		switch {
+		case err != nil:
+			return err
+		case g == nil:
+			return notFound(id)
+		}
+		list, err = s.standing(ctx, tx, g)
+		return err
+	})
+	return list, err
+}
+
+// standing is how a gateway's edges stand.
+func (s *Set) standing(ctx context.Context, tx *store.Tx, g *row) (list []Edge, err error) {
+	mine, err := assignments(ctx, tx, g.key())
+	status := s.edges()
+	for _, a := range mine {
+		e, known := status[a.node]
+		x := Edge{Node: a.node, Region: a.region}
+		switch {
+		case !known:
+			x.Why = fmt.Sprintf("edge %s of %s has never reported: start it, with link.urls that lead to this control node", a.node, a.region)
+		case !e.Live:
+			x.Why = fmt.Sprintf("edge %s of %s is away since %s: start it again, or see whether it reaches this control node", a.node, a.region, clock(e.Seen))
+		case e.State == link.Draining:
+			x.Why = fmt.Sprintf("edge %s of %s is draining and takes no new calls", a.node, a.region)
+		case e.Gateway != g.ID.String():
+			x.Why = fmt.Sprintf("edge %s of %s does not run this gateway yet", a.node, a.region)
+		default:
+			x.Serves = true
+		}
+		list = append(list, x)
+	}
+	return list, err
+}

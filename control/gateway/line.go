@@ -49,6 +49,9 @@ func E164(s string) string {
 	return strings.NewReplacer("-", "", ".", "", "(", "", ")", "", " ", "").Replace(s)
 }
 
+// IsE164 tells whether a number is one of E.164, without what is for the eye.
+func IsE164(s string) bool { return e164.MatchString(s) }
+
 // number checks a telephone number in E.164.
 func (c *checker) number(path, s string) bool {
 	switch {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -24,11 +25,14 @@ type Readiness struct {
 	Strays    []string             // test lines whose service nobody can tell
 	Advice    string               // as Resource.Advice
 	Operation *operation.Operation // the last, with its steps; nil: none is kept
+	Edges     []Edge               // as they stand now
+	Problems  []string             // what does not run that did, or should: Status tells of the last change alone
+	Warnings  []string             // what the gateway says and this version does not do
 }
 
 // Ready tells that nothing is missing.
 func (r Readiness) Ready() bool {
-	return r.Status == Complete && !slices.ContainsFunc(r.Services, func(s ServiceReadiness) bool { return !s.Ready() })
+	return r.Status == Complete && len(r.Problems) == 0 && !slices.ContainsFunc(r.Services, func(s ServiceReadiness) bool { return !s.Ready() })
 }
 
 // ServiceReadiness is that of one communications service.
@@ -143,10 +147,52 @@ func (s *Set) readiness(ctx context.Context, id ID) (out Readiness, base string,
 			return err
 		}
 		out.State, out.Status = g.standing(out.Operation)
+		out.Warnings = Unserved(g.Gateway)
 		base = s.base(g)
-		return nil
+		out.Edges, err = s.standing(ctx, tx, g)
+		if out.Status == Complete {
+			out.Problems = outages(g.Regions, out.Edges)
+		}
+		return err
 	})
 	return out, base, err
+}
+
+// outages tells which edges do not carry calls, those of regions that none is
+// left of first.
+func outages(regions []string, edges []Edge) (dark []string) {
+	var some []string
+	for _, region := range regions {
+		var why []string
+		serves := 0
+		for _, e := range edges {
+			switch {
+			case e.Region != region:
+			case e.Serves:
+				serves++
+			default:
+				why = append(why, e.Why)
+			}
+		}
+		switch {
+		case serves == 0:
+			dark = append(dark, fmt.Sprintf("%s carries no calls: %s", region, cmp.Or(strings.Join(why, "; "), "it has no edge")))
+		default:
+			some = append(some, why...)
+		}
+	}
+	return append(dark, some...)
+}
+
+// noMCP is what is said of the integrated Mobile Control Point.
+const noMCP = "integratedMcpEnabled is kept and its names are served, but this version has no Mobile Control Point: what the mobile core sends to it is not answered; leave the initial filter criteria of subscribers without it"
+
+// Unserved is what a gateway says and this version does not do, in sentences.
+func Unserved(g Gateway) (list []string) {
+	if g.Properties.IntegratedMCPEnabled {
+		list = append(list, noMCP)
+	}
+	return list
 }
 
 // tallies counts what a gateway has. It is pure.

@@ -21,6 +21,7 @@ import (
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/control/tester"
 )
 
 // verifier tells whose a bearer token is. Tokens is one.
@@ -33,6 +34,7 @@ type Config struct {
 	Gateways      *gateway.Set
 	Operations    *operation.Set
 	Subscriptions *subscription.Set
+	Tester        *tester.Set // nil: no test calls are placed
 	Tokens        verifier
 
 	URL       string // "https://api.telecom.example:8443": of this API, in what it answers

@@ -78,7 +78,7 @@ func (a *api) putGateway(q *request) (answer, error) {
 			return answer{}, err
 		}
 		q.warnings = slices.Clip(warned)
-		for _, text := range ignored {
+		for _, text := range append(ignored, gateway.Unserved(draft.Gateway)...) {
 			q.warn(text)
 		}
 		r, op, created, err := a.Gateways.Put(q.Context(), q.actor(), q.gateway(), draft, match)
@@ -165,12 +165,16 @@ func (a *api) follow(q *request, h map[string]string, op operation.Operation, lo
 	if op.ID == "" {
 		return
 	}
-	base := a.URL + "/subscriptions/" + q.vars["subscription"] + "/providers/" + provider + "/locations/" + strings.ToUpper(a.home(op)) + "/"
-	h["Azure-AsyncOperation"] = base + "operationStatuses/" + op.ID + "?api-version=" + q.apiText
+	h["Azure-AsyncOperation"] = a.URL + a.atHome(q, op) + "operationStatuses/" + op.ID + "?api-version=" + q.apiText
 	if location {
-		h["Location"] = base + "operationResults/" + op.ID + "?api-version=" + q.apiText
+		h["Location"] = a.URL + a.atHome(q, op) + "operationResults/" + op.ID + "?api-version=" + q.apiText
 	}
 	h["Retry-After"] = seconds(a.RetryAfter)
+}
+
+// atHome is the path that those of an operation begin with.
+func (a *api) atHome(q *request, op operation.Operation) string {
+	return "/subscriptions/" + q.vars["subscription"] + "/providers/" + provider + "/locations/" + strings.ToUpper(a.home(op)) + "/"
 }
 
 // home is the location in the URL of an operation. Nothing hangs on it: it is
@@ -258,53 +262,6 @@ func (a *api) knownLocation(name string) error {
 		return f
 	}
 	return nil
-}
-
-// readiness is what a gateway lacks before its services can be taken into
-// service: an addition of ours.
-func (a *api) readiness(q *request) (answer, error) {
-	r, err := a.Gateways.Readiness(q.Context(), q.gateway())
-	if err != nil {
-		return answer{}, q.missing(err, gatewayType, q.vars["gateway"])
-	}
-	type count struct {
-		What string `json:"what"`
-		Have int    `json:"have"`
-		Want int    `json:"want"`
-		Text string `json:"text"` // "2 of 6 Automated lines"
-	}
-	type suggestion struct {
-		Name    string `json:"name"`
-		Purpose string `json:"purpose"`
-	}
-	type service struct {
-		Service     string       `json:"service"`
-		Track       string       `json:"track"`
-		Ready       bool         `json:"ready"`
-		Counts      []count      `json:"counts"`
-		Suggestions []suggestion `json:"suggestedTestLines"`
-	}
-	services := []service{}
-	for _, s := range r.Services {
-		out := service{s.Service, s.Track, s.Ready(), []count{}, []suggestion{}}
-		for _, c := range s.Counts {
-			out.Counts = append(out.Counts, count{c.What, c.Have, c.Want, c.String()})
-		}
-		for _, g := range s.Suggestions {
-			out.Suggestions = append(out.Suggestions, suggestion{g.Name, g.Purpose})
-		}
-		services = append(services, out)
-	}
-	properties := map[string]any{
-		"ready": r.Ready(), "provisioningState": r.State, "status": r.Status, "services": services, "testLinesWithoutService": append([]string{}, r.Strays...),
-	}
-	if r.Advice != "" {
-		properties["advice"] = r.Advice
-	}
-	if r.Operation != nil {
-		properties["lastOperation"] = shapeOperation(*r.Operation, "")
-	}
-	return ok(map[string]any{"id": r.Gateway.String() + "/readiness", "name": "readiness", "type": gatewayType + "/readiness", "properties": properties})
 }
 
 // numbersBody is the list of a gateway's integration numbers: an addition of

@@ -80,6 +80,10 @@ func routes() []route {
 		{method: "GET", path: atGateway + "/readiness", action: gatewayType + "/read", voice: "communicationsGateways", do: (*api).readiness},
 		{method: "GET", path: atGateway + "/integrationNumbers", action: gatewayType + "/read", voice: "communicationsGateways", do: (*api).getNumbers},
 		{method: "PUT", path: atGateway + "/integrationNumbers", action: gatewayType + "/write", voice: "communicationsGateways", do: (*api).putNumbers},
+		{method: "GET", path: atGateway + "/testSchedule", action: gatewayType + "/read", voice: "communicationsGateways", do: (*api).getSchedule},
+		{method: "PUT", path: atGateway + "/testSchedule", action: gatewayType + "/write", voice: "communicationsGateways", do: (*api).putSchedule},
+		{method: "POST", path: atLine + "/call", action: testLineType + "/call/action", voice: "communicationsGateways/testLines", do: (*api).callLine},
+		{method: "GET", path: atLine + "/calls", action: testLineType + "/read", voice: "communicationsGateways/testLines", do: (*api).lineCalls},
 		{method: "POST", path: atLocation + "/operationStatuses/{operation}/cancel", partial: true, action: provider + "/locations/operationStatuses/cancel/action", voice: "locations/operationStatuses", do: (*api).cancelOperation},
 	}
 	// Roles are assigned at a subscription or a group, and asked for anywhere.

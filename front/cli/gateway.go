@@ -76,7 +76,7 @@ JSON, or as @FILE.` + connectionHelp + exitHelp,
 	}
 	r := resourceCommand{kind: gatewayKind, at: connectionFlags(cmd), out: outputFlags(cmd)}
 	cmd.AddCommand(r.commands()...)
-	cmd.AddCommand(newReadiness(r), newIntegrationNumbers(r), newExport(r))
+	cmd.AddCommand(newReadiness(r), newIntegrationNumbers(r), newTestSchedule(r), newExport(r))
 	return cmd
 }
 
@@ -84,14 +84,15 @@ JSON, or as @FILE.` + connectionHelp + exitHelp,
 func NewTestLine() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test-line",
-		Short: "Create, change and delete test lines",
+		Short: "Create, change, delete and call test lines",
 		Long: `Create, change and delete the test lines of a gateway: the commands, options and
-output forms of "az voice-service test-line".` + connectionHelp + exitHelp,
+output forms of "az voice-service test-line"; and call them.` + connectionHelp + exitHelp,
 		Args: cobra.NoArgs,
 		RunE: needsSubcommand,
 	}
 	r := resourceCommand{kind: testLineKind, at: connectionFlags(cmd), out: outputFlags(cmd)}
 	cmd.AddCommand(r.commands()...)
+	cmd.AddCommand(newTestCall(r), newTestCalls(r))
 	return cmd
 }
 
@@ -375,6 +376,9 @@ func (c resourceCommand) show() *cobra.Command {
 		a, err := r.do(cmd.Context(), http.MethodGet, version(c.path(scope, t)), nil)
 		if err != nil {
 			return err
+		}
+		if !c.testLine() && !c.out.mute {
+			r.advise(cmd.Context(), c.out.notes(cmd), c.path(scope, t))
 		}
 		return c.out.write(cmd.OutOrStdout(), flat(a.body))
 	}

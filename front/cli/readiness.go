@@ -34,6 +34,10 @@ type readiness struct {
 	Last struct {
 		Error *struct{ Code, Message string }
 	} `json:"lastOperation"`
+	Problems []string                   // what does not run that should
+	Warnings []string                   // what the gateway says and this version does not do
+	Schedule *struct{ Interval string } `json:"testSchedule"`
+	Tests    []testCall                 `json:"testCalls"`
 }
 
 func newReadiness(c resourceCommand) *cobra.Command {
@@ -96,7 +100,21 @@ func (l look) readiness(w io.Writer, name string, r readiness) {
 			}
 		}
 	}
-	var notes []string
+	if len(r.Tests) > 0 {
+		every := "by hand"
+		if r.Schedule != nil {
+			every = "one every " + r.Schedule.Interval
+		}
+		fmt.Fprintln(w, "\n  "+l.paint(strong, "test calls")+l.paint(quiet, ", "+plain(every)))
+		for _, c := range r.Tests {
+			mark, color := "✓", good
+			if c.State != "passed" {
+				mark, color = "✗", bad
+			}
+			l.indented(w, color, mark+" "+c.TestLine+" towards the "+c.Towards+" by "+c.Node+": "+c.said())
+		}
+	}
+	notes := append([]string{}, r.Problems...)
 	if len(r.Strays) > 0 {
 		notes = append(notes, "of these test lines nobody can tell the service: "+strings.Join(r.Strays, ", ")+"; name them such as OC1 or TPM1, or tag them service=OperatorConnect")
 	}
@@ -106,6 +124,7 @@ func (l look) readiness(w io.Writer, name string, r readiness) {
 	if r.Advice != "" {
 		notes = append(notes, r.Advice)
 	}
+	notes = append(notes, r.Warnings...)
 	for i, n := range notes {
 		if i == 0 {
 			fmt.Fprintln(w)
@@ -123,13 +142,19 @@ func (l look) note(w io.Writer, text string) {
 	}
 }
 
-// advise tells on w what a gateway that is in force still wants others to do:
-// records in the zones above.
+// advise tells on w what a gateway's status does not: edges that are away, what
+// this version does not do, and what others still have to do, records in the
+// zones above.
 func (r *resources) advise(ctx context.Context, w io.Writer, path string) {
 	a, err := r.do(ctx, http.MethodGet, version(path+"/readiness"), nil)
-	properties, _ := a.body["properties"].(map[string]any)
-	if text := str(properties["advice"]); err == nil && text != "" {
-		lookOf(w).note(w, text)
+	var ready readiness
+	if err != nil || into(a.body["properties"], &ready) != nil {
+		return // it was not asked for
+	}
+	for _, text := range slices.Concat(ready.Problems, ready.Warnings, []string{ready.Advice}) {
+		if text != "" {
+			lookOf(w).note(w, text)
+		}
 	}
 }
 
