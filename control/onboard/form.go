@@ -163,5 +163,5 @@ func instructForm(w *World) Instruction {
 			return Instruction{Text: "Fill in what is open", Command: w.declare(said...)}
 		}
 	}
-	return Instruction{Text: "Send the form with its message, and say when the onboarding team has confirmed", Command: "tandem onboard handover " + w.named()}
+	return Instruction{Text: "Send the form with its message, and say when the onboarding team has confirmed", Command: w.command("show B20")}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"net"
 
+	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/entra"
+	"github.com/tandemgw/tandem/control/operatorconnect"
 )
 
 // Systems are where the steps of the documents are done: the operator's tenant,
@@ -13,26 +15,18 @@ import (
 type Systems struct {
 	Directory       *entra.Client
 	Vaults          *entra.Vaults
-	OperatorConnect OperatorConnect
+	OperatorConnect func(Asker) (*operatorconnect.Client, error) // nil: no environment is configured
 	Names           Names
 	Issuer          string // of our tokens, by which a gateway signs in to a directory elsewhere
 }
 
-// OperatorConnect is the environment of the operator, asked as the gateway.
-type OperatorConnect interface {
-	// Applications are the Application Ids that it lets in; fault.Denied when the
-	// one that asks is not among them.
-	Applications(ctx context.Context) ([]string, error)
-	// Protected is what it keeps for the gateways: calling profiles with the
-	// suffix CommsGw, and trunks below the gateways' domain.
-	Protected(ctx context.Context) ([]Protected, error)
-}
-
-// Protected is a piece of configuration that nobody but the gateway changes.
-type Protected struct {
-	Kind    string // "calling profile", "trunk"
-	Name    string
-	Content string // all of it, in a form that compares
+// Asker is an application that asks Operator Connect for something.
+type Asker struct {
+	Application string // its ID
+	Principal   string // object ID in the tenant
+	// Secret is what it signs in with. nil: it is the gateway's identity, for
+	// which the deployment vouches.
+	Secret func(context.Context) (obs.Secret, error)
 }
 
 // Names looks into the DNS; *net.Resolver is one.

@@ -9,6 +9,7 @@ import (
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/entra"
 	"github.com/tandemgw/tandem/control/gateway"
+	"github.com/tandemgw/tandem/control/operatorconnect"
 )
 
 // Steps are those of both tracks.
@@ -24,8 +25,8 @@ const (
 	// wants: the application of the service itself.
 	gatewayApp = "8502a0ec-c76d-412f-836c-398018e2312b"
 
-	portal        = "https://operatorconnect.microsoft.com"
-	configuration = portal + "/operator/configuration"
+	portal        = operatorconnect.PublicURL
+	configuration = portal + operatorconnect.ConfigurationPath
 
 	// adminRole is what the user has who sets up the gateway.
 	adminRole = "Admin"
@@ -99,15 +100,20 @@ func (w *World) team() (name, mail string) {
 	return name, mail
 }
 
-// declare is the command that says a fact.
+// command is one of onboarding, for this subject.
+func (w *World) command(words ...string) string {
+	return "tandem onboard " + strings.Join(words, " ") + " " + w.named() + " --service " + w.Subject.Service
+}
+
+// declare is the command that says facts.
 func (w *World) declare(said ...string) string {
-	id := w.Subject.Gateway
+	said = slices.Clone(said)
 	for i, s := range said {
 		if strings.ContainsAny(s, " <>") {
 			said[i] = "'" + s + "'"
 		}
 	}
-	return fmt.Sprintf("tandem onboard declare -g %s -n %s --service %s %s", id.Group, id.Name, w.Subject.Service, strings.Join(said, " "))
+	return w.command(append([]string{"declare"}, said...)...)
 }
 
 // named are the options by which commands find the gateway.
@@ -141,7 +147,7 @@ func answered(id, fact, missing string) func(context.Context, *World) (Finding, 
 // declaring is the instruction to say facts.
 func declaring(text string, facts ...string) func(*World) Instruction {
 	return func(w *World) Instruction {
-		return Instruction{Text: text, Command: w.declare(slices.Clone(facts)...)}
+		return Instruction{Text: text, Command: w.declare(facts...)}
 	}
 }
 

@@ -116,7 +116,7 @@ func willAddSynergy(*World) string {
 }
 
 func instructSynergy(w *World) Instruction {
-	return Instruction{Text: "As a Global Administrator, add the service principal", Command: "tandem onboard apply --outside " + w.named()}
+	return Instruction{Text: "As a Global Administrator, add the service principal", Command: w.command("apply --outside")}
 }
 
 func willAddAdmin(w *World) string {
@@ -461,33 +461,6 @@ func consent(ctx context.Context, w *World) error {
 	return nil
 }
 
-// applicationIDs are those of the registrations that there are.
-func (w *World) applicationIDs(ctx context.Context) (ids []string, err error) {
-	for _, r := range w.registrations() {
-		a, err := w.application(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, a.AppID)
-	}
-	return ids, nil
-}
-
-func checkListed2022(ctx context.Context, w *World) (Finding, error) {
-	ids, err := w.applicationIDs(ctx)
-	if err != nil {
-		return Finding{}, err
-	}
-	return listed(ctx, w, ids)
-}
-
-func instructListed2022(w *World) Instruction {
-	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
-	defer cancel()
-	ids, _ := w.applicationIDs(ctx) // without them the sentence is true all the same
-	return instructListed(w, ids)
-}
-
 // vaultID is where a registration's vault is, or will be.
 func (w *World) vaultID(r registration) string {
 	if id := w.Fact("vault." + r.key); id != "" {
@@ -644,7 +617,7 @@ func instructEndpoints(w *World) Instruction {
 			}
 		}
 	}
-	i.Command = "tandem onboard handover " + w.named()
+	i.Command = w.command("show A11")
 	return i
 }
 
@@ -722,7 +695,7 @@ func willMakeSecrets(*World) string {
 }
 
 func instructSecrets(w *World) Instruction {
-	return Instruction{Text: "Make a client secret of at most 70 days whose name has its date, and keep it in the vault", Command: "tandem onboard apply --outside " + w.named()}
+	return Instruction{Text: "Make a client secret of at most 70 days whose name has its date, and keep it in the vault", Command: w.command("apply --outside")}
 }
 
 // makeSecrets gives each registration that lacks one a secret, and keeps it

@@ -2,9 +2,6 @@ package onboard
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -559,7 +556,7 @@ func willMakeIdentity(w *World) string {
 
 func instructIdentity(w *World) Instruction {
 	if w.elsewhere() {
-		return Instruction{Text: "Register an application of the gateway's name with a federated credential of the issuer " + w.Issuer, Command: "tandem onboard apply --outside " + w.named()}
+		return Instruction{Text: "Register an application of the gateway's name with a federated credential of the issuer " + w.Issuer, Command: w.command("apply --outside")}
 	}
 	return Instruction{Text: "Give the gateway a system-assigned identity in the tenant that contains Project Synergy", Command: "tandem gateway update " + w.named() + " --set identity.type=SystemAssigned"}
 }
@@ -669,107 +666,5 @@ func instructRoles(w *World) Instruction {
 	for _, role := range gatewayRoles {
 		fmt.Fprintf(&b, "%s %s\n", role.id, role.name)
 	}
-	return Instruction{Text: "As a Global Administrator, assign these application roles of Project Synergy to the enterprise application " + w.Subject.Gateway.Name, Command: "tandem onboard apply --outside " + w.named(), Paste: b.String()}
-}
-
-func (w *World) twoIDs(ctx context.Context) ([]string, error) {
-	p, err := w.identity(ctx)
-	if err != nil {
-		return []string{gatewayApp}, err
-	}
-	return []string{p.AppID, gatewayApp}, nil
-}
-
-func checkListed(ctx context.Context, w *World) (Finding, error) {
-	ids, err := w.twoIDs(ctx)
-	if err != nil {
-		return Finding{}, err
-	}
-	return listed(ctx, w, ids)
-}
-
-func instructListedCurrent(w *World) Instruction {
-	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
-	defer cancel()
-	ids, _ := w.twoIDs(ctx) // without the first, the second is told
-	return instructListed(w, ids)
-}
-
-// checkProtected compares what Operator Connect keeps for the gateway with how
-// it was when it was noted.
-func checkProtected(ctx context.Context, w *World) (Finding, error) {
-	now, err := w.protected(ctx)
-	if err != nil {
-		return Finding{}, err
-	}
-	var changed, noted []string
-	var shown []Evidence
-	for _, p := range now {
-		switch was := w.Fact("protected." + p.key()); {
-		case was == "":
-			noted = append(noted, p.Kind+" "+p.Name)
-		case was != p.print():
-			changed = append(changed, "the "+p.Kind+" "+p.Name+" was changed")
-		default:
-			shown = append(shown, Is(p.Kind+" "+p.Name, was))
-		}
-	}
-	for name := range w.facts {
-		if key, is := strings.CutPrefix(name, "protected."); is && !slices.ContainsFunc(now, func(p Protected) bool { return p.key() == key }) {
-			changed = append(changed, "the "+strings.Replace(key, ".", " ", 1)+" is gone")
-		}
-	}
-	slices.Sort(changed)
-	switch {
-	case len(changed) > 0:
-		return Ask(You, strings.Join(changed, "; "), shown...), nil
-	case len(now) == 0:
-		return Await("Operator Connect has none for the gateway yet"), nil
-	case len(noted) > 0:
-		return Missing("Not noted yet: "+strings.Join(noted, ", "), shown...), nil
-	}
-	return Found(fmt.Sprintf("All %d are as they were", len(now)), shown...), nil
-}
-
-// protected is what Operator Connect keeps for the gateway.
-func (w *World) protected(ctx context.Context) ([]Protected, error) {
-	if w.OperatorConnect == nil {
-		return nil, fault.New(fault.Unavailable, "No Operator Connect environment is configured to look")
-	}
-	return w.OperatorConnect.Protected(ctx)
-}
-
-// key names a piece in a fact.
-func (p Protected) key() string {
-	return strings.ReplaceAll(p.Kind, " ", "-") + "." + strings.ToLower(p.Name)
-}
-
-// print is a short form of all of the content.
-func (p Protected) print() string {
-	sum := sha256.Sum256([]byte(p.Content))
-	return hex.EncodeToString(sum[:8])
-}
-
-func noteProtected(ctx context.Context, w *World) error {
-	now, err := w.protected(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range now {
-		switch was := w.Fact("protected." + p.key()); was {
-		case p.print():
-		case "":
-			if err := w.Record(ctx, "protected."+p.key(), p.print()); err != nil {
-				return err
-			}
-		default:
-			return errors.New("the " + p.Kind + " " + p.Name + " was changed")
-		}
-	}
-	return nil
-}
-
-func instructProtected(w *World) Instruction {
-	name, mail := w.team()
-	return Instruction{Text: strings.TrimSpace("Put back what was changed, or ask " + name + " " + mail + ": it is the gateway's, and calls depend on it. When the change was meant, take the note back: " + w.declare("protected.<kind>.<name>=")), Where: portal}
+	return Instruction{Text: "As a Global Administrator, assign these application roles of Project Synergy to the enterprise application " + w.Subject.Gateway.Name, Command: w.command("apply --outside"), Paste: b.String()}
 }

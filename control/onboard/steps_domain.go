@@ -129,9 +129,9 @@ func draftText(ctx context.Context, w *World) ([]Draft, error) {
 func instructDomain(w *World) Instruction {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
 	defer cancel()
-	i := Instruction{Text: "Add the domain " + w.Base + " to the tenant as a custom domain name", Command: "tandem onboard apply --outside " + w.named()}
+	i := Instruction{Text: "Add the domain " + w.Base + " to the tenant as a custom domain name", Command: w.command("apply --outside")}
 	if _, r, err := w.text(ctx); err == nil {
-		i.Text, i.Command = "Hand this record over, and wait until it is in the DNS; then apply again", "tandem onboard handover "+w.named()
+		i.Text, i.Command = "Hand this record over, and wait until it is in the DNS; then apply again", w.command("show B23")
 		i.Paste = fmt.Sprintf("%s. %d IN TXT %q", r.Label, max(r.TTL, 3600), r.Text)
 	}
 	return i

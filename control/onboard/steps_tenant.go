@@ -128,34 +128,3 @@ func addAdmin(ctx context.Context, w *World) error {
 func instructAdmin(w *World) Instruction {
 	return Instruction{Text: "Say which user sets up the gateway; the user must be one of the tenant", Command: w.declare("setup-user=<user principal name>")}
 }
-
-// listed checks that Operator Connect lets applications in. Their IDs are added
-// by a person, who signs in to the portal: an application that is not listed
-// cannot list itself.
-func listed(ctx context.Context, w *World, want []string) (Finding, error) {
-	if w.OperatorConnect == nil {
-		if v, ok := w.Value("application-ids"); ok {
-			return Said("Added on "+v.Value, Is("Application Ids", strings.Join(want, ", "))), nil
-		}
-		return Missing("Nobody has said that they were added, and no Operator Connect environment is configured to look"), nil
-	}
-	got, err := w.OperatorConnect.Applications(ctx)
-	switch {
-	case fault.Of(err) == fault.Denied:
-		return Missing("Operator Connect answers 403: the Application Id that asks is not on its list"), nil
-	case err != nil:
-		return Finding{}, err
-	}
-	if missing := have(want, got); len(missing) > 0 {
-		return Missing(fmt.Sprintf("%d of %d are listed; missing: %s", len(want)-len(missing), len(want), strings.Join(missing, ", "))), nil
-	}
-	return Found(fmt.Sprintf("All %d are listed", len(want)), Is("Application Ids", strings.Join(want, ", "))), nil
-}
-
-func instructListed(w *World, want []string) Instruction {
-	i := Instruction{Text: "Sign in as a user with the role Admin and add each Application Id; without them the API answers 403", Where: configuration, Paste: strings.Join(want, "\n")}
-	if name, mail := w.team(); !strings.EqualFold(w.Fact("partner"), "Microsoft") {
-		i.Text = strings.TrimSpace("Ask " + name + " " + mail + " to arrange that these Application Ids are added; without them the API answers 403")
-	}
-	return i
-}

@@ -1,0 +1,274 @@
+package onboard
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/control/operatorconnect"
+)
+
+// What the steps ask of the Operator Connect environment: that it lets
+// applications in, and that what it keeps for the gateway is as it was.
+
+// ask is Operator Connect, asked by an application.
+func (w *World) ask(a Asker) (*operatorconnect.Client, error) {
+	if w.OperatorConnect == nil {
+		return nil, fault.New(fault.Unavailable, "No Operator Connect environment is configured to look")
+	}
+	return w.OperatorConnect(a)
+}
+
+// added is what somebody says of Application Ids that nobody can look for.
+func (w *World) added(why string, ids []string) Finding {
+	if v, ok := w.Value("application-ids"); ok {
+		return Said("Added on "+v.Value+"; "+why, Is("Application Ids", strings.Join(ids, ", ")), Is("declared by", v.By))
+	}
+	return Missing("Nobody has said that they were added; " + why)
+}
+
+// instructListed tells a person to add Application Ids.
+func (w *World) instructListed(ids []string) Instruction {
+	i := Instruction{Text: "Sign in as a user with the role Admin and add each Application Id; without them the API answers 403", Where: configuration, Paste: strings.Join(ids, "\n")}
+	if name, mail := w.team(); !strings.EqualFold(w.Fact("partner"), "Microsoft") {
+		i.Text = strings.TrimSpace("Ask "+name+" "+mail) + " to arrange that these Application Ids are added; without them the API answers 403"
+	}
+	if w.OperatorConnect == nil {
+		i.Text += "; then say when: " + w.declare("application-ids=<YYYY-MM-DD>")
+	}
+	return i
+}
+
+// checkListed asks as the gateway: one that is not listed cannot even look.
+func checkListed(ctx context.Context, w *World) (Finding, error) {
+	p, err := w.identity(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	want := []string{p.AppID, gatewayApp}
+	if w.OperatorConnect == nil {
+		return w.added("no Operator Connect environment is configured to look", want), nil
+	}
+	c, err := w.ask(Asker{Application: p.AppID, Principal: p.ID})
+	if err != nil {
+		return Finding{}, err
+	}
+	list, err := c.ApplicationIDs(ctx)
+	switch code := operatorconnect.Code(err); {
+	case code == operatorconnect.NotListed:
+		return Missing("Operator Connect answers 403: the Application Id of the gateway is not on its list"), nil
+	case code == operatorconnect.RoleMissing:
+		return Finding{}, fault.New(fault.Denied, "Operator Connect answers 403: the gateway's token lacks a role of Project Synergy (B19); one that was just assigned is in the next token")
+	case err != nil:
+		return Finding{}, err
+	}
+	var got []string
+	for _, a := range list {
+		got = append(got, a.ID)
+	}
+	if missing := have(want, got); len(missing) > 0 {
+		return Missing(fmt.Sprintf("%d of %d are listed; missing: %s", len(want)-len(missing), len(want), strings.Join(missing, ", "))), nil
+	}
+	return Found("Both are listed", Is("Application Id of the gateway", p.AppID), Is("second Application Id", gatewayApp)), nil
+}
+
+func instructListedCurrent(w *World) Instruction {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	ids := []string{gatewayApp}
+	if p, err := w.identity(ctx); err == nil {
+		ids = []string{p.AppID, gatewayApp}
+	}
+	return w.instructListed(ids)
+}
+
+// checkListed2022 signs in as each registration, with what its vault holds: the
+// list is looked at before the roles, so that 403 for a role is good news.
+func checkListed2022(ctx context.Context, w *World) (Finding, error) {
+	ids, err := w.applicationIDs(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	if w.OperatorConnect == nil {
+		return w.added("no Operator Connect environment is configured to look", ids), nil
+	}
+	blind := false
+	f, err := w.each("Each is listed", func(r registration) (string, []Evidence, error) {
+		a, err := w.application(ctx, r)
+		if err != nil {
+			return "", nil, err
+		}
+		if _, wrong, err := w.secret(ctx, r, a); err != nil || wrong != "" {
+			blind = true                                             // before there is a secret nobody can ask
+			return "nobody can ask before it has a secret", nil, nil //nolint:nilerr // it is what the steps of the secrets tell
+		}
+		c, err := w.ask(Asker{Application: a.AppID, Secret: func(ctx context.Context) (obs.Secret, error) { return w.readSecret(ctx, r) }})
+		if err != nil {
+			return "", nil, err
+		}
+		_, err = c.ApplicationIDs(ctx)
+		switch code := operatorconnect.Code(err); {
+		case code == operatorconnect.NotListed:
+			return "Operator Connect answers 403, the Application Id " + a.AppID + " is not on its list", nil, nil
+		case err != nil && code != operatorconnect.RoleMissing:
+			return "", nil, err
+		}
+		return "", []Evidence{Is("Application Id", a.AppID), Is("asked with its secret", "let in")}, nil
+	})
+	if err == nil && blind && f.State != Done {
+		return w.added(f.Detail, ids), nil
+	}
+	return f, err
+}
+
+// readSecret is a registration's, out of its vault.
+func (w *World) readSecret(ctx context.Context, r registration) (obs.Secret, error) {
+	v, err := w.vault(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	s, err := w.Vaults.Secret(ctx, v, clientSecret)
+	return s.Value, err
+}
+
+// applicationIDs are those of the registrations.
+func (w *World) applicationIDs(ctx context.Context) (ids []string, err error) {
+	for _, r := range w.registrations() {
+		a, err := w.application(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, a.AppID)
+	}
+	return ids, nil
+}
+
+func instructListed2022(w *World) Instruction {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	ids, _ := w.applicationIDs(ctx) // without them the sentence is true all the same
+	return w.instructListed(ids)
+}
+
+// protected is a piece of configuration that nobody but the gateway changes.
+type protected struct {
+	kind, name string
+	print      string // a short form of all of it
+}
+
+// key names it in a fact.
+func (p protected) key() string {
+	return strings.ReplaceAll(p.kind, " ", "-") + "." + strings.ToLower(p.name)
+}
+
+// protected is what Operator Connect keeps for the gateway.
+func (w *World) protected(ctx context.Context) (all []protected, err error) {
+	p, err := w.identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := w.ask(Asker{Application: p.AppID, Principal: p.ID})
+	if err != nil {
+		return nil, err
+	}
+	profiles, err := c.Profiles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range profiles {
+		if !strings.EqualFold(p.NameSuffix, operatorconnect.NameSuffix) && !strings.HasSuffix(strings.ToLower(p.Name), strings.ToLower(operatorconnect.NameSuffix)) {
+			continue
+		}
+		// What Operator Connect finds out by itself, and when, is no change.
+		p.Validation, p.Warning, p.LastModifiedOn = nil, "", time.Time{}
+		all = append(all, protected{"calling profile", p.Name + p.NameSuffix, printOf(p)})
+	}
+	trunks, err := c.Trunks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range trunks {
+		name := "." + strings.ToLower(strings.TrimSuffix(t.FQDN, "."))
+		if !strings.HasSuffix(name, ".commsgw.azure.com") && (w.Base == "" || !strings.HasSuffix(name, "."+strings.ToLower(w.Base))) {
+			continue
+		}
+		t.Warning, t.LastModifiedOn, t.Health, t.EnrollmentState, t.DomainVerified = "", time.Time{}, operatorconnect.Health{}, "", false
+		all = append(all, protected{"trunk", t.FQDN, printOf(t)})
+	}
+	return all, nil
+}
+
+// printOf is the same for the same content.
+func printOf(v any) string {
+	text, _ := json.Marshal(v) // plain values
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+// checkProtected compares what Operator Connect keeps for the gateway with how
+// it was when it was noted.
+func checkProtected(ctx context.Context, w *World) (Finding, error) {
+	now, err := w.protected(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	var changed, noted []string
+	var shown []Evidence
+	for _, p := range now {
+		switch was := w.Fact("protected." + p.key()); {
+		case was == "":
+			noted = append(noted, p.kind+" "+p.name)
+		case was != p.print:
+			changed = append(changed, "the "+p.kind+" "+p.name+" was changed")
+		default:
+			shown = append(shown, Is(p.kind+" "+p.name, was))
+		}
+	}
+	for name := range w.facts {
+		if key, is := strings.CutPrefix(name, "protected."); is && !slices.ContainsFunc(now, func(p protected) bool { return p.key() == key }) {
+			changed = append(changed, "the "+strings.Replace(strings.Replace(key, ".", " ", 1), "calling-profile", "calling profile", 1)+" is gone")
+		}
+	}
+	slices.Sort(changed)
+	switch {
+	case len(changed) > 0:
+		return Ask(You, strings.Join(changed, "; "), shown...), nil
+	case len(now) == 0:
+		return Await("Operator Connect has none for the gateway yet"), nil
+	case len(noted) > 0:
+		return Missing("Not noted yet: "+strings.Join(noted, ", "), shown...), nil
+	}
+	return Found(fmt.Sprintf("All %d are as they were", len(now)), shown...), nil
+}
+
+func noteProtected(ctx context.Context, w *World) error {
+	now, err := w.protected(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range now {
+		switch was := w.Fact("protected." + p.key()); was {
+		case p.print:
+		case "":
+			if err := w.Record(ctx, "protected."+p.key(), p.print); err != nil {
+				return err
+			}
+		default:
+			return errors.New("the " + p.kind + " " + p.name + " was changed")
+		}
+	}
+	return nil
+}
+
+func instructProtected(w *World) Instruction {
+	name, mail := w.team()
+	return Instruction{Text: strings.TrimSpace("Put back what was changed, or ask "+name+" "+mail) + ": it is the gateway's, and calls depend on it. When the change was meant, take the note of it back", Command: w.declare("protected.<kind>.<name>=")}
+}
