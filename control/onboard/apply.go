@@ -151,7 +151,7 @@ func (s *Set) apply(ctx context.Context, job *operation.Job) error {
 		return err
 	}
 	w.commit = job.Write
-	done, err := s.run(ctx, w, o, job.Detail)
+	done, err := (&pass{Set: s, w: w, order: o, show: job.Detail, before: map[string]Status{}}).run(ctx)
 	if err != nil {
 		return err
 	}
@@ -168,82 +168,93 @@ func looked(ctx context.Context, tx *store.Tx, sub Subject) error {
 	return err
 }
 
+// pass is one walk through the steps that acts.
+type pass struct {
+	*Set
+	order
+	w      *World
+	show   func(string)      // what it is at
+	before map[string]Status // how the steps that were walked stand
+}
+
 // run goes through the steps once, needs first: what one step makes possible
 // comes after it. It acts where a plan would, keeps what it saw, and goes on
 // past what a person must do and past what went wrong. An error is one of the
 // rows, or the end of ctx.
-func (s *Set) run(ctx context.Context, w *World, o order, show func(string)) (done int, err error) {
-	steps := s.steps[w.Track]
-	states := map[string]State{}
-	for _, i := range s.order[w.Track] {
+func (p *pass) run(ctx context.Context) (done int, err error) {
+	steps := p.steps[p.w.Track]
+	for _, i := range p.Set.order[p.w.Track] {
 		st := steps[i]
-		if err := s.cfg.Store.Read(ctx, func(tx *store.Tx) error { return w.read(ctx, tx) }); err != nil {
+		p.show(st.ID + " " + st.Title)
+		status, acted, err := p.step(ctx, st)
+		if err != nil {
 			return done, err
 		}
-		show(st.ID + " " + st.Title)
-		seen := check(ctx, w, st)
-		if m := w.memory[st.ID]; !m.acting.IsZero() && seen.err == nil && seen.State == Ready {
-			// Killed in the middle of acting: what it did may need time to show, and
-			// is not done twice for that.
-			seen = s.settle(ctx, w, st, time.Until(m.acting.Add(s.cfg.Patience)))
-		}
-		status := s.status(w, st, seen, states, o.Options)
-		acted := false
-		if err := ctx.Err(); err != nil {
-			return done, err
-		}
-		if status.acts {
-			if status, err = s.act(ctx, w, st, status, states, o); err != nil {
-				return done, err
-			}
-			acted = true
-		}
-		if err := s.keep(ctx, w, st, status, acted, o.By); err != nil {
+		if err := p.keep(ctx, p.w, st, status, acted, p.By); err != nil {
 			return done, err
 		}
 		if acted && status.State.Settled() {
 			done++
 		}
-		states[st.ID] = status.State
+		p.before[st.ID] = status
 	}
 	return done, nil
+}
+
+// step looks at one step, and acts where that is to be done.
+func (p *pass) step(ctx context.Context, st Step) (status Status, acted bool, err error) {
+	if err := p.cfg.Store.Read(ctx, func(tx *store.Tx) error { return p.w.read(ctx, tx) }); err != nil {
+		return status, false, err
+	}
+	seen := check(ctx, p.w, st)
+	if m := p.w.memory[st.ID]; !m.acting.IsZero() && seen.err == nil && seen.State == Ready {
+		// Killed in the middle of acting: what it did may need time to show, and
+		// is not done twice for that.
+		seen = settle(ctx, p.w, st, time.Until(m.acting.Add(p.cfg.Patience)))
+	}
+	status = p.status(p.w, st, seen, p.before, p.Options)
+	if err := ctx.Err(); err != nil || !status.acts {
+		return status, false, err
+	}
+	status, err = p.act(ctx, st, status.Will)
+	return status, true, err
 }
 
 // actTime is how long one action may take.
 const actTime = 5 * time.Minute
 
-// act does a step, and looks whether it is done.
-func (s *Set) act(ctx context.Context, w *World, st Step, before Status, states map[string]State, o order) (Status, error) {
-	m := w.memory[st.ID]
-	m.step, m.state, m.acting = st.ID, before.State, store.Time(store.Micros(time.Now()))
-	w.memory[st.ID] = m
-	err := w.commit(ctx, func(tx *store.Tx) error {
-		if err := m.keep(ctx, tx, w.Subject); err != nil {
+// act does a step, and looks whether it is done. When ctx ends in between, the
+// row says that an action began, and the next run looks what came of it.
+func (p *pass) act(ctx context.Context, st Step, will string) (status Status, err error) {
+	m := p.w.memory[st.ID]
+	m.step, m.acting = st.ID, store.Time(store.Micros(time.Now()))
+	p.w.memory[st.ID] = m
+	err = p.w.commit(ctx, func(tx *store.Tx) error {
+		if err := m.keep(ctx, tx, p.w.Subject); err != nil {
 			return err
 		}
-		return tell(ctx, tx, w.Subject, Event{Step: st.ID, What: Acting, Who: string(Tandem), Detail: before.Will})
+		return tell(ctx, tx, p.w.Subject, Event{Step: st.ID, What: Acting, Who: string(Tandem), Detail: will})
 	})
 	if err != nil {
-		return before, err
+		return status, err
 	}
-	problem := attempt(ctx, w, st)
+	problem := attempt(ctx, p.w, st)
 	if err := ctx.Err(); err != nil {
-		return before, err // asked to stop: the next run looks what came of it
+		return status, err
 	}
-	seen := s.settle(ctx, w, st, s.patience(problem))
+	seen := settle(ctx, p.w, st, p.patience(problem))
 	if err := ctx.Err(); err != nil {
-		return before, err
+		return status, err
 	}
-	m = w.memory[st.ID]
 	m.acting, m.problem = time.Time{}, ""
-	if undone := seen.err == nil && seen.State == Ready; undone {
+	if seen.err == nil && seen.State == Ready {
 		m.problem = "it was done, but does not show: " + seen.Detail
 		if problem != nil {
 			m.problem = sentence(problem)
 		}
 	}
-	w.memory[st.ID] = m
-	status := s.status(w, st, seen, states, o.Options)
+	p.w.memory[st.ID] = m
+	status = p.status(p.w, st, seen, p.before, p.Options)
 	if m.problem != "" {
 		status.State, status.Detail = Failed, m.problem
 	}
@@ -272,7 +283,7 @@ func attempt(ctx context.Context, w *World, st Step) (err error) {
 
 // settle checks until something else than "not done" is seen, for a while: a
 // directory may show late what it has accepted.
-func (s *Set) settle(ctx context.Context, w *World, st Step, patience time.Duration) sight {
+func settle(ctx context.Context, w *World, st Step, patience time.Duration) sight {
 	until, pause := time.Now().Add(patience), 100*time.Millisecond
 	for {
 		seen := check(ctx, w, st)

@@ -42,6 +42,7 @@ type Status struct {
 	Who         Actor        `json:"who"` // acts next, or has
 	Detail      string       `json:"detail,omitempty"`
 	Will        string       `json:"will,omitempty"`      // what apply does; "" when it does nothing
+	Follows     bool         `json:"follows,omitempty"`   // apply does it after what blocks it, unless that goes another way
 	Outside     bool         `json:"outside,omitempty"`   // apply would, but is not allowed to change what is elsewhere
 	BlockedBy   []string     `json:"blockedBy,omitempty"` // of what it needs
 	Instruction *Instruction `json:"instruction,omitempty"`
@@ -130,10 +131,10 @@ func (s *Set) plan(ctx context.Context, w *World, opts Options) (Plan, error) {
 		return Plan{}, err
 	}
 	out := make([]Status, len(steps))
-	states := map[string]State{}
+	before := map[string]Status{}
 	for _, i := range s.order[w.Track] {
-		out[i] = s.status(w, steps[i], seen[i], states, opts)
-		states[steps[i].ID] = out[i].State
+		out[i] = s.status(w, steps[i], seen[i], before, opts)
+		before[steps[i].ID] = out[i]
 	}
 	return s.picture(ctx, w, out), nil
 }
@@ -192,15 +193,15 @@ func panicked(w *World, st Step, doing string, p any) error {
 }
 
 // status puts together what is seen of a step, what is remembered and what it
-// needs.
-func (s *Set) status(w *World, st Step, seen sight, states map[string]State, opts Options) Status {
+// needs of the steps before.
+func (s *Set) status(w *World, st Step, seen sight, before map[string]Status, opts Options) Status {
 	m := w.memory[st.ID]
 	out := Status{
 		ID: st.ID, Section: st.Section, Title: st.Title, Who: st.Who, Optional: st.Optional, Note: st.Note,
 		Evidence: seen.Evidence, Done: m.done, DoneBy: m.by, Drifted: m.drifted,
 	}
 	for _, id := range st.Needs {
-		if !states[id].Settled() {
+		if !before[id].State.Settled() {
 			out.BlockedBy = append(out.BlockedBy, id)
 		}
 	}
@@ -213,18 +214,30 @@ func (s *Set) status(w *World, st Step, seen sight, states map[string]State, opt
 			out.Who = Tandem
 		}
 	}
+	mayAct := st.Act != nil && seen.By == "" && (seen.err == nil && seen.State == Ready || seen.err != nil && len(out.BlockedBy) > 0)
+	refused := !opts.Outside && slices.ContainsFunc(st.Touches, func(p Part) bool { return w.Outside[p] })
+	if len(out.BlockedBy) > 0 {
+		if out.Follows = mayAct && !refused && follows(out.BlockedBy, before); out.Follows {
+			out.Will = will(w, st)
+		}
+		return out
+	}
 	if !out.open() {
 		return out
 	}
 	out.Who = cmp.Or(seen.By, out.Who)
-	if st.Act != nil && seen.err == nil && seen.By == "" && seen.State == Ready {
-		if out.Outside = !opts.Outside && slices.ContainsFunc(st.Touches, func(p Part) bool { return w.Outside[p] }); !out.Outside {
-			out.acts, out.Will = true, will(w, st)
-			return out
-		}
+	if mayAct && !refused {
+		out.acts, out.Will = true, will(w, st)
+		return out
 	}
+	out.Outside = mayAct
 	out.Instruction = instruct(w, st)
 	return out
+}
+
+// follows tells whether apply does all that a step waits for.
+func follows(blockers []string, before map[string]Status) bool {
+	return !slices.ContainsFunc(blockers, func(id string) bool { return before[id].Will == "" })
 }
 
 // judge says where a step is. It is the whole meaning of the states.
@@ -236,6 +249,8 @@ func judge(seen sight, m memory, blocked bool) (State, string) {
 		return Failed, sentence(seen.err)
 	case seen.State.Settled(), seen.State == NotOffered:
 		return seen.State, seen.Detail
+	case !m.done.IsZero() && m.problem != "":
+		return Drifted, seen.Detail + "; the repair failed: " + m.problem
 	case !m.done.IsZero():
 		return Drifted, seen.Detail
 	case blocked:

@@ -472,7 +472,7 @@ it goes by the operator's own mail.` + exitHelp,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s to the %s: sent %s\n", h.ID, h.To, h.Sent.Local().Format(time.DateOnly))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s to %s: sent %s\n", h.ID, the(h.To), h.Sent.Local().Format(time.DateOnly))
 		}
 		return nil
 	}

@@ -38,6 +38,9 @@ func sign(st onboard.Status) (string, string) {
 	case onboard.Failed:
 		return "✗", bad
 	case onboard.Blocked:
+		if st.Follows {
+			return "+", good
+		}
 		return "·", quiet
 	}
 	return "–", quiet // skipped, not offered yet
@@ -55,12 +58,15 @@ var legend = []struct{ sign, means string }{
 	{"–", "does not apply, or is not offered yet"},
 }
 
-// actor is short, for the end of a line.
-func actor(a onboard.Actor) string {
-	if a == onboard.GlobalAdmin {
-		return "Global Admin"
+// short is for the end of a line.
+var short = map[onboard.Actor]string{onboard.GlobalAdmin: "Global Admin"}
+
+// the is somebody within a sentence.
+func the(a onboard.Actor) string {
+	if a == onboard.You || a == onboard.Nobody || a == onboard.Tandem {
+		return string(a)
 	}
-	return string(a)
+	return "the " + string(a)
 }
 
 // due is the end of a step's line: who must act, or why nobody does.
@@ -71,14 +77,19 @@ func due(st onboard.Status) string {
 	case onboard.Declared, onboard.Skipped, onboard.NotOffered:
 		return string(st.State)
 	case onboard.Blocked:
+		if st.Follows {
+			return "Tandem, after " + few(st.BlockedBy, 1)
+		}
 		return "after " + few(st.BlockedBy, 2)
 	case onboard.Waiting:
 		if st.Who == onboard.Nobody {
 			return "takes its time"
 		}
-		return "waits for " + actor(st.Who)
+		return "waits for " + cmp.Or(short[st.Who], string(st.Who))
 	case onboard.Drifted:
 		switch {
+		case st.Follows:
+			return "Tandem, after " + few(st.BlockedBy, 1)
 		case len(st.BlockedBy) > 0:
 			return "drifted, after " + few(st.BlockedBy, 1)
 		case st.Will != "":
@@ -92,7 +103,7 @@ func due(st onboard.Status) string {
 	if st.Outside {
 		return "Tandem, with --outside"
 	}
-	return actor(st.Who)
+	return cmp.Or(short[st.Who], string(st.Who))
 }
 
 // few names some of many.
@@ -111,6 +122,10 @@ func because(st onboard.Status) string {
 			return st.Will
 		}
 		return st.Detail
+	case onboard.Blocked:
+		if st.Follows && st.Will != st.Title {
+			return st.Will
+		}
 	case onboard.Skipped, onboard.Declared:
 		return st.Detail
 	}
@@ -264,8 +279,10 @@ func (l look) task(w io.Writer, st onboard.Status, hands []onboard.HandOver, fla
 	l.block(w, "  ", strong, st.ID+" "+title)
 	text := string(st.Who)
 	switch {
+	case st.State == onboard.Waiting && st.Who == onboard.Nobody:
+		text = "takes its time"
 	case st.State == onboard.Waiting:
-		text = "waits for: " + text
+		text = "waits for " + the(st.Who)
 	case st.Outside:
 		text = "Tandem, if it may change what is elsewhere"
 	}
@@ -307,11 +324,11 @@ func (l look) hand(w io.Writer, h onboard.HandOver, flags string) {
 	day := func(t time.Time) string { return t.In(cmp.Or(l.zone, time.UTC)).Format(time.DateOnly) }
 	switch h.State {
 	case onboard.Drafted:
-		l.block(w, "    ", "", "The message to the "+string(h.To)+" is ready: "+h.Draft.Subject)
+		l.block(w, "    ", "", "The message to "+the(h.To)+" is ready: "+h.Draft.Subject)
 		l.command(w, "    ", "tandem onboard show "+h.ID, flags)
 		l.command(w, "    ", "tandem onboard sent "+h.ID, flags)
 	case onboard.Sent, onboard.Awaiting:
-		l.block(w, "    ", "", "Sent to the "+string(h.To)+" on "+day(h.Sent)+"; when the answer is there:")
+		l.block(w, "    ", "", "Sent to "+the(h.To)+" on "+day(h.Sent)+"; when the answer is there:")
 		command := "tandem onboard answered " + h.ID
 		for _, name := range h.Asks {
 			command += " " + name + "=…"
@@ -381,15 +398,15 @@ func (l look) event(w io.Writer, e onboard.Event) {
 	case onboard.NowWaiting:
 		mark, color = "…", notice
 	}
-	text := string(e.What)
-	if e.Detail != "" {
-		text += ": " + e.Detail
+	text := string(e.What) + ": " + e.Detail
+	if e.What == onboard.Acting || e.Detail == "" {
+		text = cmp.Or(e.Detail, string(e.What))
 	}
-	for i, line := range wrap(plain(text), l.page()-9) {
+	for i, line := range wrap(plain(text), l.page()-10) {
 		if i == 0 {
 			fmt.Fprintln(w, "  "+l.paint(color, mark)+" "+pad(e.Step, 4)+"  "+line)
 		} else {
-			fmt.Fprintln(w, "         "+l.paint(quiet, line))
+			fmt.Fprintln(w, "          "+l.paint(quiet, line))
 		}
 	}
 }
