@@ -115,7 +115,7 @@ func (p *plane) openLink(ctx context.Context) (err error) {
 func (p *plane) openDirectory(ctx context.Context) error {
 	c := directory.Config{
 		Store: p.store, Tenant: directory.Tenant{ID: p.cfg.Tenant.ID, Name: p.cfg.Tenant.Name}, Log: p.n.log,
-		Graph: []string{p.url(), "https://" + p.cfg.API.Name}, Zone: ownZone{p}, Resolver: lookUp(p.n.cfg.SIP.DNS), Audit: p.auditDirectory,
+		Graph: []string{p.url(), "https://" + p.cfg.API.Name}, Zone: ownZone{p}, Resolver: lookUp(p.n.cfg.SIP.DNS), Audit: p.auditDirectory, Audiences: p.tokenResources(),
 	}
 	for _, client := range p.cfg.Login.Clients {
 		if client.SecretFile == "" {

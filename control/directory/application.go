@@ -434,6 +434,10 @@ func (s *Set) checkURIs(ctx context.Context, tx *store.Tx, a *Application) error
 			return invalid("The identifier URI '%s' is there twice.", uri)
 		}
 		seen[key] = true
+		// Tokens for another application must not be had by its name.
+		if first, _, _ := strings.Cut(strings.TrimPrefix(key, "api://"), "/"); u.Scheme == "api" && guid.MatchString(first) && first != a.AppID {
+			return invalid("The identifier URI '%s' has the ID of another application: write api://%s.", uri, a.AppID)
+		}
 		if u.Scheme == "https" {
 			ok, err := owns(ctx, tx, a.Tenant, u.Hostname())
 			if err != nil {

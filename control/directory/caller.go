@@ -29,7 +29,9 @@ type Caller struct {
 }
 
 // Ourselves is the deployment, acting in a tenant.
-func Ourselves(tenant, name string) Caller { return Caller{Tenant: tenant, Name: name, Part: true} }
+func Ourselves(tenant, name string) Caller {
+	return Caller{Tenant: strings.ToLower(tenant), Name: name, Part: true}
+}
 
 // String is how the caller stands in logs.
 func (c Caller) String() string {
@@ -139,6 +141,13 @@ func stand(ctx context.Context, tx *store.Tx, c Caller) (st standing, err error)
 		return st, err
 	}
 	st.known, st.user = true, o.Kind == KindUser
+	if st.user && c.App != "" {
+		// What nobody may sign in to does nothing for anybody either.
+		p, err := principalOf(ctx, tx, c.Tenant, c.App)
+		if err == nil && !p.Enabled || err != nil && fault.Of(err) != fault.NotFound {
+			return standing{}, err
+		}
+	}
 	if st.roles, err = rolesOf(ctx, tx, c.Tenant, c.Object); err != nil || st.user {
 		return st, err
 	}
@@ -236,7 +245,7 @@ type edit struct {
 // change runs f in a transaction that writes, when the caller has the right,
 // and tells the audit trail in the same. f may set e.target.
 func (s *Set) change(ctx context.Context, e *edit, f func(tx *store.Tx) error) error {
-	if _, ok := s.TenantOf(e.by.Tenant); !ok {
+	if t, ok := s.TenantOf(e.by.Tenant); !ok || t.ID != e.by.Tenant {
 		return fault.New(fault.NotFound, "There is no such tenant.")
 	}
 	err := s.store.Write(ctx, func(tx *store.Tx) error {

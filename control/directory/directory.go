@@ -57,7 +57,10 @@ type Config struct {
 	Clients []Client    // of the configuration; what it no longer names can no longer sign in
 	Known   []WellKnown // applications beside those of the catalogue
 	Graph   []string    // audiences by which tokens for our own Microsoft Graph are asked for
-	Log     *slog.Logger
+	// Audiences are those of the deployment's other APIs, which no application
+	// may bear.
+	Audiences []string
+	Log       *slog.Logger
 
 	Resolver resolver     // for verification of domains; nil: the machine's
 	Zone     texts        // nil: the deployment serves no zone
@@ -77,6 +80,7 @@ type Set struct {
 	store     *store.Store                                   // RO
 	tenants   []Tenant                                       // RO: the deployment's own first
 	catalogue []WellKnown                                    // RO
+	audiences []string                                       // RO: that no application may bear
 	log       *slog.Logger                                   // RO
 	life      time.Duration                                  // RO
 	rotation  time.Duration                                  // RO
@@ -98,7 +102,7 @@ type Set struct {
 // sure there is a key.
 func Open(ctx context.Context, c Config) (*Set, error) {
 	s := &Set{
-		store: c.Store, log: cmp.Or(c.Log, slog.Default()), resolver: c.Resolver, zone: c.Zone, audit: c.Audit, issuers: newIssuers(c.HTTP),
+		store: c.Store, audiences: c.Audiences, log: cmp.Or(c.Log, slog.Default()), resolver: c.Resolver, zone: c.Zone, audit: c.Audit, issuers: newIssuers(c.HTTP),
 		life: cmp.Or(c.Life, time.Hour), rotation: cmp.Or(c.Rotation, 30*24*time.Hour),
 		passkeys: relyingParty(c.Address), hashing: make(chan struct{}, hashers),
 	}

@@ -78,10 +78,8 @@ func (s *Set) allowIn(ctx context.Context, tx *store.Tx, c Caller, g Grant, merg
 	if err != nil {
 		return g, err
 	}
-	if admin {
-		if err := may(ctx, tx, c, grantPermissions); err != nil {
-			return g, err
-		}
+	if err := s.mayAllow(ctx, tx, c, g, admin); err != nil {
+		return g, err
 	}
 	old, err := grants(ctx, tx, "WHERE client = ? AND consent = ? AND principal = ? AND resource = ?", g.Client, g.ConsentType, g.Principal, g.Resource)
 	switch {
@@ -103,6 +101,22 @@ func (s *Set) allowIn(ctx context.Context, tx *store.Tx, c Caller, g Grant, merg
 	return g, err
 }
 
+// rulers are the permissions by which a program, in the hands of a Global
+// Administrator, is one itself: nobody less may open that door for it.
+var rulers = []string{asUser, "RoleManagement.ReadWrite.Directory"}
+
+// mayAllow tells whether a caller may make a grant.
+func (s *Set) mayAllow(ctx context.Context, tx *store.Tx, c Caller, g Grant, admin bool) error {
+	if !admin {
+		return nil
+	}
+	rights := []right{grantPermissions}
+	if slices.ContainsFunc(g.Scopes, func(x string) bool { return slices.Contains(rulers, x) }) {
+		rights = append(rights, writeRoles)
+	}
+	return may(ctx, tx, c, rights...)
+}
+
 // UpdateGrant makes the scopes of a grant those.
 func (s *Set) UpdateGrant(ctx context.Context, c Caller, id string, scopes []string) (g Grant, err error) {
 	e := edit{by: c, needs: grantPermissions, action: "microsoft.directory/oAuth2PermissionGrants/update", target: target(c.Tenant, "oauth2PermissionGrants", id)}
@@ -112,6 +126,9 @@ func (s *Set) UpdateGrant(ctx context.Context, c Caller, id string, scopes []str
 		}
 		g.Scopes = scopes
 		if g, _, err = s.checkGrant(ctx, tx, g); err != nil {
+			return err
+		}
+		if err := s.mayAllow(ctx, tx, c, g, true); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, "UPDATE permission_grant SET scope = ? WHERE id = ?", strings.Join(g.Scopes, " "), g.ID)

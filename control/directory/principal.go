@@ -258,9 +258,9 @@ func (s *Set) describe(ctx context.Context, tx *store.Tx, p ServicePrincipal) (S
 	if w, ok := s.WellKnown(p.AppID); ok {
 		p.AppDisplayName, p.Publisher, p.URIs, p.Roles, p.Scopes, p.Fixed = w.Name, w.Publisher, w.URIs, w.Roles, w.Scopes, w.always
 	} else {
-		a, err := application(ctx, tx, p.Tenant, p.AppID)
+		a, err := scanApplication(tx.Row(ctx, applicationColumns+"WHERE app = ?", p.AppID).Scan)
 		if err != nil {
-			return p, err
+			return p, orMissing(err, "application", p.AppID)
 		}
 		p.AppDisplayName, p.Home, p.URIs, p.Roles, p.Scopes, p.Fixed = a.DisplayName, a.Tenant, a.URIs, a.Roles, a.Scopes, a.Fixed
 	}

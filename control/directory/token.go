@@ -395,9 +395,10 @@ func (w WellKnown) named(key string) bool {
 	return slices.ContainsFunc(w.URIs, func(u string) bool { return audienceKey(u) == key })
 }
 
-// reserved tells that a name of a resource belongs to the catalogue.
+// reserved tells that a name of a resource belongs to the catalogue, or to an
+// API of the deployment.
 func (s *Set) reserved(key string) bool {
-	return slices.ContainsFunc(s.catalogue, func(w WellKnown) bool { return w.named(key) || w.AppID == strings.TrimPrefix(key, "api://") })
+	return slices.ContainsFunc(s.audiences, func(a string) bool { return audienceKey(a) == key }) || slices.ContainsFunc(s.catalogue, func(w WellKnown) bool { return w.named(key) || w.AppID == strings.TrimPrefix(key, "api://") })
 }
 
 // sign makes a token of claims.
