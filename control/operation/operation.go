@@ -73,7 +73,8 @@ type Operation struct {
 type Progress struct {
 	Name     string    `json:"name"`
 	Status   Status    `json:"status"`
-	Detail   string    `json:"detail,omitempty"` // what it waits for, or what went wrong last
+	Detail   string    `json:"detail,omitempty"`  // what it waits for, or what went wrong last
+	Warning  string    `json:"warning,omitempty"` // what to know of it though it succeeded
 	Attempts int       `json:"attempts,omitempty"`
 	Started  time.Time `json:"started,omitzero"`
 	Ended    time.Time `json:"ended,omitzero"`

@@ -32,13 +32,23 @@ func (j *Job) Decode(into any) error {
 
 // Detail shows what the step does or waits for, while it runs.
 func (j *Job) Detail(text string) {
-	p := &j.Steps[j.step]
-	if p.Detail == text {
+	j.say(text, func(p *Progress) *string { return &p.Detail })
+}
+
+// Warn leaves a sentence on the step that stays when it has succeeded.
+func (j *Job) Warn(text string) {
+	j.say(text, func(p *Progress) *string { return &p.Warning })
+}
+
+// say writes a text of the step.
+func (j *Job) say(text string, of func(*Progress) *string) {
+	at := of(&j.Steps[j.step])
+	if *at == text {
 		return
 	}
-	p.Detail = text
+	*at = text
 	err := j.run.change(func(r *row) string {
-		r.Steps[j.step].Detail = text
+		*of(&r.Steps[j.step]) = text
 		return r.lease
 	})
 	if err != nil && j.run.life.Err() == nil {

@@ -16,7 +16,6 @@ package tester
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +25,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/gateway"
@@ -125,8 +126,9 @@ func (s *Set) Begin(ctx context.Context, id gateway.LineID, o Order) ([]Report, 
 	for _, side := range Towards {
 		if o.Towards == "" || o.Towards == side {
 			calls = append(calls, Report{Line: line.ID.Name, TestCall: record.TestCall{
-				ID: rand.Text(), Node: node.Node, Region: node.Region, Towards: side,
-				From: o.From, To: gateway.E164(line.PhoneNumber), Began: time.Now().UTC(),
+				ID: uuid.NewString(), Node: node.Node, Region: node.Region, Towards: side,
+				From: o.From, To: gateway.E164(line.PhoneNumber),
+				Began: time.Now().UTC().Add(time.Duration(len(calls)) * time.Millisecond), // in this order
 			}})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tandemgw/tandem/front/arm"
 )
@@ -22,6 +23,20 @@ func TestEveryOperationAnswers(t *testing.T) {
 	for _, v := range []string{newest, "2022-12-01-preview"} {
 		t.Run(v, func(t *testing.T) { everyOperation(t, v) })
 	}
+}
+
+// tested waits until no test call of a line is under way.
+func (w *world) tested(calls string) {
+	w.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 500 {
+		if r := w.want(200, w.do("GET", calls, "")); !strings.Contains(r.Body.String(), "underway") {
+			return
+		}
+		<-tick.C
+	}
+	w.Fatal("the test calls do not end")
 }
 
 func everyOperation(t *testing.T, v string) {
@@ -113,6 +128,15 @@ func everyOperation(t *testing.T, v string) {
 	ask("PUT", one+"/integrationNumbers"+api, `{"value":[{"phoneNumber":"+441134960001","service":"OperatorConnect"}]}`)
 	ask("PUT", one+"/integrationNumbers"+api, `{"value":[{"phoneNumber":"+441134960009","service":"OperatorConnect"}]}`)
 	ask("GET", one+"/integrationNumbers"+api, "")
+	ask("PUT", one+"/testSchedule"+api, `{"interval":"15m","jitter":"1m"}`)
+	ask("PUT", one+"/testSchedule"+api, `{"interval":"1s"}`)
+	ask("PUT", one+"/testSchedule"+api, `{"interval":"soon"}`)
+	ask("GET", one+"/testSchedule"+api, "")
+	ask("POST", line+"/call"+api, `{"towards":"nowhere"}`)
+	ask("POST", line+"/call"+api, "")
+	w.tested(line + "/calls" + api)
+	ask("GET", line+"/calls"+api, "")
+	ask("GET", one+"/testLines/none/calls"+api, "")
 	ask("GET", one+"/readiness"+api, "")
 	ask("DELETE", line+api, "")
 	ask("DELETE", line+api, "")
