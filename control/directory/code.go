@@ -32,6 +32,7 @@ type Permit struct {
 	User    User
 	Client  string // ID of the program
 	Scope   string // as it was asked for and allowed
+	Public  bool   // it was given to a program without a secret
 	Nonce   string // of the code
 	Signed  time.Time
 	Methods []string // RFC 8176
@@ -45,26 +46,28 @@ var (
 	ErrRevoked  = errors.New("what was permitted is revoked")
 	ErrRedirect = errors.New("the code went to another address")
 	ErrVerifier = errors.New("the verifier does not fit the challenge")
+	ErrNoSecret = errors.New("the program has not shown its secret")
 )
 
 // methods is what a family keeps of how somebody signed in.
 type methods struct {
 	Signed  int64    `json:"signed"`
 	Methods []string `json:"methods"`
+	Public  bool     `json:"public,omitempty"`
 }
 
 // permit begins a family.
-func (s *Set) permit(ctx context.Context, tx *store.Tx, v Session, client, scope string) (string, error) {
+func (s *Set) permit(ctx context.Context, tx *store.Tx, v Session, a Asked) (string, error) {
 	if err := s.sweep(ctx, tx); err != nil {
 		return "", err
 	}
 	id := newID()
 	_, err := tx.Exec(ctx, "INSERT INTO family (id, account, client, scope, claims, created, ends, revoked) VALUES (?, ?, ?, ?, ?, ?, ?, '')",
-		id, v.User.ID, client, scope, encode(methods{v.Began.Unix(), v.Methods()}), store.Micros(now()), store.Micros(now().Add(familyLife)))
+		id, v.User.ID, a.Client, a.Scope, encode(methods{v.Began.Unix(), v.Methods(), a.Public}), store.Micros(now()), store.Micros(now().Add(familyLife)))
 	if err != nil {
 		return "", err
 	}
-	return id, s.tell(ctx, tx, Change{v.Caller(), "microsoft.directory/users/signIn/" + client, target(v.User.Tenant, "users", v.User.ID), "Succeeded"})
+	return id, s.tell(ctx, tx, Change{v.Caller(), "microsoft.directory/users/signIn/" + a.Client, target(v.User.Tenant, "users", v.User.ID), "Succeeded"})
 }
 
 // sweep takes out what is over.
@@ -117,7 +120,7 @@ func family(ctx context.Context, tx *store.Tx, id string) (p Permit, err error) 
 	if err := json.Unmarshal([]byte(claims), &m); err != nil {
 		return p, err
 	}
-	p.Signed, p.Methods = time.Unix(m.Signed, 0), m.Methods
+	p.Signed, p.Methods, p.Public = time.Unix(m.Signed, 0), m.Methods, m.Public
 	p.User, err = userBy(ctx, tx, "WHERE id = ?", account)
 	switch {
 	case fault.Of(err) == fault.NotFound, err == nil && !p.User.Enabled, err == nil && revoked != "":
@@ -142,6 +145,7 @@ func (s *Set) revoke(ctx context.Context, tx *store.Tx, p Permit, why string) er
 // Asked is what a program asks a person for.
 type Asked struct {
 	Client    string
+	Public    bool   // what waits for the answer has no secret
 	Redirect  string // as in the request, "" when it named none
 	Scope     string
 	Challenge string // S256 (RFC 7636 §4.2); "": none
@@ -160,7 +164,7 @@ func (s *Set) Permit(ctx context.Context, token string, a Asked) (code obs.Secre
 		if err != nil {
 			return err
 		}
-		id, err := s.permit(ctx, tx, v, a.Client, a.Scope)
+		id, err := s.permit(ctx, tx, v, a)
 		if err != nil {
 			return err
 		}
@@ -171,19 +175,27 @@ func (s *Set) Permit(ctx context.Context, token string, a Asked) (code obs.Secre
 	return code, err
 }
 
+// Shown is what a program shows with a code.
+type Shown struct {
+	Client             string
+	Secret             bool // it has shown a secret of its own
+	Code               string
+	Redirect, Verifier string // "" when there was none
+}
+
 // verifierForm is that of RFC 7636 §4.1.
 var verifierForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
 
 // Redeem gives what a code was given for, once. A code that comes a second time
 // has been stolen by somebody: what was given for it is revoked (RFC 6749
 // §4.1.2).
-func (s *Set) Redeem(ctx context.Context, client, code, redirect, verifier string) (p Permit, err error) {
+func (s *Set) Redeem(ctx context.Context, shown Shown) (p Permit, err error) {
 	var no error
 	err = s.store.Write(ctx, func(tx *store.Tx) error {
 		var id, to, challenge, nonce string
 		var ends, spent int64
 		no = nil
-		err := tx.Row(ctx, "SELECT family, redirect, challenge, nonce, ends, spent FROM authorization_code WHERE hash = ?", digest(code)).Scan(&id, &to, &challenge, &nonce, &ends, &spent)
+		err := tx.Row(ctx, "SELECT family, redirect, challenge, nonce, ends, spent FROM authorization_code WHERE hash = ?", digest(shown.Code)).Scan(&id, &to, &challenge, &nonce, &ends, &spent)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrCode
 		}
@@ -191,24 +203,26 @@ func (s *Set) Redeem(ctx context.Context, client, code, redirect, verifier strin
 			return err
 		}
 		p, err = family(ctx, tx, id)
-		if p.Nonce = nonce; p.Client != client {
+		if p.Nonce = nonce; p.Client != shown.Client {
 			return ErrCode
 		}
 		if err != nil {
 			return err
 		}
 		switch {
+		case !p.Public && !shown.Secret:
+			return ErrNoSecret
 		case spent != 0:
 			no = ErrSpent
 			return s.revoke(ctx, tx, p, "its code was shown twice")
 		case !now().Before(store.Time(ends)):
 			return ErrTooOld
-		case to != redirect:
+		case to != shown.Redirect:
 			return ErrRedirect
-		case !verified(challenge, verifier):
+		case !verified(challenge, shown.Verifier):
 			return ErrVerifier
 		}
-		_, err = tx.Exec(ctx, "UPDATE authorization_code SET spent = ? WHERE hash = ?", store.Micros(now()), digest(code))
+		_, err = tx.Exec(ctx, "UPDATE authorization_code SET spent = ? WHERE hash = ?", store.Micros(now()), digest(shown.Code))
 		return err
 	})
 	return p, errors.Join(err, no)

@@ -89,13 +89,13 @@ func (s *Set) Device(ctx context.Context, token, typed string) (r DeviceRequest,
 }
 
 // AnswerDevice allows what a device asked for, or declines it.
-func (s *Set) AnswerDevice(ctx context.Context, token, typed, scope string, allow bool) error {
+func (s *Set) AnswerDevice(ctx context.Context, token, typed string, allow bool) error {
 	_, _, err := s.device(ctx, token, typed, func(tx *store.Tx, v Session, r DeviceRequest) error {
 		if !allow {
 			_, err := tx.Exec(ctx, "UPDATE device_code SET state = 'declined' WHERE user_code = ?", userCode(typed))
 			return err
 		}
-		id, err := s.permit(ctx, tx, v, r.Client, scope)
+		id, err := s.permit(ctx, tx, v, Asked{Client: r.Client, Scope: r.Scope, Public: true})
 		if err != nil {
 			return err
 		}

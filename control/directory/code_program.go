@@ -172,7 +172,6 @@ type Standing struct {
 // Weigh tells how far somebody's consent, or an administrator's for all,
 // covers what a program asks for.
 func (s *Set) Weigh(ctx context.Context, tenant string, p Program, user string, w Wish) (st Standing, err error) {
-	own := w.Scopes
 	switch {
 	case w.Resource.ID == "" && !s.ofOurs(p):
 		return st, ErrScope
@@ -180,8 +179,9 @@ func (s *Set) Weigh(ctx context.Context, tenant string, p Program, user string, 
 		// Nobody can consent to a part of ours that is no application.
 		st.Granted = append(st.Granted, Want{Scope{Value: userImpersonation}, w.Resource})
 	default:
-		if own, err = s.wanted(ctx, tenant, p, user, w); err == nil {
-			err = s.weigh(ctx, tenant, p, user, w.Resource, own, &st)
+		var list []string
+		if list, err = s.wanted(ctx, tenant, p, user, w); err == nil {
+			err = s.weigh(ctx, tenant, p, user, w.Resource, list, &st)
 		}
 	}
 	if err != nil || len(w.OpenID) == 0 || w.Resource.AppID == GraphID {

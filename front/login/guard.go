@@ -41,12 +41,13 @@ func (t tries) now(now time.Time) float64 {
 }
 
 // wait is how long a source must wait before its next try with a client; 0 when
-// it may go on.
+// it may go on. The client is "" where people sign in: their names are counted
+// by the directory.
 func (g *guard) wait(source, client string, now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	wait := over(g.sources[source].now(now), sourceTries)
-	if _, ok := g.trusted[source+" "+client]; !ok {
+	if _, ok := g.trusted[source+" "+client]; !ok && client != "" {
 		wait = max(wait, over(g.clients[client].now(now), clientTries))
 	}
 	return wait
@@ -63,7 +64,9 @@ func (g *guard) bad(source, client string, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	add(g.sources, source, now)
-	add(g.clients, client, now)
+	if client != "" {
+		add(g.clients, client, now)
+	}
 }
 
 func (g *guard) good(source, client string, now time.Time) {

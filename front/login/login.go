@@ -1,26 +1,33 @@
-// Package login is the token endpoint: OpenID Connect discovery, the key set,
-// and client credentials, in the forms that clients of the Microsoft identity
-// platform ask for them.
+// Package login is where people and programs sign in: OpenID Connect and OAuth
+// 2.0 in the forms that clients of the Microsoft identity platform ask for
+// them, and the pages on which people show who they are and consent.
 //
 // One directory answers under three kinds of paths: /{tenant}/oauth2/v2.0
 // (azidentity, MSAL, Terraform), /{tenant}/oauth2 (the older form, which names
 // a resource instead of a scope), and /adfs, by which Debian's azure-cli signs
-// in without asking the world whether we exist. OAuth itself is go-oauth2's;
-// what is ours are the words of the answers, the audiences, and patience with
-// those who guess. Who may sign in is control/directory's. Start reading at
-// Handler; the token endpoint is in token.go.
+// in without asking the world whether we exist. Who may sign in, codes, tokens
+// and sessions are control/directory's; what is ours are the words, the pages,
+// and patience with those who guess.
+//
+// Nothing is decided in a browser: pages are plain forms, and the one script,
+// which asks for passkeys, is allowed by its hash. Start reading at Handler; the
+// token endpoint is in token.go and grant.go, what all pages have in common in
+// page.go, the ways through them in signin.go, authorize.go, consent.go and
+// device.go.
 package login
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/go-oauth2/oauth2/v4/server"
 	"github.com/google/uuid"
 
 	"github.com/tandemgw/tandem/base/obs"
@@ -31,35 +38,87 @@ import (
 type Config struct {
 	Directory *directory.Set
 	URL       string   // "https://login.telecom.example:8443", as clients reach it
-	Resources []string // audiences that tokens may be asked for: URLs, or IDs of applications
+	Resources []string // audiences of the deployment's own parts, beside those of the directory's applications
 	Log       *slog.Logger
 }
 
-// adfs is the name that stands where a tenant would, in the form of Active
-// Directory Federation Services.
-const adfs = "adfs"
+// The names that stand where a tenant would.
+const (
+	adfs = "adfs" // the form of Active Directory Federation Services
+)
+
+// anyTenant are those that leave it to the person which tenant it is.
+var anyTenant = []string{adfs, "common", "organizations"}
 
 // endpoint answers.
 type endpoint struct {
 	Config
-	oauth *server.Server
-	guard *guard
-	turn  chan struct{} // RO: a place for each secret that is looked at
+	routes  map[string]route // RO: by path below the tenant
+	guard   *guard
+	turn    chan struct{} // RO: a place for each secret that is looked at
+	foreign *http.CrossOriginProtection
 }
 
-// Handler serves the endpoint. Paths are the same in any case:
+// route is what answers at a path.
+type route struct {
+	methods []string
+	open    bool // to pages of others (Fetch Standard, "CORS protocol"): no cookie counts there
+	answer  func(http.ResponseWriter, *http.Request, asked)
+}
+
+var (
+	gets  = []string{http.MethodGet, http.MethodHead}
+	posts = []string{http.MethodPost}
+	both  = []string{http.MethodGet, http.MethodHead, http.MethodPost}
+)
+
+// Handler serves the endpoint. Paths are the same in any case; {tenant} is the
+// ID of a tenant, its name, a domain of it, common, organizations or adfs.
 //
 //	GET  /{tenant}/v2.0/.well-known/openid-configuration    and without /v2.0
 //	GET  /{tenant}/discovery/v2.0/keys                      and without /v2.0
+//	GET  /{tenant}/oauth2/v2.0/authorize                    and without /v2.0
 //	POST /{tenant}/oauth2/v2.0/token                        and without /v2.0
-//
-// {tenant} is the ID of the tenant, its name, or adfs.
+//	POST /{tenant}/oauth2/v2.0/devicecode                   and without /v2.0
+//	GET  /{tenant}/oauth2/v2.0/logout                       and without /v2.0
+//	GET  /{tenant}/openid/userinfo
+//	GET  /{tenant}/adminconsent                             and with /v2.0
+//	GET  /{tenant}/signin, factor, enrol, password, device, account, signout
 func Handler(c Config) http.Handler {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	c.URL = strings.TrimRight(c.URL, "/")
-	e := &endpoint{Config: c, guard: newGuard(), turn: make(chan struct{}, turns)}
-	e.oauth = e.provider()
+	e := &endpoint{Config: c, guard: newGuard(), turn: make(chan struct{}, turns), foreign: http.NewCrossOriginProtection(), routes: map[string]route{}}
+	// On reverse proxies Host may differ; the address that people see is known.
+	if u, err := url.Parse(c.URL); err == nil && u.Host != "" {
+		if err := e.foreign.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
+			c.Log.Error("the address of the login is no origin", "url", c.URL, obs.KeyError, err)
+		}
+	}
+	e.serve()
 	return e
+}
+
+// serve lays out the routes.
+func (e *endpoint) serve() {
+	add := func(r route, paths ...string) {
+		for _, p := range paths {
+			e.routes[p] = r
+		}
+	}
+	add(route{gets, true, e.discovery}, "v2.0/.well-known/openid-configuration", ".well-known/openid-configuration")
+	add(route{gets, true, e.keys}, "discovery/v2.0/keys", "discovery/keys")
+	add(route{posts, true, e.token}, "oauth2/v2.0/token", "oauth2/token")
+	add(route{posts, false, e.devicecode}, "oauth2/v2.0/devicecode", "oauth2/devicecode")
+	add(route{both, true, e.userinfo}, "openid/userinfo")
+	add(route{both, false, e.page(e.authorize)}, "oauth2/v2.0/authorize", "oauth2/authorize")
+	add(route{both, false, e.page(e.logout)}, "oauth2/v2.0/logout", "oauth2/logout")
+	add(route{both, false, e.page(e.adminconsent)}, "adminconsent", "v2.0/adminconsent")
+	for name, f := range map[string]func(*visit){
+		"signin": e.signin, "factor": e.factor, "enrol": e.enrol, "password": e.password, "consent": e.consent,
+		"device": e.device, "account": e.account, "signout": e.signout,
+	} {
+		add(route{both, false, e.page(f)}, name)
+	}
 }
 
 // Issuers are the names under which a login at url issues tokens of a tenant:
@@ -69,13 +128,35 @@ func Issuers(url, tenant string) []string {
 	return []string{url + "/" + tenant + "/v2.0", url + "/" + tenant + "/", url + "/" + adfs}
 }
 
+// InvitationURL is the link that lets somebody set a password.
+func InvitationURL(at, tenant string, i directory.Invitation) obs.Secret {
+	return obs.Secret(strings.TrimRight(at, "/") + "/" + tenant + "/password?link=" + url.QueryEscape(string(i.Link)))
+}
+
 // asked is a request whose path was understood.
 type asked struct {
-	tenant  string // as its ID, or adfs; "" when there is no such tenant
-	written string // as the client wrote it
+	written string // what stands where the tenant does
+	home    string // ID of the tenant; "" when there is no such tenant
+	any     bool   // the person decides: home is the deployment's own until then
 	v2      bool
 	issuer  string
 	id      string // of the request, for the log and for the person who complains
+}
+
+// adfs tells whether the request is in the form of ADFS.
+func (a asked) adfs() bool { return a.written == adfs }
+
+// at has the request go to a tenant.
+func (e *endpoint) at(a *asked, tenant string) {
+	issuers := Issuers(e.URL, tenant)
+	switch a.home = tenant; {
+	case a.adfs():
+		a.issuer = issuers[2]
+	case a.v2:
+		a.issuer = issuers[0]
+	default:
+		a.issuer = issuers[1]
+	}
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -83,81 +164,95 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	a := asked{written: parts[0], tenant: e.tenant(parts[0]), id: uuid.NewString()}
-	h.Set("x-ms-request-id", a.id)
 	rest := strings.ToLower(strings.Join(parts[1:], "/"))
-	a.v2 = strings.Contains(rest, "v2.0")
-	issuers := Issuers(e.URL, e.Directory.Tenant().ID)
-	switch {
-	case a.tenant == adfs:
-		a.issuer = issuers[2]
-	case a.v2:
-		a.issuer = issuers[0]
-	default:
-		a.issuer = issuers[1]
+	a := asked{written: strings.ToLower(parts[0]), id: uuid.NewString(), v2: strings.Contains(rest, "v2.0")}
+	h.Set("x-ms-request-id", a.id)
+	to, ok := e.routes[rest]
+	if !ok {
+		e.refuse(w, a, refusal{http.StatusNotFound, "invalid_request", 90023, "There is no " + clean(r.Method) + " at this path. The discovery document is at /{tenant}/v2.0/.well-known/openid-configuration."})
+		return
 	}
-	switch rest {
-	case "v2.0/.well-known/openid-configuration", ".well-known/openid-configuration":
-		e.only(w, r, a, e.discovery, http.MethodGet, http.MethodHead)
-	case "discovery/v2.0/keys", "discovery/keys":
-		e.only(w, r, a, e.keys, http.MethodGet, http.MethodHead)
-	case "oauth2/v2.0/token", "oauth2/token":
-		e.only(w, r, a, e.token, http.MethodPost)
-	case "oauth2/v2.0/authorize", "oauth2/authorize", "oauth2/v2.0/devicecode", "oauth2/devicecode":
-		e.refuse(w, a, refusal{http.StatusBadRequest, "unsupported_response_type", 70007, "People cannot sign in here, only applications with a secret of their own: use client credentials at the token endpoint."})
-	default:
-		e.refuse(w, a, refusal{http.StatusNotFound, "invalid_request", 90023, "There is no " + r.Method + " at this path. The discovery document is at /{tenant}/v2.0/.well-known/openid-configuration."})
+	if to.open {
+		h.Set("Access-Control-Allow-Origin", "*")
+		if r.Method == http.MethodOptions {
+			h.Set("Access-Control-Allow-Methods", strings.Join(to.methods, ", "))
+			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, client-request-id, return-client-request-id, x-client-SKU, x-client-VER")
+			h.Set("Access-Control-Max-Age", "3600")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 	}
+	if !slices.Contains(to.methods, r.Method) {
+		h.Set("Allow", strings.Join(to.methods, ", "))
+		e.refuse(w, a, refusal{http.StatusMethodNotAllowed, "invalid_request", 900561, "The endpoint only accepts " + strings.Join(to.methods, ", ") + " requests. Received a " + clean(r.Method) + " request."})
+		return
+	}
+	if err := e.tenant(r.Context(), &a); err != nil {
+		e.fail(w, a, err)
+		return
+	}
+	if a.home == "" {
+		e.refuse(w, a, refusal{http.StatusBadRequest, "invalid_tenant", 90002, "Tenant '" + clean(a.written) + "' not found. Check to make sure you have the correct tenant ID and are signing into the correct deployment."})
+		return
+	}
+	to.answer(w, r, a)
 }
 
 // tenant reads the first part of a path.
-func (e *endpoint) tenant(s string) string {
-	t := e.Directory.Tenant()
-	switch {
-	case strings.EqualFold(s, adfs):
-		return adfs
-	case strings.EqualFold(s, t.ID), t.Name != "" && strings.EqualFold(s, t.Name):
-		return t.ID
+func (e *endpoint) tenant(ctx context.Context, a *asked) error {
+	if a.any = slices.Contains(anyTenant, a.written); a.any {
+		e.at(a, e.Directory.Tenant().ID)
+		return nil
 	}
-	return ""
+	t, ok, err := e.Directory.FindTenant(ctx, a.written)
+	if ok {
+		e.at(a, t.ID)
+	}
+	return err
 }
 
-// only calls f for the methods and a tenant that exists.
-func (e *endpoint) only(w http.ResponseWriter, r *http.Request, a asked, f func(http.ResponseWriter, *http.Request, asked), methods ...string) {
-	for _, m := range methods {
-		if r.Method != m {
-			continue
-		}
-		if a.tenant == "" {
-			e.refuse(w, a, refusal{http.StatusBadRequest, "invalid_tenant", 90002, "Tenant '" + clean(a.written) + "' not found. Check to make sure you have the correct tenant ID and are signing into the correct deployment."})
-			return
-		}
-		f(w, r, a)
-		return
+// domain is one that user names of the tenant end in, as an example.
+func (e *endpoint) domain() string {
+	if name := e.Directory.Tenant().Name; strings.Contains(name, ".") && !strings.Contains(name, " ") {
+		return strings.ToLower(name)
 	}
-	w.Header().Set("Allow", strings.Join(methods, ", "))
-	e.refuse(w, a, refusal{http.StatusMethodNotAllowed, "invalid_request", 900561, "The endpoint only accepts " + strings.Join(methods, ", ") + " requests. Received a " + clean(r.Method) + " request."})
+	return "your-organization.example"
 }
 
 func (e *endpoint) discovery(w http.ResponseWriter, _ *http.Request, a asked) {
-	base, v2 := e.URL+"/"+a.tenant, ""
+	name, v2, issuer := a.home, "", a.issuer
+	if a.any {
+		name = a.written
+	}
+	if a.any && !a.adfs() && len(e.Directory.Tenants()) > 1 {
+		issuer = strings.Replace(issuer, a.home, "{tenantid}", 1) // as the Microsoft identity platform does
+	}
 	if a.v2 {
 		v2 = "/v2.0"
 	}
+	base := e.URL + "/" + name
 	write(w, http.StatusOK, map[string]any{
-		"issuer":                                a.issuer,
-		"authorization_endpoint":                base + "/oauth2" + v2 + "/authorize",
-		"token_endpoint":                        base + "/oauth2" + v2 + "/token",
-		"device_authorization_endpoint":         base + "/oauth2" + v2 + "/devicecode",
-		"jwks_uri":                              base + "/discovery" + v2 + "/keys",
-		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "client_secret_basic"},
-		"grant_types_supported":                 []string{"client_credentials"},
-		"response_types_supported":              []string{"token"},
-		"response_modes_supported":              []string{"query"},
-		"subject_types_supported":               []string{"pairwise"},
-		"id_token_signing_alg_values_supported": []string{"RS256"},
-		"scopes_supported":                      []string{"openid"},
-		"claims_supported":                      []string{"sub", "iss", "aud", "exp", "iat", "nbf", "tid", "oid", "appid", "azp", "idtyp", "roles", "ver"},
+		"issuer":                                         issuer,
+		"authorization_endpoint":                         base + "/oauth2" + v2 + "/authorize",
+		"token_endpoint":                                 base + "/oauth2" + v2 + "/token",
+		"device_authorization_endpoint":                  base + "/oauth2" + v2 + "/devicecode",
+		"end_session_endpoint":                           base + "/oauth2" + v2 + "/logout",
+		"userinfo_endpoint":                              base + "/openid/userinfo",
+		"jwks_uri":                                       base + "/discovery" + v2 + "/keys",
+		"token_endpoint_auth_methods_supported":          []string{"client_secret_post", "client_secret_basic", "private_key_jwt", "none"},
+		"grant_types_supported":                          []string{"authorization_code", "refresh_token", "client_credentials", deviceGrant},
+		"response_types_supported":                       []string{"code"},
+		"response_modes_supported":                       []string{"query", "fragment", "form_post"},
+		"code_challenge_methods_supported":               []string{"S256"},
+		"subject_types_supported":                        []string{"public"},
+		"id_token_signing_alg_values_supported":          []string{"RS256"},
+		"scopes_supported":                               directory.OpenIDScopes,
+		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account"},
+		"claims_supported":                               []string{"sub", "iss", "aud", "exp", "iat", "nbf", "auth_time", "nonce", "amr", "tid", "oid", "name", "preferred_username", "email", "appid", "azp", "idtyp", "roles", "scp", "ver"},
+		"authorization_response_iss_parameter_supported": true,
+		"request_parameter_supported":                    false,
+		"request_uri_parameter_supported":                false,
+		"claims_parameter_supported":                     false,
 	})
 }
 
@@ -175,7 +270,7 @@ func (e *endpoint) keys(w http.ResponseWriter, r *http.Request, a asked) {
 // fail answers that something is broken here. The cause is for the log.
 func (e *endpoint) fail(w http.ResponseWriter, a asked, err error) {
 	e.Log.Error("the token endpoint fails", obs.KeyError, err, "request", a.id)
-	e.refuse(w, a, refusal{http.StatusServiceUnavailable, "temporarily_unavailable", 90033, "A transient error has occurred. Please try again."})
+	e.refuse(w, a, transient)
 }
 
 // refusal is an error in the words of the Microsoft identity platform
@@ -188,6 +283,16 @@ type refusal struct {
 	text   string
 }
 
+var transient = refusal{http.StatusServiceUnavailable, "temporarily_unavailable", 90033, "A transient error has occurred. Please try again."}
+
+// say is the refusal as people know it.
+func (r refusal) say() string { return "AADSTS" + strconv.Itoa(r.code) + ": " + r.text }
+
+// values are the refusal as it goes back through a browser.
+func (r refusal) values() url.Values {
+	return url.Values{"error": {r.word}, "error_description": {r.say()}}
+}
+
 func (e *endpoint) refuse(w http.ResponseWriter, a asked, r refusal) {
 	now := time.Now().UTC()
 	correlation := uuid.NewString()
@@ -196,7 +301,7 @@ func (e *endpoint) refuse(w http.ResponseWriter, a asked, r refusal) {
 	h.Set("Pragma", "no-cache")
 	write(w, r.status, map[string]any{
 		"error": r.word,
-		"error_description": "AADSTS" + strconv.Itoa(r.code) + ": " + r.text + " Trace ID: " + a.id + " Correlation ID: " + correlation +
+		"error_description": r.say() + " Trace ID: " + a.id + " Correlation ID: " + correlation +
 			" Timestamp: " + now.Format("2006-01-02 15:04:05Z"),
 		"error_codes":    []int{r.code},
 		"timestamp":      now.Format("2006-01-02 15:04:05Z"),
@@ -208,7 +313,7 @@ func (e *endpoint) refuse(w http.ResponseWriter, a asked, r refusal) {
 func write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(body) // the client has gone, or reads it
+	_ = json.NewEncoder(w).Encode(body) // the client has gone, or reads it
 }
 
 // clean is what a client wrote, fit to be shown.

@@ -190,7 +190,7 @@ func TestWhatIsRefusedIsToldInTheWordsThatPeopleLookFor(t *testing.T) {
 		{"a long application", "POST", token, form("client_id", strings.Repeat("x", 200)), nil, 400, "invalid_request", 90013},
 		{"no grant", "POST", token, form("grant_type", "-"), nil, 400, "invalid_request", 900144},
 		{"another grant", "POST", token, form("grant_type", "password"), nil, 400, "unsupported_grant_type", 70003},
-		{"an assertion", "POST", token, form("client_assertion", "x"), nil, 401, "invalid_client", 7000218},
+		{"an assertion beside a secret", "POST", token, form("client_assertion", "x"), nil, 400, "invalid_request", 7000218},
 		{"no scope", "POST", token, form("scope", "openid"), nil, 400, "invalid_request", 900144},
 		{"a scope that is not all", "POST", token, form("scope", base+"/user_impersonation"), nil, 400, "invalid_scope", 1002012},
 		{"two resources", "POST", token, form("scope", base+"/.default https://vault.telecom.example/.default"), nil, 400, "invalid_scope", 28000},
@@ -200,7 +200,6 @@ func TestWhatIsRefusedIsToldInTheWordsThatPeopleLookFor(t *testing.T) {
 		{"a secret in the URL", "POST", token + "?" + form().Encode(), url.Values{}, nil, 400, "invalid_request", 900144},
 		{"no such tenant", "POST", "/" + app + "/oauth2/v2.0/token", form(), nil, 400, "invalid_tenant", 90002},
 		{"GET", "GET", token, nil, nil, 405, "invalid_request", 900561},
-		{"a person", "GET", "/" + tenant + "/oauth2/v2.0/authorize?client_id=x", nil, nil, 400, "unsupported_response_type", 70007},
 		{"nothing", "GET", "/" + tenant + "/oauth2/nothing", nil, nil, 404, "invalid_request", 90023},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -308,7 +307,8 @@ func FuzzToken(f *testing.F) {
 		r.RemoteAddr = path
 		rec := httptest.NewRecorder()
 		d.ServeHTTP(rec, r)
-		if rec.Code >= 500 || !json.Valid(rec.Body.Bytes()) || strings.Contains(rec.Body.String(), "access_token") {
+		shown := json.Valid(rec.Body.Bytes()) || strings.HasPrefix(rec.Body.String(), "<!doctype html>") || rec.Code == 303 || rec.Code == 204 || method == http.MethodHead
+		if rec.Code >= 500 || !shown || strings.Contains(rec.Body.String(), "access_token") {
 			t.Errorf("%d %s", rec.Code, rec.Body)
 		}
 		d.log.Reset()

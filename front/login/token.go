@@ -10,11 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-oauth2/oauth2/v4"
-	oauthErrors "github.com/go-oauth2/oauth2/v4/errors"
-	"github.com/go-oauth2/oauth2/v4/manage"
-	"github.com/go-oauth2/oauth2/v4/server"
-
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/directory"
 )
 
@@ -24,68 +21,125 @@ const (
 	maxID   = 100 // octets of a client's ID
 )
 
-// provider wires go-oauth2: it knows the grants, the directory the clients and
-// their tokens.
-func (e *endpoint) provider() *server.Server {
-	m := manage.NewManager()
-	m.MapClientStorage(clients{e})
-	m.MapAccessGenerate(tokens{e})
-	m.MapTokenStorage(stateless{})
-	s := server.NewServer(&server.Config{TokenType: "Bearer", AllowedGrantTypes: []oauth2.GrantType{oauth2.ClientCredentials}}, m)
-	s.ClientInfoHandler = credentials
-	return s
-}
+// The grants.
+const (
+	codeGrant    = "authorization_code"
+	refreshGrant = "refresh_token"
+	clientGrant  = "client_credentials"
+	deviceGrant  = "urn:ietf:params:oauth:grant-type:device_code"
+)
 
-// signIn travels with a request through go-oauth2, which knows nothing of it.
-type signIn struct {
-	asked
-	secret   string
-	audience string
-	app      directory.ServicePrincipal
-	refused  error // why the directory lets nobody in
-	life     time.Duration
-}
-
-type signInKey struct{}
-
-func (e *endpoint) token(w http.ResponseWriter, r *http.Request, a asked) {
+// form reads a request that must be a form; if it is none, the answer is given.
+func (e *endpoint) form(w http.ResponseWriter, r *http.Request, a asked) bool {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/x-www-form-urlencoded" {
 		e.refuse(w, a, refusal{http.StatusBadRequest, "invalid_request", 900144, "The request body must be of type application/x-www-form-urlencoded."})
-		return
+		return false
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		e.refuse(w, a, refusal{http.StatusBadRequest, "invalid_request", 90013, "The request body cannot be read as a form."})
+		return false
+	}
+	return true
+}
+
+// token is the token endpoint.
+func (e *endpoint) token(w http.ResponseWriter, r *http.Request, a asked) {
+	if !e.form(w, r, a) {
 		return
 	}
-	if no, bad := e.missing(r, a); bad {
-		e.refuse(w, a, no)
+	grant := r.PostForm.Get("grant_type")
+	give := map[string]func(http.ResponseWriter, *http.Request, asked, client){
+		clientGrant: e.credentials, codeGrant: e.redeem, refreshGrant: e.refresh, deviceGrant: e.poll, "device_code": e.poll,
+	}[grant]
+	switch {
+	case grant == "":
+		e.refuse(w, a, refusal{http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: 'grant_type'."})
+		return
+	case give == nil:
+		e.refuse(w, a, refusal{http.StatusBadRequest, "unsupported_grant_type", 70003, "The app requested an unsupported grant type '" + clean(grant) + "'."})
 		return
 	}
-	in := &signIn{asked: a}
-	audience, no, ok := e.audience(r.PostForm, a)
+	// The cheap faults are told first, before a secret is looked at.
+	shown, no, ok := read(r)
+	if ok && grant == clientGrant {
+		if shown.secret == "" && shown.assertion == "" {
+			no, ok = refusal{http.StatusUnauthorized, "invalid_client", 7000216, "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type."}, false
+		} else {
+			_, no, ok = e.audience(r, a)
+		}
+	}
 	if !ok {
 		e.refuse(w, a, no)
 		return
 	}
-	in.audience = audience
-	id, secret, _ := credentials(r)
-	in.secret = secret
+	c, ok := e.client(w, r, a, shown)
+	if ok {
+		give(w, r, a, c)
+	}
+}
+
+// shown is what a client says of itself.
+type shown struct{ id, secret, assertion string }
+
+// assertionType is that of RFC 7523 §2.2.
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// read takes credentials out of the form, or the header. What stands in the URL
+// goes into logs of proxies, so nothing is taken from there (RFC 6749 §2.3.1).
+func read(r *http.Request) (s shown, no refusal, ok bool) {
+	f := r.PostForm
+	s = shown{f.Get("client_id"), f.Get("client_secret"), f.Get("client_assertion")}
+	if user, password, basic := r.BasicAuth(); basic {
+		id, err := url.QueryUnescape(user)
+		secret, err2 := url.QueryUnescape(password)
+		if errors.Join(err, err2) != nil || s.secret != "" || s.id != "" && s.id != id {
+			return s, refusal{http.StatusBadRequest, "invalid_request", 90013, "The client's credentials are given in more than one way, or cannot be read."}, false
+		}
+		s.id, s.secret = id, secret
+	}
+	switch {
+	case s.id == "":
+		return s, refusal{http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: 'client_id'."}, false
+	case len(s.id) > maxID:
+		return s, refusal{http.StatusBadRequest, "invalid_request", 90013, "The parameter 'client_id' is too long."}, false
+	case s.assertion != "" && (s.secret != "" || f.Get("client_assertion_type") != assertionType):
+		return s, refusal{http.StatusBadRequest, "invalid_request", 7000218, "A client_assertion comes with client_assertion_type " + assertionType + ", and without a client_secret."}, false
+	}
+	return s, refusal{}, true
+}
+
+// client is who asks for a token.
+type client struct {
+	id     string
+	secret bool                       // it has shown a secret or an assertion
+	app    directory.ServicePrincipal // then
+}
+
+// client looks at what the client has shown; if that is wrong, the answer is
+// given.
+func (e *endpoint) client(w http.ResponseWriter, r *http.Request, a asked, s shown) (client, bool) {
+	c := client{id: strings.ToLower(s.id)}
+	if s.secret == "" && s.assertion == "" {
+		return c, true
+	}
 	from := source(r.RemoteAddr)
-	r = r.WithContext(context.WithValue(r.Context(), signInKey{}, in))
-	issued, wait, err := e.tried(r, id, from)
+	app, wait, err := e.tried(r.Context(), s, from, a)
 	switch {
 	case wait > 0:
 		w.Header().Set("Retry-After", seconds(wait))
-		e.Log.Warn("sign-ins are held back after wrong secrets", "client", clean(id), "from", from, "request", a.id)
+		e.Log.Warn("sign-ins are held back after wrong secrets", "client", clean(s.id), "from", from, "request", a.id)
 		e.refuse(w, a, refusal{http.StatusTooManyRequests, "temporarily_unavailable", 50196, "Too many attempts with a wrong secret. Wait " + seconds(wait) + " seconds before the next one."})
-		return
 	case err != nil:
-		e.refused(w, in, id, from, err)
-		return
+		e.refused(w, a, s, from, err)
+	case !a.any && !strings.EqualFold(app.Tenant, a.home):
+		e.refuse(w, a, e.noClient(s.id))
+	default:
+		e.at(&a, app.Tenant)
+		c.secret, c.app = true, app
+		return c, true
 	}
-	e.Log.Info("signed in", "client", in.app.AppID, "name", in.app.DisplayName, "audience", in.audience, "from", from, "request", a.id)
-	e.give(w, in, issued.GetAccess())
+	return c, false
 }
 
 // turns is how many secrets are looked at at once: as many as the directory
@@ -95,94 +149,92 @@ const turns = 2
 // tried looks at one secret, when it is its turn: whether the source must wait
 // is asked only then, so that many guesses at once get no further than one
 // after the other. Nothing is written to the client meanwhile, who may be slow.
-func (e *endpoint) tried(r *http.Request, id, from string) (oauth2.TokenInfo, time.Duration, error) {
+func (e *endpoint) tried(ctx context.Context, s shown, from string, a asked) (app directory.ServicePrincipal, wait time.Duration, err error) {
 	select {
 	case e.turn <- struct{}{}:
 		defer func() { <-e.turn }()
-	case <-r.Context().Done():
-		return nil, 0, r.Context().Err()
+	case <-ctx.Done():
+		return app, 0, ctx.Err()
 	}
-	if wait := e.guard.wait(from, id, time.Now()); wait > 0 {
-		return nil, wait, nil
+	if wait := e.guard.wait(from, s.id, time.Now()); wait > 0 {
+		return app, wait, nil
 	}
-	grant, request, err := e.oauth.ValidationTokenRequest(r)
-	if err != nil {
-		return nil, 0, err
+	if s.assertion != "" {
+		app, err = e.Directory.AuthenticateAssertion(ctx, s.id, s.assertion, e.issuers())
+	} else {
+		app, err = e.Directory.Authenticate(ctx, s.id, s.secret)
 	}
-	issued, err := e.oauth.GetAccessToken(r.Context(), grant, request)
-	in := r.Context().Value(signInKey{}).(*signIn)
 	switch {
 	case err == nil:
-		e.guard.good(from, id, time.Now())
-	case errors.Is(in.refused, directory.ErrUnknown), errors.Is(in.refused, directory.ErrSecret):
-		e.guard.bad(from, id, time.Now())
+		e.guard.good(from, s.id, time.Now())
+	case errors.Is(err, directory.ErrUnknown), errors.Is(err, directory.ErrSecret):
+		e.guard.bad(from, s.id, time.Now())
 	}
-	return issued, 0, err
+	return app, 0, err
 }
 
-// give answers with the token. The older form has numbers as text and two
-// times more.
-func (e *endpoint) give(w http.ResponseWriter, in *signIn, access string) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Pragma", "no-cache")
-	life := int(in.life/time.Second) - 1
-	body := map[string]any{"token_type": "Bearer", "expires_in": life, "ext_expires_in": life, "access_token": access}
-	if !in.v2 && in.tenant != adfs {
-		now := time.Now()
-		body = map[string]any{
-			"token_type": "Bearer", "expires_in": itoa(life), "ext_expires_in": itoa(life), "access_token": access,
-			"expires_on": itoa(int(now.Unix()) + life), "not_before": itoa(int(now.Unix()) - 300), "resource": in.audience,
-		}
+// issuers are all names of ours.
+func (e *endpoint) issuers() (list []string) {
+	for _, t := range e.Directory.Tenants() {
+		list = append(list, Issuers(e.URL, t.ID)...)
 	}
-	write(w, http.StatusOK, body)
+	return list
 }
 
-// missing tells which field a request for a token lacks.
-func (e *endpoint) missing(r *http.Request, a asked) (refusal, bool) {
-	f := r.PostForm
-	switch grant := f.Get("grant_type"); {
-	case grant == "":
-		return refusal{http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: 'grant_type'."}, true
-	case grant != oauth2.ClientCredentials.String():
-		return refusal{http.StatusBadRequest, "unsupported_grant_type", 70003, "The app requested an unsupported grant type '" + clean(grant) + "': only client_credentials are taken here."}, true
-	case f.Get("client_assertion") != "":
-		return refusal{http.StatusUnauthorized, "invalid_client", 7000218, "Client assertions are not taken here: use the parameter 'client_secret'."}, true
+// refused turns what the directory says into an answer.
+func (e *endpoint) refused(w http.ResponseWriter, a asked, s shown, from string, err error) {
+	log := func(cause string) {
+		e.Log.Warn("sign-in refused", "cause", cause, "client", clean(s.id), "from", from, "request", a.id)
 	}
-	id, secret, err := credentials(r)
 	switch {
-	case err != nil || id == "":
-		return refusal{http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: 'client_id'."}, true
-	case len(id) > maxID:
-		return refusal{http.StatusBadRequest, "invalid_request", 90013, "The parameter 'client_id' is too long."}, true
-	case secret == "":
-		return refusal{http.StatusUnauthorized, "invalid_client", 7000216, "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type."}, true
+	case errors.Is(err, directory.ErrUnknown):
+		log("no such application")
+		e.refuse(w, a, e.noClient(s.id))
+	case errors.Is(err, directory.ErrExpired):
+		log("expired secret")
+		e.refuse(w, a, refusal{http.StatusUnauthorized, "invalid_client", 7000222, "The provided client secret keys for app '" + clean(s.id) + "' are expired. Create new keys for your app."})
+	case errors.Is(err, directory.ErrSecret) && s.assertion != "":
+		log("wrong assertion")
+		e.refuse(w, a, refusal{http.StatusUnauthorized, "invalid_client", 700211, "The client assertion is not accepted: " + strings.TrimPrefix(clean(err.Error()), directory.ErrSecret.Error()+": ") + "."})
+	case errors.Is(err, directory.ErrSecret):
+		log("wrong secret")
+		e.refuse(w, a, refusal{http.StatusUnauthorized, "invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '" + clean(s.id) + "'."})
+	case fault.Of(err) == fault.Unavailable && public(err) != "" && s.assertion != "":
+		e.refuse(w, a, refusal{http.StatusServiceUnavailable, "temporarily_unavailable", 50027, public(err)})
+	default:
+		e.fail(w, a, err)
 	}
-	return refusal{}, false
 }
 
-// credentials are those in the form, or in the header. What stands in the URL
-// goes into logs of proxies, so nothing is taken from there (RFC 6749 §2.3.1).
-func credentials(r *http.Request) (id, secret string, err error) {
-	if user, password, ok := r.BasicAuth(); ok {
-		id, err := url.QueryUnescape(user)
-		secret, err2 := url.QueryUnescape(password)
-		return id, secret, errors.Join(err, err2)
-	}
-	return r.PostForm.Get("client_id"), r.PostForm.Get("client_secret"), nil
+func (e *endpoint) noClient(id string) refusal {
+	return refusal{http.StatusBadRequest, "unauthorized_client", 700016, "Application with identifier '" + clean(id) + "' was not found in the directory '" + clean(e.Directory.Tenant().Name) + "'."}
 }
 
-// openID are scopes that libraries add to every request, and that mean nothing
-// for an application.
-var openID = []string{"openid", "offline_access", "profile", "email"}
+// credentials is the grant of an application that acts for itself.
+func (e *endpoint) credentials(w http.ResponseWriter, r *http.Request, a asked, c client) {
+	audience, no, ok := e.audience(r, a)
+	if !ok {
+		e.refuse(w, a, no)
+		return
+	}
+	e.at(&a, c.app.Tenant)
+	token, err := e.Directory.Issue(r.Context(), c.app, a.issuer, audience)
+	if err != nil {
+		e.fail(w, a, err)
+		return
+	}
+	e.Log.Info("signed in", "client", c.app.AppID, "name", c.app.DisplayName, "audience", audience, "from", source(r.RemoteAddr), "request", a.id)
+	e.give(w, a, given{Token: token, audience: audience})
+}
 
-// audience is what the token is asked for: the scope "<resource>/.default", or
-// the resource itself in the older form. A resource may end in a slash, and
-// then its scope has two: "https://host//.default".
-func (e *endpoint) audience(f url.Values, a asked) (string, refusal, bool) {
-	wanted := f.Get("resource")
-	for _, scope := range strings.Fields(f.Get("scope")) {
-		if slices.Contains(openID, strings.ToLower(scope)) {
-			continue
+// audience is what an application asks a token for: the scope
+// "<resource>/.default", or the resource itself in the older form. A resource
+// may end in a slash, and then its scope has two: "https://host//.default".
+func (e *endpoint) audience(r *http.Request, a asked) (string, refusal, bool) {
+	wanted := r.PostForm.Get("resource")
+	for _, scope := range strings.Fields(r.PostForm.Get("scope")) {
+		if slices.Contains(directory.OpenIDScopes, strings.ToLower(scope)) {
+			continue // libraries add them to every request; for an application they mean nothing
 		}
 		resource, all := strings.CutSuffix(scope, "/.default")
 		if !all {
@@ -196,8 +248,15 @@ func (e *endpoint) audience(f url.Values, a asked) (string, refusal, bool) {
 	if wanted == "" {
 		return "", refusal{http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: 'scope'."}, false
 	}
-	if !slices.ContainsFunc(e.Resources, func(r string) bool { return same(r, wanted) }) {
-		return "", refusal{http.StatusBadRequest, "invalid_resource", 500011, "The resource principal named " + clean(wanted) + " was not found in the tenant named " + clean(e.Directory.Tenant().Name) + ". This deployment has " + strings.Join(e.Resources, ", ") + "."}, false
+	if slices.ContainsFunc(e.Resources, func(r string) bool { return same(r, wanted) }) {
+		return wanted, refusal{}, true
+	}
+	switch _, err := e.Directory.Resource(r.Context(), a.home, wanted); {
+	case fault.Of(err) == fault.NotFound:
+		return "", e.noResource(wanted), false
+	case err != nil:
+		e.Log.Error("a resource cannot be looked up", obs.KeyError, err, "request", a.id)
+		return "", transient, false
 	}
 	return wanted, refusal{}, true
 }
@@ -207,59 +266,32 @@ func same(a, b string) bool {
 	return strings.EqualFold(strings.TrimRight(a, "/"), strings.TrimRight(b, "/"))
 }
 
-// refused turns what go-oauth2 and the directory say into an answer.
-func (e *endpoint) refused(w http.ResponseWriter, in *signIn, id, from string, err error) {
-	known := errors.Is(err, oauthErrors.ErrInvalidClient) || errors.Is(err, directory.ErrUnknown)
-	switch {
-	case errors.Is(in.refused, directory.ErrUnknown):
-		e.Log.Warn("sign-in refused", "cause", "no such application", "client", clean(id), "from", from, "request", in.id)
-		e.refuse(w, in.asked, refusal{http.StatusBadRequest, "unauthorized_client", 700016, "Application with identifier '" + clean(id) + "' was not found in the directory '" + clean(e.Directory.Tenant().Name) + "'."})
-	case errors.Is(in.refused, directory.ErrSecret):
-		e.Log.Warn("sign-in refused", "cause", "wrong secret", "client", clean(id), "from", from, "request", in.id)
-		e.refuse(w, in.asked, refusal{http.StatusUnauthorized, "invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '" + clean(id) + "'."})
-	case in.refused != nil, !known:
-		e.fail(w, in.asked, errors.Join(in.refused, err))
-	default:
-		e.refuse(w, in.asked, refusal{http.StatusUnauthorized, "invalid_client", 7000215, "The client is not accepted."})
+// given is what an answer holds.
+type given struct {
+	directory.Token
+	audience string
+	scope    string // "" for an application
+	refresh  string
+	id       string // ID token
+	info     string // client_info
+}
+
+// give answers with tokens. The older form has numbers as text and two times
+// more.
+func (e *endpoint) give(w http.ResponseWriter, a asked, g given) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Pragma", "no-cache")
+	life := int(g.Life/time.Second) - 1
+	body := map[string]any{"token_type": "Bearer", "expires_in": life, "ext_expires_in": life, "access_token": string(g.Raw)}
+	if !a.v2 && !a.adfs() {
+		now := int(time.Now().Unix())
+		body["expires_in"], body["ext_expires_in"] = itoa(life), itoa(life)
+		body["expires_on"], body["not_before"], body["resource"] = itoa(now+life), itoa(now-300), g.audience
 	}
-}
-
-// clients is go-oauth2's way to the directory.
-type clients struct{ e *endpoint }
-
-// GetByID lets the secret be checked here, where an unknown application takes
-// as long as a wrong secret.
-func (c clients) GetByID(ctx context.Context, id string) (oauth2.ClientInfo, error) {
-	in := ctx.Value(signInKey{}).(*signIn)
-	in.app, in.refused = c.e.Directory.Authenticate(ctx, id, in.secret)
-	if in.refused != nil {
-		return nil, in.refused
+	for name, value := range map[string]string{"scope": g.scope, "refresh_token": g.refresh, "id_token": g.id, "client_info": g.info} {
+		if value != "" {
+			body[name] = value
+		}
 	}
-	return client{in.app.AppID}, nil
+	write(w, http.StatusOK, body)
 }
-
-// client is an application that has shown its secret.
-type client struct{ id string }
-
-func (c client) GetID() string              { return c.id }
-func (client) GetSecret() string            { return "" }
-func (client) GetDomain() string            { return "" }
-func (client) IsPublic() bool               { return false }
-func (client) GetUserID() string            { return "" }
-func (client) VerifyPassword(_ string) bool { return true } // GetByID has
-
-// tokens makes the access token: the directory signs it.
-type tokens struct{ e *endpoint }
-
-func (t tokens) Token(ctx context.Context, _ *oauth2.GenerateBasic, _ bool) (access, refresh string, err error) {
-	in := ctx.Value(signInKey{}).(*signIn)
-	issued, err := t.e.Directory.Issue(ctx, in.app, in.issuer, in.audience)
-	in.life = issued.Life
-	return string(issued.Raw), "", err
-}
-
-// stateless keeps no token: they are good by their signature alone. Of the
-// store's methods client credentials use only the one below.
-type stateless struct{ oauth2.TokenStore }
-
-func (stateless) Create(context.Context, oauth2.TokenInfo) error { return nil }
