@@ -31,6 +31,8 @@ type ControlConfig struct {
 	Locations     []LocationConfig     `yaml:"locations"`
 	KeepRecords   time.Duration        `yaml:"keepRecords"` // how long call records are kept
 	Vaults        *VaultsConfig        `yaml:"vaults"`      // nil: none are served
+	Directory     DirectoryConfig      `yaml:"directory"`
+	Onboard       OnboardConfig        `yaml:"onboard"`
 }
 
 // APIConfig is where programs and people reach a control node.
@@ -82,6 +84,8 @@ type ClientConfig struct {
 	Name       string       `yaml:"name"`
 	SecretFile string       `yaml:"secretFile"` // with our own issuer
 	Roles      []RoleConfig `yaml:"roles"`
+
+	DirectoryRoles []string `yaml:"directoryRoles"` // over the directory: "Global Administrator"
 }
 
 // RoleConfig is what a client may do, and where.
@@ -112,6 +116,9 @@ func (c *ControlConfig) fill(said func(path string) bool) {
 	if !said("control.keepRecords") {
 		c.KeepRecords = recordsKept
 	}
+	if !said("control.onboard.look") {
+		c.Onboard.Look = time.Hour
+	}
 }
 
 // edge tells whether the node carries calls.
@@ -130,6 +137,7 @@ func (c *Config) controlFiles() (files []*string) {
 	if v := c.Control.Vaults; v != nil && v.Certificate != nil {
 		files = append(files, &v.Certificate.Chain, &v.Certificate.Key)
 	}
+	files = append(files, c.Control.Onboard.files()...)
 	for i := range c.Control.Login.Clients {
 		files = append(files, &c.Control.Login.Clients[i].SecretFile)
 	}
@@ -178,6 +186,8 @@ func (k *configCheck) control() {
 	k.within(path+".keepRecords", c.KeepRecords, 24*time.Hour, 20*365*24*time.Hour)
 	k.issuer(path + ".login")
 	k.vaults(path + ".vaults")
+	k.directory(path + ".directory")
+	k.onboarding(path + ".onboard")
 	k.locations(path + ".locations")
 }
 
@@ -277,6 +287,7 @@ func (k *configCheck) issuer(path string) {
 		case c.SecretFile != "":
 			k.bad(here+".secretFile", "means nothing with an issuer of its own: remove it")
 		}
+		k.directoryRoles(here+".directoryRoles", c.DirectoryRoles)
 		for j, r := range c.Roles {
 			at := fmt.Sprintf("%s.roles[%d]", here, j)
 			k.oneOf(at+".role", r.Role, "Owner", "Contributor", "Reader")

@@ -19,6 +19,7 @@ import (
 	"github.com/tandemgw/tandem/control/certificate"
 	"github.com/tandemgw/tandem/control/directory"
 	"github.com/tandemgw/tandem/control/gateway"
+	"github.com/tandemgw/tandem/control/onboard"
 	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/publish"
 	"github.com/tandemgw/tandem/control/record"
@@ -52,6 +53,7 @@ type plane struct {
 	gateways      *gateway.Set
 	calls         *record.Regions
 	vaults        *vault.Set // nil: there are none
+	onboard       *onboard.Set
 	tester        *tester.Set
 }
 
@@ -68,7 +70,7 @@ func (n *Node) openPlane() error {
 	defer cancel()
 	p := &plane{n: n, cfg: n.cfg.Control}
 	for _, start := range []func(context.Context) error{
-		p.openStore, p.openLink, p.openDirectory, p.openSubscriptions, p.openVaults, p.openRecords, p.openGateways, p.run,
+		p.openStore, p.openLink, p.openDirectory, p.openSubscriptions, p.giveRoles, p.openVaults, p.openRecords, p.openGateways, p.openOnboarding, p.run,
 	} {
 		if err := start(ctx); err != nil {
 			return err
@@ -114,9 +116,10 @@ func (p *plane) openLink(ctx context.Context) (err error) {
 // openDirectory knows the programs that may sign in.
 func (p *plane) openDirectory(ctx context.Context) error {
 	c := directory.Config{
-		Store: p.store, Tenant: directory.Tenant{ID: p.cfg.Tenant.ID, Name: p.cfg.Tenant.Name}, Log: p.n.log,
+		Store: p.store, Known: p.cfg.known(), Log: p.n.log,
 		Graph: []string{p.url(), "https://" + p.cfg.API.Name}, Zone: ownZone{p}, Resolver: lookUp(p.n.cfg.SIP.DNS), Audit: p.auditDirectory, Audiences: p.tokenResources(),
 	}
+	c.Tenant, c.Others = p.cfg.tenants()
 	for _, client := range p.cfg.Login.Clients {
 		if client.SecretFile == "" {
 			continue // signs in elsewhere
@@ -133,7 +136,7 @@ func (p *plane) openDirectory(ctx context.Context) error {
 }
 
 func (p *plane) openSubscriptions(context.Context) error {
-	c := subscription.Config{Store: p.store, Tenant: subscription.Tenant(p.cfg.Tenant), Principals: p.directory, Log: p.n.log}
+	c := subscription.Config{Store: p.store, Tenant: subscription.Tenant(p.cfg.Tenant), Principals: p.directory, Assignments: p.onboardRoles(), Log: p.n.log}
 	for _, s := range p.cfg.Subscriptions {
 		c.Subscriptions = append(c.Subscriptions, subscription.Subscription(s))
 	}
@@ -279,6 +282,7 @@ func (p *plane) run(ctx context.Context) error {
 	}
 	p.n.behind.Go(p.follow)
 	p.n.behind.Go(p.askForRecords)
+	p.n.behind.Go(p.watchOnboarding)
 	p.n.behind.Go(func() { p.tester.Run(p.n.life) })
 	return p.listen()
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/control/subscription"
 )
 
 // maxBody is the most that a request may say: app registrations with all that
@@ -119,6 +120,10 @@ func (a *api) serve(q *request) (answer, error) {
 		f.wait = wait
 		return answer{}, f
 	}
+	q.Request = q.WithContext(subscription.WithRequest(q.Context(), subscription.Request{
+		ID: q.id, Correlation: cmp.Or(q.client, q.id), Client: q.client,
+		Principal: subscription.Principal{Tenant: q.caller.Tenant, Object: q.caller.Object, Name: q.caller.Name},
+	}))
 	rt, err := a.match(q)
 	if err != nil {
 		return answer{}, err
