@@ -24,6 +24,7 @@ type Systems struct {
 type Asker struct {
 	Application string // its ID
 	Principal   string // object ID in the tenant
+	Vouched     string // object ID, in our own directory, of the gateway's identity
 	// Secret is what it signs in with. nil: it is the gateway's identity, for
 	// which the deployment vouches.
 	Secret func(context.Context) (obs.Secret, error)

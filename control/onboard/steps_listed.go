@@ -24,6 +24,7 @@ func (w *World) ask(a Asker) (*operatorconnect.Client, error) {
 	if w.OperatorConnect == nil {
 		return nil, fault.New(fault.Unavailable, "No Operator Connect environment is configured to look")
 	}
+	a.Vouched = w.vouched
 	return w.OperatorConnect(a)
 }
 

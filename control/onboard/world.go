@@ -67,6 +67,8 @@ type World struct {
 	Base        string // the gateway's base domain; "" while it has none
 	Began       time.Time
 
+	vouched string // object ID of the gateway's identity in our own directory; "": it has none
+
 	set    *Set
 	facts  map[string]Value
 	sent   map[string]HandOver

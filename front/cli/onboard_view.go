@@ -264,7 +264,7 @@ func (l look) next(w io.Writer, p onboard.Plan, flags string) {
 
 // command is to be typed.
 func (l look) command(w io.Writer, indent, command, flags string) {
-	if strings.HasPrefix(command, "tandem onboard ") {
+	if strings.HasPrefix(command, "tandem onboard ") && !strings.Contains(command, " -n ") {
 		command += flags
 	}
 	fmt.Fprintln(w, indent+"$ "+l.paint(strong, plain(command)))

@@ -1,0 +1,339 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/mail"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/control/entra"
+	"github.com/tandemgw/tandem/control/onboard"
+	"github.com/tandemgw/tandem/control/operatorconnect"
+	"github.com/tandemgw/tandem/control/publish"
+	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/edge/peer"
+	"github.com/tandemgw/tandem/front/arm"
+	"github.com/tandemgw/tandem/front/graph"
+	"github.com/tandemgw/tandem/front/keyvault"
+	"github.com/tandemgw/tandem/front/login"
+)
+
+// OnboardConfig is who onboards the operator's gateways, and in which systems.
+// What is not named is this node's own.
+type OnboardConfig struct {
+	Team            TeamConfig            `yaml:"team"`
+	OperatorConnect OperatorConnectConfig `yaml:"operatorConnect"`
+	Directory       *OutsideConfig        `yaml:"directory"` // nil: this node's
+	Vaults          *OutsideVaultsConfig  `yaml:"vaults"`    // nil: those that this node serves
+	Look            time.Duration         `yaml:"look"`      // how often what was begun is looked at for drift
+}
+
+// TeamConfig is who onboards.
+type TeamConfig struct {
+	Name string `yaml:"name"`
+	Mail string `yaml:"mail"`
+}
+
+// OperatorConnectConfig is the environment that gateways are onboarded to.
+type OperatorConnectConfig struct {
+	URL   string `yaml:"url"`   // empty: none is asked, and people say what was done there
+	Roots string `yaml:"roots"` // of its certificate; empty: the system's
+}
+
+// OutsideConfig is a directory elsewhere: the operator's own tenant in Entra.
+type OutsideConfig struct {
+	Tenant     string `yaml:"tenant"`
+	Graph      string `yaml:"graph"`      // empty: https://graph.microsoft.com
+	Login      string `yaml:"login"`      // empty: https://login.microsoftonline.com
+	Client     string `yaml:"client"`     // application by which we sign in there
+	SecretFile string `yaml:"secretFile"` // empty: by a federated credential of our issuer
+	Roots      string `yaml:"roots"`      // of their certificates; empty: the system's
+}
+
+// OutsideVaultsConfig is where vaults elsewhere are. Who signs in is
+// OutsideConfig's application.
+type OutsideVaultsConfig struct {
+	Manager string `yaml:"manager"` // empty: https://management.azure.com
+	Domain  string `yaml:"domain"`  // empty: vault.azure.net
+}
+
+// files are the names of its files.
+func (c *OnboardConfig) files() []*string {
+	files := []*string{&c.OperatorConnect.Roots}
+	if d := c.Directory; d != nil {
+		files = append(files, &d.SecretFile, &d.Roots)
+	}
+	return files
+}
+
+// onboarding checks who onboards, and where.
+func (k *configCheck) onboarding(path string) {
+	c := k.Control.Onboard
+	if c.Team.Mail != "" {
+		if a, err := mail.ParseAddress(c.Team.Mail); err != nil || a.Address != c.Team.Mail {
+			k.bad(path+".team.mail", "%q: write a mail address such as azcog-enablement@microsoft.com", c.Team.Mail)
+		}
+	}
+	k.within(path+".look", c.Look, time.Minute, 7*24*time.Hour)
+	k.secure(path+".operatorConnect.url", c.OperatorConnect.URL)
+	k.roots(path+".operatorConnect.roots", c.OperatorConnect.Roots)
+	if d := c.Directory; d != nil {
+		k.guid(path+".directory.tenant", d.Tenant, "the tenant that contains Project Synergy")
+		k.guid(path+".directory.client", d.Client, "the application by which Tandem signs in there")
+		k.secure(path+".directory.graph", d.Graph)
+		k.secure(path+".directory.login", d.Login)
+		k.roots(path+".directory.roots", d.Roots)
+	}
+	if v := c.Vaults; v != nil {
+		if c.Directory == nil {
+			k.bad(path+".vaults", "vaults elsewhere trust a directory elsewhere: write control.onboard.directory as well, or remove the key")
+		}
+		k.secure(path+".vaults.manager", v.Manager)
+	}
+}
+
+// secure checks the address of a system elsewhere.
+func (k *configCheck) secure(path, at string) {
+	if at == "" {
+		return
+	}
+	if u, err := url.Parse(at); err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		k.bad(path, "%q: write https:// and a host, and no path", at)
+	}
+}
+
+// synergyAudience is what tokens for Operator Connect are made out for;
+// exchangeAudience those that a directory elsewhere takes instead of a secret
+// (Microsoft Entra docs, "Workload identity federation").
+const (
+	synergyAudience  = directory.SynergyID
+	exchangeAudience = "api://AzureADTokenExchange"
+)
+
+// onboarder is the service principal by which Tandem acts in its own
+// directory.
+func (p *plane) onboarder() string {
+	return directory.ObjectID(p.directory.Tenant().ID, directory.OnboardingID)
+}
+
+// onboardRoles let it make vaults, where there are some.
+func (p *plane) onboardRoles() (list []subscription.Assignment) {
+	if p.cfg.Vaults == nil {
+		return nil
+	}
+	for _, s := range p.cfg.Subscriptions {
+		list = append(list, subscription.Assignment{Scope: "/subscriptions/" + s.ID, Principal: p.onboarder(), Type: "ServicePrincipal", Role: subscription.Contributor})
+	}
+	return list
+}
+
+// issuer is the one of the tokens that we give to principals of our own.
+func (p *plane) issuer() string { return login.Issuers(p.url(), p.cfg.Tenant.ID)[0] }
+
+// vouch gives tokens to a principal of ours.
+func (p *plane) vouch(object, audience string) func(context.Context) (obs.Secret, time.Duration, error) {
+	return func(ctx context.Context) (obs.Secret, time.Duration, error) {
+		t, err := p.directory.IssueFor(ctx, object, p.issuer(), audience)
+		return t.Raw, t.Life, err
+	}
+}
+
+// tokens keeps none: to make one costs less than to know how long it is good.
+func (p *plane) tokens(object, audience string) entra.Token {
+	get := p.vouch(object, audience)
+	return func(ctx context.Context) (obs.Secret, error) {
+		t, _, err := get(ctx)
+		return t, err
+	}
+}
+
+// openOnboarding makes the procedures, before operations start.
+func (p *plane) openOnboarding(context.Context) error {
+	c := p.cfg.Onboard
+	systems, outside, err := p.systems()
+	if err != nil {
+		return fmt.Errorf("control.onboard: %w", err)
+	}
+	parts := onboard.Parts{
+		Systems: systems, Gateways: p.gateways, Suffix: p.cfg.Suffix, Outside: outside, Log: p.n.log,
+		Identity: "its system-assigned managed identity",
+		Team:     onboard.Team{Name: cmp.Or(c.Team.Name, "Azure Communications Gateway onboarding team"), Mail: cmp.Or(c.Team.Mail, "azcog-enablement@microsoft.com")},
+	}
+	if outside[onboard.OfDirectory] {
+		parts.Identity = "an application of its name, by a federated credential of " + p.issuer()
+	}
+	if p.zone != nil {
+		parts.Zone = p.zone
+	}
+	p.onboard, err = onboard.New(onboard.Config{
+		Store: p.store, Operations: p.operations, Parts: parts, Log: p.n.log, Subscription: p.cfg.Subscriptions[0].ID,
+	})
+	return err
+}
+
+// systems are those that the procedures look at, and which of them are
+// elsewhere.
+func (p *plane) systems() (s onboard.Systems, outside map[onboard.Part]bool, err error) {
+	s, outside = onboard.Systems{Names: lookUp(p.n.cfg.SIP.DNS), Issuer: p.issuer()}, map[onboard.Part]bool{}
+	if d := p.cfg.Onboard.Directory; d != nil {
+		outside[onboard.OfDirectory] = true
+		s.Directory, err = p.outsideDirectory(*d)
+	} else {
+		s.Directory, err = p.ownDirectory()
+	}
+	if err != nil {
+		return s, nil, err
+	}
+	switch v := p.cfg.Onboard.Vaults; {
+	case v != nil:
+		outside[onboard.OfVaults] = true
+		s.Vaults, err = p.outsideVaults(*p.cfg.Onboard.Directory, *v)
+	case p.vaults != nil:
+		s.Vaults, err = p.ownVaults()
+	}
+	if err == nil && p.cfg.Onboard.OperatorConnect.URL != "" {
+		s.OperatorConnect, err = p.operatorConnect()
+	}
+	return s, outside, err
+}
+
+// silent is for requests of our own to ourselves, which no log needs: the steps
+// tell of what they do, and the trail has it.
+var silent = slog.New(slog.DiscardHandler)
+
+// ownDirectory is ours, asked without a socket.
+func (p *plane) ownDirectory() (*entra.Client, error) {
+	c := graph.Config{Directory: p.directory, URL: p.url(), LoginURL: p.url(), Issuers: []string{p.issuer()}, Log: silent, Rate: graph.Rate{Burst: 1000, PerSecond: 1000}}
+	return entra.New(entra.Config{
+		URL: p.url(), Login: p.url(), Tenant: p.directory.Tenant().ID,
+		HTTP: entra.InProcess(graph.Handler(c)), Token: p.tokens(p.onboarder(), p.url()),
+	})
+}
+
+// ownVaults are those that this node serves, asked without a socket.
+func (p *plane) ownVaults() (*entra.Vaults, error) {
+	_, domain, _ := strings.Cut(p.vaultURL(), "://")
+	here := func(audience string) *arm.Tokens {
+		return arm.NewTokens(p.directory, []string{p.issuer()}, []string{audience}, p.cfg.Tenant.ID)
+	}
+	data := keyvault.Handler(keyvault.Config{Vaults: p.vaults, Tokens: here(p.vaultURL()), Tenant: p.cfg.Tenant.ID, URL: p.vaultURL(), LoginURL: p.url(), Log: silent})
+	resources := keyvault.Resources(keyvault.ResourcesConfig{
+		Vaults: p.vaults, Subscriptions: p.subscriptions, Tokens: here(p.url()), URL: p.url(), LoginURL: p.url(), VaultURL: p.vaultURL(), Log: silent,
+	})
+	both := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if keyvault.Serves(p.vaultURL(), r.Host) {
+			data.ServeHTTP(w, r)
+			return
+		}
+		resources.ServeHTTP(w, r)
+	})
+	return entra.NewVaults(entra.VaultsConfig{
+		Manager: p.url(), Domain: domain, Tenant: p.cfg.Tenant.ID, HTTP: entra.InProcess(both),
+		Manage: p.tokens(p.onboarder(), p.url()), Open: p.tokens(p.onboarder(), p.vaultURL()),
+	})
+}
+
+// transport trusts the roots of a file, or the system's. It ends with the node.
+func (p *plane) transport(file string) (http.RoundTripper, error) {
+	roots, err := pool(file)
+	if err != nil {
+		return nil, err
+	}
+	t := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
+	}
+	p.n.onStop(t.CloseIdleConnections)
+	return t, nil
+}
+
+// signIn is our application at a directory elsewhere.
+func (p *plane) signIn(d OutsideConfig, scope string, t http.RoundTripper) entra.SignIn {
+	s := entra.SignIn{Login: d.Login, Tenant: d.Tenant, Client: d.Client, Scope: scope, HTTP: t}
+	if d.SecretFile == "" {
+		s.Assertion = p.tokens(p.onboarder(), exchangeAudience)
+		return s
+	}
+	s.Secret = func(context.Context) (obs.Secret, error) {
+		return peer.ReadSecret(publish.SecretAt(d.SecretFile, ""))
+	}
+	return s
+}
+
+func (p *plane) outsideDirectory(d OutsideConfig) (*entra.Client, error) {
+	t, err := p.transport(d.Roots)
+	if err != nil {
+		return nil, err
+	}
+	scope := cmp.Or(strings.TrimRight(d.Graph, "/"), entra.PublicGraph) + "/.default"
+	return entra.New(entra.Config{URL: d.Graph, Login: d.Login, Tenant: d.Tenant, HTTP: t, Token: p.signIn(d, scope, t).Token()})
+}
+
+func (p *plane) outsideVaults(d OutsideConfig, v OutsideVaultsConfig) (*entra.Vaults, error) {
+	t, err := p.transport(d.Roots)
+	if err != nil {
+		return nil, err
+	}
+	manager := cmp.Or(strings.TrimRight(v.Manager, "/"), entra.PublicManager)
+	return entra.NewVaults(entra.VaultsConfig{
+		Manager: manager, Domain: v.Domain, Tenant: d.Tenant, HTTP: t,
+		Manage: p.signIn(d, manager+"/.default", t).Token(),
+		Open:   p.signIn(d, "https://"+cmp.Or(v.Domain, entra.PublicVaults)+"/.default", t).Token(),
+	})
+}
+
+// operatorConnect asks as whoever asks: a registration with its secret, or a
+// gateway, for which the deployment vouches.
+func (p *plane) operatorConnect() (func(onboard.Asker) (*operatorconnect.Client, error), error) {
+	t, err := p.transport(p.cfg.Onboard.OperatorConnect.Roots)
+	if err != nil {
+		return nil, err
+	}
+	own := http.RoundTripper(entra.InProcess(login.Handler(login.Config{Directory: p.directory, URL: p.url(), Resources: append(p.tokenResources(), synergyAudience), Log: silent})))
+	at := entra.SignIn{Login: p.url(), Tenant: p.cfg.Tenant.ID, HTTP: own}
+	outside := p.cfg.Onboard.Directory
+	if outside != nil {
+		there, err := p.transport(outside.Roots)
+		if err != nil {
+			return nil, err
+		}
+		at = entra.SignIn{Login: outside.Login, Tenant: outside.Tenant, HTTP: there}
+	}
+	return func(a onboard.Asker) (*operatorconnect.Client, error) {
+		c := operatorconnect.Config{URL: p.cfg.Onboard.OperatorConnect.URL, Application: a.Application, Suffixes: []string{p.cfg.Suffix}, HTTP: t, Log: p.n.log}
+		in := at
+		in.Client = a.Application
+		switch {
+		case a.Secret != nil:
+			in.Secret = a.Secret
+			c.Token = operatorconnect.SignIn(in)
+		case outside != nil:
+			in.Assertion = p.tokens(a.Vouched, exchangeAudience)
+			c.Token = operatorconnect.SignIn(in)
+		default:
+			c.Token = operatorconnect.Issued(p.vouch(a.Principal, synergyAudience))
+		}
+		return operatorconnect.New(c)
+	}, nil
+}
+
+// watchOnboarding tells of drift.
+func (p *plane) watchOnboarding() { p.onboard.Watch(p.n.life, p.cfg.Onboard.Look) }
+
+// onboarding answers the control socket, which is there before the control
+// plane is.
+func (n *Node) onboarding() (*onboard.Set, error) {
+	p := n.plane.Load()
+	if p == nil {
+		return nil, errStarting
+	}
+	return p.onboard, nil
+}

@@ -1,0 +1,81 @@
+package app
+
+import (
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tandemgw/tandem/control/onboard"
+	"github.com/tandemgw/tandem/front/cli"
+	"github.com/tandemgw/tandem/front/ops"
+)
+
+// A control node onboards within its own directory, asked by its socket: what
+// can be done is done, and twice changes nothing.
+func TestAControlNodeOnboardsInItsOwnDirectory(t *testing.T) {
+	n, _ := controlNode(t, "  vaults: {domain: vault.lab.example}\n")
+	client, subject := ops.Dial(n.cfg.Node.Socket()), ops.Subject{Gateway: "one", Group: "rg", Service: "oc"}
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://node/subscriptions/7f8d5c6e-0000-4000-8000-000000000002/resourcegroups/rg?api-version=2021-04-01", strings.NewReader(`{"location":"westeurope"}`))
+	req.Header.Set("Content-Type", "application/json")
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	facts := map[string]string{"agreement": "OC-4711 of 2026-10-01", "setup-user": "anna@lab.example", "management-region": "westeurope"}
+	if _, err := client.OnboardDeclare(t.Context(), subject, facts, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	for _, track := range []onboard.Track{onboard.Track2022, onboard.TrackCurrent} {
+		before, err := client.OnboardPlan(t.Context(), subject, ops.OnboardOptions{Track: track})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, st := range before.Steps {
+			if st.State == onboard.Failed {
+				t.Errorf("track %s: %s %s: %s", track, st.ID, st.Title, st.Detail)
+			}
+		}
+		after := applied(t, client, subject, ops.OnboardOptions{Track: track})
+		if left := after.Acts(); len(left) > 0 {
+			t.Errorf("track %s: apply leaves %v of %v", track, left, before.Acts())
+		}
+		synergy := map[onboard.Track]string{onboard.Track2022: "A4", onboard.TrackCurrent: "B16"}[track]
+		i := slices.IndexFunc(after.Steps, func(st onboard.Status) bool { return st.ID == synergy })
+		if st := after.Steps[i]; track == onboard.Track2022 && st.State != onboard.Done {
+			t.Errorf("track %s: Project Synergy is not in the tenant: %+v", track, st)
+		}
+	}
+	if at := os.Getenv("TANDEM_SHOW"); at != "" { // for whoever wants to look
+		t.Setenv("TANDEM_SOCKET", n.cfg.Node.Socket())
+		cmd := cli.NewOnboard()
+		cmd.SetArgs(strings.Fields(at))
+		cmd.SetOut(t.Output())
+		if err := cmd.ExecuteContext(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// applied waits for the end of an apply.
+func applied(t *testing.T, client *ops.Client, subject ops.Subject, opts ops.OnboardOptions) onboard.Plan {
+	t.Helper()
+	p, err := client.OnboardApply(t.Context(), subject, opts, "anna")
+	for until := time.Now().Add(30 * time.Second); err == nil && !p.Apply.Ended; {
+		if time.Now().After(until) {
+			t.Fatalf("it goes on and on: %+v", p.Apply)
+		}
+		p, err = client.OnboardEvents(t.Context(), subject, p.Last)
+	}
+	if err != nil || p.Apply.Problem != "" {
+		t.Fatal(err, p.Apply)
+	}
+	plan, err := client.OnboardPlan(t.Context(), subject, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
