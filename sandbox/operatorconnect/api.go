@@ -142,10 +142,13 @@ func (e *Environment) api() http.Handler {
 		known[path] = append(known[path], method)
 	}
 	for path, methods := range known {
-		m.HandleFunc(root+path, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Allow", strings.Join(methods, ", "))
-			e.refuse(w, r, operation{}, principal{}, refuse(http.StatusMethodNotAllowed, "MethodNotAllowed", "", "Here are %s.", strings.Join(methods, ", ")))
-		})
+		no := refuse(http.StatusMethodNotAllowed, "MethodNotAllowed", "", "This path has %s.", strings.Join(methods, ", "))
+		no.header = http.Header{"Allow": {strings.Join(methods, ", ")}}
+		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+			if !slices.Contains(methods, method) {
+				m.HandleFunc(method+" "+root+path, func(w http.ResponseWriter, r *http.Request) { e.refuse(w, r, operation{}, principal{}, no) })
+			}
+		}
 	}
 	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		e.refuse(w, r, operation{}, principal{}, refuse(http.StatusNotFound, "NotFound", "", "There is nothing at this path."))

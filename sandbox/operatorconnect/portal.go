@@ -73,13 +73,19 @@ func (e *Environment) trouble(w http.ResponseWriter, status int, title, text str
 	e.show(w, status, "notice", view{Title: title, Body: notice{Text: text}})
 }
 
-// stranger is told that the tenant is not onboarded.
+// stranger is told that the tenant is not onboarded, or asked for it.
 func (e *Environment) stranger(w http.ResponseWriter, tenant string) {
-	if tenant == "" {
-		e.show(w, http.StatusOK, "welcome", view{Title: "Sign in", Body: notice{}})
-		return
+	e.mu.Lock()
+	nobody := len(e.operators) == 0
+	e.mu.Unlock()
+	switch {
+	case tenant != "":
+		e.trouble(w, http.StatusForbidden, "Not onboarded", "The tenant "+clip(tenant, 60)+" is not onboarded to Operator Connect. Wait until your onboarding team confirms that the onboarding process is complete.")
+	case nobody:
+		e.trouble(w, http.StatusForbidden, "Not onboarded", "No operator is onboarded to Operator Connect here. Wait until your onboarding team confirms that the onboarding process is complete.")
+	default:
+		e.show(w, http.StatusOK, "welcome", view{Title: "Sign in", Body: notice{Tenant: "ask"}})
 	}
-	e.trouble(w, http.StatusForbidden, "Not onboarded", "The tenant "+clip(tenant, 60)+" is not onboarded to Operator Connect. Wait until your onboarding team confirms that the onboarding process is complete.")
 }
 
 // act is what a signed-in person does in the portal.
