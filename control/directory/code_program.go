@@ -173,7 +173,7 @@ type Standing struct {
 // covers what a program asks for.
 func (s *Set) Weigh(ctx context.Context, tenant string, p Program, user string, w Wish) (st Standing, err error) {
 	switch {
-	case w.Resource.ID == "" && !s.ofOurs(p):
+	case w.Resource.ID == "" && !s.actsHere(p.AppID):
 		return st, ErrScope
 	case w.Resource.ID == "":
 		// Nobody can consent to a part of ours that is no application.
@@ -192,12 +192,6 @@ func (s *Set) Weigh(ctx context.Context, tenant string, p Program, user string, 
 		return st, err
 	}
 	return st, s.weigh(ctx, tenant, p, user, graph, w.OpenID, &st)
-}
-
-// ofOurs are programs that act for users at the deployment's own parts: its
-// own, and the command line of Azure.
-func (s *Set) ofOurs(p Program) bool {
-	return p.Known && (p.Publisher == "Tandem" || p.AppID == AzureCLIID)
 }
 
 // wanted are the scopes that a wish means.

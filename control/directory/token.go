@@ -297,10 +297,8 @@ func (s *Set) IssueUser(ctx context.Context, d Delegation) (Token, error) {
 		}
 		resource, err := s.resource(ctx, tx, d.Tenant, d.Audience)
 		if fault.Of(err) == fault.NotFound {
-			// Nobody can consent to a resource without a service principal: it is
-			// for the programs that everybody knows, and ours.
-			_, known := s.WellKnown(d.Client)
-			if scopes = nil; known {
+			// Nobody can consent to a resource without a service principal.
+			if scopes = nil; s.actsHere(d.Client) {
 				scopes = among([]string{userImpersonation}, d.Scopes)
 			}
 			return nil
@@ -312,6 +310,11 @@ func (s *Set) IssueUser(ctx context.Context, d Delegation) (Token, error) {
 			return err
 		}
 		all, err := s.granted(ctx, tx, d.Tenant, d.Client, u.ID, resource.AppID)
+		if s.own(d.Audience) && s.actsHere(d.Client) {
+			// One address for Microsoft Graph and for the resource API, which takes
+			// no token of a user without this.
+			all = append(all, userImpersonation)
+		}
 		scopes = among(all, d.Scopes)
 		return err
 	})
@@ -325,6 +328,19 @@ func (s *Set) IssueUser(ctx context.Context, d Delegation) (Token, error) {
 	token, err := s.sign(ctx, c, d.Issuer, d.Audience)
 	token.Scopes = scopes
 	return token, err
+}
+
+// actsHere tells whether a program may act for users at the deployment's own
+// APIs, to which nobody can consent: our own programs, and the command line of
+// Azure.
+func (s *Set) actsHere(client string) bool {
+	w, ok := s.WellKnown(client)
+	return ok && (w.Publisher == "Tandem" || w.AppID == AzureCLIID)
+}
+
+// own tells whether an audience is one of the deployment's own APIs.
+func (s *Set) own(audience string) bool {
+	return slices.ContainsFunc(s.audiences, func(a string) bool { return audienceKey(a) == audienceKey(audience) })
 }
 
 // program fills in the program of a delegation, when it may sign in: one of

@@ -152,6 +152,11 @@ func (t *Tokens) Verify(ctx context.Context, raw string) (subscription.Principal
 	if t.discover == nil && c.Type == "user" && !slices.Contains(strings.Fields(c.Scope), "user_impersonation") {
 		return subscription.Principal{}, badToken("The access token does not have the scope 'user_impersonation'.")
 	}
+	// A program that a user lets read a name, say, may not act for them here: of
+	// our own tokens only those that allow it count.
+	if len(t.issuers) > 0 && c.Type == "user" && !slices.Contains(strings.Fields(c.Scope), "user_impersonation") {
+		return subscription.Principal{}, badToken("The access token does not let the application act for the user here: its scope is '%s'.", printable(c.Scope))
+	}
 	return t.principal(c, token.Subject), nil
 }
 
