@@ -68,14 +68,8 @@ type Error struct {
 	Request string // ID by which the other side finds it again
 }
 
-// Error is the code, the message and the request's ID.
-func (e *Error) Error() string {
-	s := fmt.Sprintf("%s: %s", cmp.Or(e.Code, strconv.Itoa(e.Status)), cmp.Or(e.Message, http.StatusText(e.Status)))
-	if e.Request != "" {
-		s += " (request " + e.Request + ")"
-	}
-	return s
-}
+// Error is what people do not need: the sentence before it has the rest.
+func (e *Error) Error() string { return fmt.Sprintf("status %d, request %q", e.Status, e.Request) }
 
 // Code is the other side's code of an error, "" when it has none.
 func Code(err error) string {
@@ -107,7 +101,8 @@ func (a *asker) refuse(q call, e *Error) error {
 	if !is {
 		kind = fault.Unavailable
 	}
-	return &fault.Error{Kind: kind, Public: fmt.Sprintf("The %s does not %s", a, q.what), Err: e}
+	why := strings.TrimRight(cmp.Or(e.Message, http.StatusText(e.Status)), ".")
+	return &fault.Error{Kind: kind, Public: fmt.Sprintf("The %s does not %s: %s (%s)", a, q.what, why, cmp.Or(e.Code, strconv.Itoa(e.Status))), Err: e}
 }
 
 // do sends a call and reads its answer into out, where that is not nil. What
