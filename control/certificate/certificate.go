@@ -148,6 +148,8 @@ func (s *Set) Order(ctx context.Context, node string, names []string) error {
 	switch now.State {
 	case Waiting:
 		return &fault.Error{Kind: fault.Unavailable, Public: fmt.Sprintf("edge %s waits for a certificate: have its request signed by an authority that the far sides trust, and bring the chain", node)}
+	case Files:
+		return &fault.Error{Kind: fault.Conflict, Public: fmt.Sprintf("edge %s has its certificates from files, which are for whoever keeps them to renew", node)}
 	case Failing:
 		return &fault.Error{Kind: fault.Unavailable, Public: fmt.Sprintf("edge %s has no certificate yet: %s; it is tried again at %s", node, now.Problem, now.Due.Format(time.TimeOnly))}
 	}

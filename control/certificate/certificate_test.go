@@ -360,9 +360,11 @@ func TestEdgesWithFilesOfTheirOwnAreLeftAlone(t *testing.T) {
 	if n.told != 0 || n.keeper.Certificate() != nil {
 		t.Error("it was given another")
 	}
-	// Its configuration changes.
+	// Its configuration changes. Who orders meanwhile is told that it is no use.
 	n.set(func() { n.files = false })
-	order(t, s)
+	if err := s.Order(t.Context(), "r1-a", regional()); fault.Of(err) != fault.Conflict {
+		t.Errorf("ordered for an edge with files: %v", err)
+	}
 	until(t, s, "is managed from now on", in(Waiting))
 }
 

@@ -48,6 +48,10 @@ func (s *Set) applyCertificates(ctx context.Context, job *operation.Job, r *row)
 				continue
 			}
 			message := fmt.Sprintf("listener %s of edge %s %s", l.Name, a.node, why)
+			if fault.Of(inTheWay) == fault.Conflict && waited(job) > s.cfg.Patience/30 {
+				// Files come from a person, in no time that anybody knows.
+				return operation.Fail(codeCertificate, message+"; the change goes on by itself when the edge shows that")
+			}
 			if f, ok := errors.AsType[*fault.Error](inTheWay); ok && f.Public != "" {
 				message = f.Public + " (" + message + ")"
 			}
@@ -55,6 +59,18 @@ func (s *Set) applyCertificates(ctx context.Context, job *operation.Job, r *row)
 		}
 	}
 	return nil
+}
+
+// certified tells that no listener of a gateway's edges lacks a name.
+func (s *Set) certified(r *row, mine []assignment, status map[string]link.EdgeStatus) bool {
+	for _, a := range mine {
+		for _, l := range status[a.node].Listeners {
+			if lacks(l, s.names(r, a.region, l.Side)) != "" {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // ordered are the names of a certificate that is ordered for an edge: those that

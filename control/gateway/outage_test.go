@@ -1,13 +1,16 @@
 package gateway_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/operation"
+	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
 	"github.com/tandemgw/tandem/link"
 )
@@ -100,4 +103,36 @@ func TestWhatIsNotServedIsSaid(t *testing.T) {
 	if r := w.ready(id); len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "no Mobile Control Point") {
 		t.Errorf("its readiness warns of %v", r.Warnings)
 	}
+}
+
+// keeper is who sees to certificates, for edges that have theirs from files.
+type keeper struct{}
+
+func (keeper) Order(_ context.Context, node string, _ []string) error {
+	return fault.New(fault.Conflict, "edge "+node+" has its certificates from files")
+}
+func (keeper) Forget(context.Context, *store.Tx, string) error { return nil }
+
+// TestFilesThatLackANameAreToldSoon: nobody knows when they are replaced; when
+// they are, the change goes on.
+func TestFilesThatLackANameAreToldSoon(t *testing.T) {
+	w := build(t, storetest.New(t), func(_ *world, c *gateway.Config) { c.Patience, c.Certificates = 3*time.Second, keeper{} })
+	id := named("lab-1")
+	w.rise(named("another"))
+	_, op := w.put(id, two())
+	began := time.Now()
+	w.fails(op.ID, "certificates", "which lacks", base(id))
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it was told after %v", took)
+	}
+	w.rise(named("another")) // another report, and the same files
+	if again, _ := w.ops.Latest(t.Context(), id.String()); again.ID != op.ID {
+		t.Error("it is tried again though nothing has changed")
+	}
+	w.rise(id)
+	again, err := w.ops.Latest(t.Context(), id.String())
+	if err != nil || again.ID == op.ID {
+		t.Fatalf("nothing was begun: %v", err)
+	}
+	w.complete(again.ID)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -160,7 +161,7 @@ type zones interface {
 // certificates is who sees to the certificates of edges.
 type certificates interface {
 	// Order has an edge get a certificate for names, unless it has one. The error
-	// says what is in the way.
+	// says what is in the way: fault.Conflict when the edge keeps its own.
 	Order(ctx context.Context, node string, names []string) error
 	// Forget ends the care for the certificate of an edge.
 	Forget(ctx context.Context, tx *store.Tx, node string) error
@@ -317,8 +318,9 @@ func (s *Set) Changed(ctx context.Context) error {
 }
 
 // resume orders the change of a gateway again that failed because an edge did
-// not come, or did not answer, when all are there: nobody needs to PUT what is
-// saved already. Such a failure has taken Config.Patience, and so does the next.
+// not come, or did not answer, when all are there, or because of a certificate,
+// when that is as it must be: nobody needs to PUT what is saved already. Such a
+// failure has taken its time, and so does the next.
 func (s *Set) resume(ctx context.Context, seen *row) error {
 	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
 		r, err := load(ctx, tx, seen.ID)
@@ -332,7 +334,7 @@ func (s *Set) resume(ctx context.Context, seen *row) error {
 		case err != nil:
 			return err
 		case op.ID != r.operation || op.Kind != ApplyKind || op.Status != operation.Failed || op.Error == nil,
-			op.Error.Code != codeEdgeAway && op.Error.Code != codeListener:
+			!slices.Contains([]string{codeEdgeAway, codeListener, codeCertificate}, op.Error.Code):
 			return nil
 		}
 		mine, err := assignments(ctx, tx, r.key())
@@ -344,6 +346,9 @@ func (s *Set) resume(ctx context.Context, seen *row) error {
 			if e := status[a.node]; !e.Live || e.State == link.Draining {
 				return nil
 			}
+		}
+		if op.Error.Code == codeCertificate && !s.certified(r, mine, status) {
+			return nil
 		}
 		r.state = Accepted
 		if _, err = s.begin(ctx, tx, ApplyKind, r, Actor{Name: "control"}); err == nil {

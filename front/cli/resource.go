@@ -95,7 +95,7 @@ func (c *connection) open() (*resources, error) {
 	r.send = func(req *http.Request) (*http.Response, error) {
 		res, err := client.Do(req)
 		if err != nil && !errors.Is(err, context.Canceled) {
-			err = fmt.Errorf("%w at %s: %w", ops.ErrNoNode, r.base, err)
+			err = cmp.Or(untrusted(err, u), fmt.Errorf("%w at %s: %w", ops.ErrNoNode, r.base, err))
 		}
 		return res, err
 	}
@@ -107,6 +107,44 @@ func (c *connection) open() (*resources, error) {
 		return kept, err
 	}
 	return r, nil
+}
+
+// untrusted tells what is wrong with the certificate of who answers at u; nil
+// when that is not what went wrong.
+func untrusted(err error, u *url.URL) error {
+	say := func(format string, args ...any) error {
+		return &fault.Error{Kind: fault.Denied, Public: "who answers at " + u.Host + " shows a certificate " + fmt.Sprintf(format, args...), Err: err}
+	}
+	if e, ok := errors.AsType[x509.HostnameError](err); ok {
+		bears := strings.Join(bearing(e.Certificate), ", ")
+		return say("for %s, not for %s: name one of those in --endpoint, or see that it is the right machine", cmp.Or(bears, "no name"), u.Hostname())
+	}
+	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		by := "an authority"
+		if e.Cert != nil {
+			by = cmp.Or(e.Cert.Issuer.CommonName, by)
+		}
+		return say("by %s, which is not trusted here: name the file of that authority by --ca", by)
+	}
+	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
+		return say("that holds from %s to %s: have it renewed, or see to the clocks", e.Cert.NotBefore.UTC().Format(time.DateTime), e.Cert.NotAfter.UTC().Format(time.DateTime))
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return say("that is not valid: %v", e.Err)
+	}
+	return nil
+}
+
+// bearing is the names and addresses in a certificate.
+func bearing(c *x509.Certificate) []string {
+	if c == nil {
+		return nil
+	}
+	names := slices.Clone(c.DNSNames)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
 }
 
 // fromEnv is the first that is set of TANDEM_NAME and AZURE_NAME.
