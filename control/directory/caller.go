@@ -266,6 +266,16 @@ func (s *Set) change(ctx context.Context, e *edit, f func(tx *store.Tx) error) e
 	return err
 }
 
+// allowed asks ahead of a change what change asks again: for what is slow, and
+// therefore comes before the transaction.
+func (s *Set) allowed(ctx context.Context, e *edit) error {
+	err := s.look(ctx, e.by, e.needs, func(*store.Tx) error { return nil })
+	if fault.Of(err) == fault.Denied {
+		s.refused(ctx, e)
+	}
+	return err
+}
+
 // refused tells the trail of what was denied. Who is denied learns that in any
 // case.
 func (s *Set) refused(ctx context.Context, e *edit) {

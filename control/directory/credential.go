@@ -35,6 +35,9 @@ const hintLength = 3
 // else; end is when it expires, the zero time for two years.
 func (s *Set) AddSecret(ctx context.Context, c Caller, id, name string, end time.Time) (cred Credential, value obs.Secret, err error) {
 	e := edit{by: c, needs: writeApplications, action: "microsoft.directory/applications/credentials/update", target: target(c.Tenant, "applications", id)}
+	if err := s.allowed(ctx, &e); err != nil {
+		return cred, "", err
+	}
 	value = newSecret()
 	hashed := hash(string(value)) // slow: not within the transaction
 	err = s.change(ctx, &e, func(tx *store.Tx) error {

@@ -73,8 +73,9 @@ func (s *Set) Domain(ctx context.Context, c Caller, name string) (d Domain, err 
 	return d, err
 }
 
-// domainName is a host name of two labels at least (RFC 1123 §2.1).
-var domainName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])$`)
+// domainName is a host name of two labels at least, and no address (RFC 1123
+// §2.1).
+var domainName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$`)
 
 // normalDomain is a name as it is compared.
 func normalDomain(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
@@ -180,18 +181,10 @@ const lookTime = 10 * time.Second
 // was found instead.
 func (s *Set) VerifyDomain(ctx context.Context, c Caller, name string) (d Domain, err error) {
 	e := edit{by: c, needs: writeDomains, action: "microsoft.directory/domains/verify", target: target(c.Tenant, "domains", normalDomain(name))}
-	// Who may not has no business with the DNS either.
-	err = s.store.Read(ctx, func(tx *store.Tx) error {
-		if err := may(ctx, tx, c, e.needs); err != nil {
-			return err
-		}
-		d, err = domain(ctx, tx, c.Tenant, name)
-		return err
-	})
-	if fault.Of(err) == fault.Denied {
-		s.refused(ctx, &e)
+	if err := s.allowed(ctx, &e); err != nil {
+		return d, err
 	}
-	if err != nil || d.IsVerified() {
+	if d, err = s.Domain(ctx, c, name); err != nil || d.IsVerified() {
 		return d, err
 	}
 	if err := s.proven(ctx, d); err != nil {
