@@ -27,6 +27,12 @@ var numberMistakes = []struct{ old, new, path, line, text string }{
 	{"service: OperatorConnect, account: contoso}", "account: contoso}", "numbers[0].service", "+441134960010", "missing: write OperatorConnect"},
 	{"accounts:\n", "numbersFile: gone.csv\naccounts:\n", "numbersFile", "gone.csv", "no such file"},
 	{"services:\n", "services:\n  zoom: {peers: [\"192.0.2.1:5061\"], sources: [192.0.2.0/24]}\n", "services.zoom", "zoom", "means nothing unless Zoom is among"},
+	{"services:\n", "services:\n  mobile: {consultation: \"https://a.example\", routingNumbers: [\"+44808\"]}\n", "services.mobile", "mobile:", "means nothing unless gateway.properties.integratedMcpEnabled"},
+	{"services:\n", "services:\n  mobile: {consultation: \"http://a.example\", routingNumbers: [\"+44808\"]}\n", "services.mobile.consultation", "http://a", "write an https URL"},
+	{"services:\n", "services:\n  mobile: {consultation: \"https://a.example\"}\n", "services.mobile.routingNumbers", "mobile:", "write how the numbers begin"},
+	{"services:\n", "services:\n  mobile: {consultation: \"https://a.example\", routingNumbers: [44808]}\n", "services.mobile.routingNumbers[0]", "44808", "the beginning of numbers in E.164"},
+	{"services:\n", "services:\n  mobile: {timeout: 20s}\n", "services.mobile.timeout", "20s", "from 100ms to 10s"},
+	{"services:\n", "services:\n  mobile: {names: [\"a b\"]}\n", "services.mobile.names[0]", "a b", "write a host name"},
 	{"platforms: [OperatorConnect]", zoomPlatform, "services.zoom.peers", "services:", "Zoom's addresses are not public"},
 	{"platforms: [OperatorConnect]", zoomPlatform, "services.zoom.sources", "services:", "nobody could call"},
 	{"services:\n", "services:\n  zoom: {peers: [\"192.0.2.1:0\"], sources: [192.0.2.0/24]}\n", "services.zoom.peers[0]", "192.0.2.1:0", "write host:port"},
@@ -44,6 +50,9 @@ func TestMistakesInNumbersAndAccountsAndZoom(t *testing.T) {
 			text := strings.Replace(good, "numbers:\n", withAccounts+"numbers:\n", 1)
 			if strings.HasPrefix(m.path, "services.zoom.") && m.old == "services:\n" {
 				text = strings.Replace(text, "platforms: [OperatorConnect]", zoomPlatform, 1)
+			}
+			if strings.HasPrefix(m.path, "services.mobile.") {
+				text = strings.Replace(text, "platforms: [OperatorConnect]", "platforms: [OperatorConnect, TeamsPhoneMobile]\n    integratedMcpEnabled: true", 1)
 			}
 			if !strings.Contains(text, m.old) {
 				t.Fatalf("the good configuration has no %q", m.old)

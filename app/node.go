@@ -300,7 +300,7 @@ func (n *Node) openSignalling() error {
 		Network:   sip.Marked(uint8(n.cfg.SIP.DSCP)),
 		Admit:     n.admit,
 		Handle:    n.handle, HandleAck: n.calls.HandleAck, HandleStray: n.calls.HandleStray,
-		Tap: n.calls.Tap, Urgent: n.calls.Urgent, Overloaded: n.calls.Overloaded,
+		Tap: n.calls.Tap, Urgent: n.calls.Urgent, Passing: n.mcp.Passing, Overloaded: n.calls.Overloaded,
 		Log: n.log,
 	})
 	if err != nil {

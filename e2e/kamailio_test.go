@@ -116,6 +116,9 @@ func (w *world) startKamailio() *program {
 		pair := w.keyPair(w.authority, authority.Terms{ClientAuth: true}, siteName)
 		defines = append(defines, fmt.Sprintf("CERTIFICATE=%q", pair), fmt.Sprintf("ROOTS=%q", filepath.Join(w.dir, "root.pem")))
 	}
+	if w.consultation != nil {
+		defines = append(defines, `MCP="sip:mcp.r1.e2e.example;transport=tcp;service=mcp;lr"`, fmt.Sprintf(`ODI="sip:odi-1@%s;lr"`, w.site(0)))
+	}
 	return w.kamailio("kamailio_core.cfg", defines...)
 }
 

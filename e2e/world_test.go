@@ -88,6 +88,8 @@ type setup struct {
 	operator   string        // keys of the configuration's operator section, in flow style
 	handsets   bool          // telephones of the core send media, not its sites
 	failover   time.Duration // FailoverTimeSeconds of Teams, 5 s unless set
+
+	consultation func(*world) string // URL at which the Mobile Control Point asks; nil: there is none
 }
 
 // world is a node and what stands around it.
@@ -324,6 +326,7 @@ type nodeFacts struct {
 	SitePort                              uint16
 	Options                               time.Duration
 	Metrics                               netip.AddrPort
+	Consultation                          string
 }
 
 func (w *world) facts() nodeFacts {
@@ -333,6 +336,9 @@ func (w *world) facts() nodeFacts {
 		Transport: w.transport, Codecs: w.codecs, CoreCodecs: w.coreCodecs, SitePort: w.site(0).Port(), Options: optionsInterval,
 		TeamsNet: []string{netip.PrefixFrom(w.v4(hostProxy), 29).Masked().String()},
 		Metrics:  netip.AddrPortFrom(w.v4(hostCore), 9464),
+	}
+	if w.consultation != nil {
+		f.Consultation = w.consultation(w)
 	}
 	if w.cloudV6 {
 		f.TeamsNet = []string{"::1/128"}
@@ -399,6 +405,9 @@ services:
     sources: {{list .TeamsNet .AlsoFrom}}
     media: {{list .TeamsNet .AlsoFrom}}
     names: {{list .Names}}
+{{- with .Consultation}}
+  mobile: {consultation: "{{.}}", routingNumbers: ["+44808157"], names: [mcp.r1.e2e.example]}
+{{- end}}
 {{- if .SRTP}}
 operator: {names: [{{.SiteName}}]{{with .Operator}}, {{.}}{{end}}}
 {{- else if .Operator}}
@@ -412,7 +421,8 @@ gateway:
     connectivity: PublicAddress
     codecs: [{{.Codecs}}]
     e911Type: Standard
-    platforms: [OperatorConnect]
+    platforms: [OperatorConnect{{if .Consultation}}, TeamsPhoneMobile{{end}}]
+    integratedMcpEnabled: {{ne .Consultation ""}}
     operatorPeerGroupConfigScheme: UseOperatorPeerGroupConfig
     peerGroups:
       - peerGroupName: core
@@ -432,7 +442,7 @@ gateway:
     callPolicy:
       defaultMappings:
         peerGroupToService: [{peerGroup: core, defaultService: OperatorConnect}]
-        serviceToPeerGroup: [{service: OperatorConnect, defaultPeerGroup: core}]
+        serviceToPeerGroup: [{service: OperatorConnect, defaultPeerGroup: core}{{if .Consultation}}, {service: TeamsPhoneMobile, defaultPeerGroup: core}{{end}}]
       peerGroupRoutings:
         - peerGroupName: core
           routings:

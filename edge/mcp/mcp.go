@@ -111,11 +111,16 @@ func (s *Set) Counters() Counters {
 // those for calls are, since both are one listener's.
 func (s *Set) For(tx *sip.ServerTx) bool {
 	req := tx.Request()
-	if req == nil || req.Method == "OPTIONS" || !req.Has("Route") {
+	if req == nil || !s.Passing(req) {
 		return false
 	}
 	k, ok := s.Peers.Of(tx.Source())
-	return ok && k.Group.Side == snapshot.Operator && leadsHere(req, s.Snapshot().MCP)
+	return ok && k.Group.Side == snapshot.Operator
+}
+
+// Passing tells requests that For may be true of: the stack leaves loops to us.
+func (s *Set) Passing(req *sip.Message) bool {
+	return req.Method != "OPTIONS" && req.Has("Route") && leadsHere(req, s.Snapshot().MCP)
 }
 
 // leadsHere tells whether the topmost Route leads to the control point: by the

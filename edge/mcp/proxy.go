@@ -143,7 +143,7 @@ func (f *forward) sendNext(why *sip.Message) *sip.Message {
 		}
 		to := f.targets[0]
 		f.targets = f.targets[1:]
-		tx, err := f.set.stack.Request(f.on.Clone(), to, f.heard)
+		tx, err := f.set.stack.Forward(f.on.Clone(), to, f.heard)
 		if err == nil {
 			f.out = tx
 			if f.req.Method == "INVITE" && f.ringing == nil {

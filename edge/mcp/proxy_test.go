@@ -100,7 +100,7 @@ func in(t *testing.T, f func(w *isolated)) {
 		all := func(*sip.Listener, netip.Addr) []*sip.Remote { return []*sip.Remote{far} }
 		stack := func(at netip.AddrPort, handle func(*sip.ServerTx)) *sip.Stack {
 			s, err := sip.NewStack(sip.StackConfig{
-				Network: w.net, Admit: all, Handle: handle, Log: log,
+				Network: w.net, Admit: all, Handle: handle, Passing: w.set.Passing, Log: log,
 				Listeners: []sip.Listener{{Name: "operator", Side: "operator", Transport: sip.UDP, Bind: at}},
 			})
 			if err != nil {
@@ -110,7 +110,8 @@ func in(t *testing.T, f func(w *isolated)) {
 		}
 		w.ours = stack(ourAt, func(tx *sip.ServerTx) {
 			if !w.set.For(tx) {
-				t.Errorf("%s is not taken for the control point's", tx.Request().Method)
+				w.give(tx, 606) // a call, in a whole node
+				return
 			}
 			w.set.Handle(tx)
 		})
@@ -350,6 +351,27 @@ func TestTurnedOff(t *testing.T) {
 		w.snap.MCP = nil
 		w.send()
 		w.wants(0, "", "", "503")
+	})
+}
+
+// RFC 3261 16.3: what was passed on may come back to us as a call (a spiral),
+// while its other half waits, and is neither a loop nor merged.
+func TestASpiralIsNoLoop(t *testing.T) {
+	t.Parallel()
+	in(t, func(w *isolated) {
+		w.respond = func(tx *sip.ServerTx) {
+			on := tx.Request().Clone()
+			on.Del("Route")
+			if _, err := w.core.Forward(on, sip.Target{Listener: "operator", Transport: sip.UDP, Addr: ourAt, Remote: far}, func(ev sip.Event) {
+				if ev.Err == nil && ev.Msg.Status >= 200 {
+					w.give(tx, ev.Msg.Status)
+				}
+			}); err != nil {
+				t.Error(err)
+			}
+		}
+		w.send()
+		w.wants(1, "yes", "", "606")
 	})
 }
 

@@ -118,7 +118,7 @@ func (s *Stack) request(m *Message, src Source) {
 		s.cancelled(m, via, key, src)
 	case inDialog(m):
 		s.begin(m, via, key, src)
-	case s.looped(m):
+	case !s.passing(m) && s.looped(m):
 		s.count.drop(dropLooped)
 		s.answer(m, via, src, 482, "")
 	default:
@@ -172,12 +172,14 @@ func (s *Stack) looped(m *Message) bool {
 		if err != nil {
 			continue
 		}
-		if tx := s.clients.get(txKey{branch: via.Branch(), method: m.Method}); tx != nil && tx.isMe(via) && tx.asksFor(m.RequestURI) {
+		if tx := s.clients.get(txKey{branch: via.Branch(), method: m.Method}); tx != nil && !tx.flow.passing && tx.isMe(via) && tx.asksFor(m.RequestURI) {
 			return true
 		}
 	}
 	return false
 }
+
+func (s *Stack) passing(m *Message) bool { return s.cfg.Passing != nil && s.cfg.Passing(m) }
 
 func (s *Stack) ack(m *Message, src Source) {
 	if s.cfg.HandleAck != nil {
@@ -193,7 +195,7 @@ func inDialog(m *Message) bool {
 // begin makes a server transaction and hands it to the user.
 func (s *Stack) begin(m *Message, via Via, key txKey, src Source) {
 	var merge uint64
-	if !inDialog(m) {
+	if !inDialog(m) && !s.passing(m) {
 		merge = s.mergeKey(m)
 	}
 	mine := newServerTx(s, m, via, key, src)

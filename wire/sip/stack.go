@@ -112,6 +112,9 @@ type StackConfig struct {
 	// handled inside. Like all callbacks it must not block: it runs on the
 	// goroutine that reads the socket.
 	Handle func(*ServerTx)
+	// Passing tells requests that somebody here passes on by Forward (nil: none).
+	// Loops and merged requests are then not ours to find.
+	Passing func(*Message) bool
 	// Urgent tells requests that are let in whatever the rate of their peer:
 	// emergency calls. Those to urn:service:sos are known without it (nil).
 	Urgent func(*Message) bool
@@ -324,6 +327,16 @@ const lagStands = time.Second
 // or, once, an error. What fails on the way to the target comes as an Event;
 // the error returned is about the arguments, ErrClosed or ErrTooMany.
 func (s *Stack) Request(req *Message, to Target, h func(Event)) (*ClientTx, error) {
+	return s.send(req, to, false, h)
+}
+
+// Forward is Request for who passes a request of another on (RFC 3261 section
+// 16) and is not in its call: it may well come back, to somebody here who is.
+func (s *Stack) Forward(req *Message, to Target, h func(Event)) (*ClientTx, error) {
+	return s.send(req, to, true, h)
+}
+
+func (s *Stack) send(req *Message, to Target, passing bool, h func(Event)) (*ClientTx, error) {
 	l, err := s.check(to)
 	if err != nil {
 		return nil, err
@@ -337,7 +350,9 @@ func (s *Stack) Request(req *Message, to Target, h func(Event)) (*ClientTx, erro
 	if err := req.Check(); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
 	}
-	return s.startClient(req, branch, s.flowTo(l, to), h), nil
+	f := s.flowTo(l, to)
+	f.passing = passing
+	return s.startClient(req, branch, f, h), nil
 }
 
 // Send sends m outside any transaction, as the ACK to a 2xx is; it adds the

@@ -116,6 +116,8 @@ type flow struct {
 	addr   netip.AddrPort
 	host   string // TLS name of another connection
 	remote *Remote
+
+	passing bool // what is sent is somebody else's, passed on
 }
 
 func (f *flow) key() connKey { return connKey{f.l, f.addr, f.host, f.remote} }
