@@ -385,7 +385,7 @@ func (w *world) newNode(name, dir string, config *template.Template, facts any, 
 // startNodes starts the edges.
 func (w *world) startNodes(opt Options) error {
 	for _, r := range w.regions() {
-		dir, err := w.nodeDir(r.name, r.edge(), r.core, r.cloudName, "*."+r.cloudName, r.coreName)
+		dir, err := w.nodeDir(r.name, r.edge(), r.core, r.cloudName, "*."+r.cloudName, r.coreName, "mcp."+r.coreName)
 		if err != nil {
 			return err
 		}

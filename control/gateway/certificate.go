@@ -19,7 +19,11 @@ import (
 func (s *Set) names(r *row, region, side string) (names []string) {
 	n := r.number(region)
 	if side != "cloud" {
-		return []string{zone.RegionName(s.base(r), n)}
+		names = append(names, zone.RegionName(s.base(r), n))
+		if r.Properties.IntegratedMCPEnabled {
+			names = append(names, zone.MCPName(s.base(r), n))
+		}
+		return names
 	}
 	for _, b := range append([]string{s.base(r)}, delegated(r.Gateway)...) {
 		names = append(names, zone.CloudName(b, n))

@@ -211,8 +211,8 @@ func TestAServiceIsEnabledLater(t *testing.T) {
 	if got := w.net.orders["r1-a"].Snapshot; !slices.Contains(got.Groups[1].Services, "TeamsPhoneMobile") {
 		t.Errorf("%+v", got.Groups)
 	}
-	if !w.zone.served[0].MCP {
-		t.Error("the zone has no mobile control point")
+	if !w.zone.served[0].MCP || w.net.orders["r1-a"].Snapshot.MCP == nil {
+		t.Error("the zone or the edges have no mobile control point")
 	}
 	doc.Properties.IntegratedMCPEnabled, doc.Properties.OnPremMCPEnabled = false, true
 	_, op = w.put(id, doc)

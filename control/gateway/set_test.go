@@ -190,7 +190,10 @@ func (n *edgeNet) keep() {
 	}
 	text, err := json.Marshal(all)
 	if err == nil {
-		err = os.WriteFile(n.file, text, 0o600)
+		err = os.WriteFile(n.file+".new", text, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(n.file+".new", n.file) // killed at any time, it is whole
 	}
 	if err != nil {
 		panic(err)
@@ -360,7 +363,7 @@ func base(id gateway.ID) string { return gateway.Base(tenant, suffix, id, "Tenan
 // rise brings up both edges with certificates for a gateway.
 func (w *world) rise(id gateway.ID) {
 	for i, e := range []struct{ node, region, address string }{{"r1-a", "westeurope", "192.0.2.1"}, {"r2-a", "northeurope", "192.0.2.2"}} {
-		w.net.rise(e.node, e.region, e.address, zone.RegionName(base(id), i+1), zone.CloudName(base(id), i+1))
+		w.net.rise(e.node, e.region, e.address, zone.RegionName(base(id), i+1), zone.CloudName(base(id), i+1), zone.MCPName(base(id), i+1))
 	}
 }
 
