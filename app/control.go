@@ -23,6 +23,7 @@ import (
 	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/publish"
 	"github.com/tandemgw/tandem/control/record"
+	"github.com/tandemgw/tandem/control/rotation"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/subscription"
 	"github.com/tandemgw/tandem/control/tester"
@@ -32,6 +33,7 @@ import (
 	"github.com/tandemgw/tandem/front/arm"
 	"github.com/tandemgw/tandem/front/keyvault"
 	"github.com/tandemgw/tandem/front/login"
+	"github.com/tandemgw/tandem/front/ops"
 	"github.com/tandemgw/tandem/link"
 )
 
@@ -52,7 +54,10 @@ type plane struct {
 	publish       *publish.Set
 	gateways      *gateway.Set
 	calls         *record.Regions
-	vaults        *vault.Set // nil: there are none
+	vaults        *vault.Set     // nil: there are none
+	keyFile       *vault.KeyFile // of those
+	tenant        ops.Tenant     // of the operator: ours, or elsewhere
+	rotations     *rotation.Set  // nil: there are no vaults at all
 	onboard       *onboard.Set
 	tester        *tester.Set
 }
@@ -273,6 +278,9 @@ func (p *plane) run(ctx context.Context) error {
 	}
 	p.n.onStop(p.operations.Close)
 	p.certificates.Start()
+	if p.rotations != nil {
+		p.rotations.Start()
+	}
 	if err := p.publish.Again(ctx); err != nil {
 		return fmt.Errorf("publish again what edges run: %w", err)
 	}

@@ -162,9 +162,12 @@ func (p *plane) openOnboarding(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("control.onboard: %w", err)
 	}
+	if err := p.openSecrets(systems); err != nil {
+		return fmt.Errorf("control.onboard: %w", err)
+	}
 	parts := onboard.Parts{
 		Systems: systems, Gateways: p.gateways, Suffix: p.cfg.Suffix, Outside: outside, Log: p.n.log,
-		Identity: "its system-assigned managed identity",
+		Identity: "system-assigned managed identity",
 		Team:     onboard.Team{Name: cmp.Or(c.Team.Name, "Azure Communications Gateway onboarding team"), Mail: cmp.Or(c.Team.Mail, "azcog-enablement@microsoft.com")},
 	}
 	if outside[onboard.OfDirectory] {
@@ -290,6 +293,16 @@ func (p *plane) outsideVaults(d OutsideConfig, v OutsideVaultsConfig) (*entra.Va
 	})
 }
 
+// signInPlace is where registrations of the tenant sign in, whatever for.
+func (p *plane) signInPlace() (entra.SignIn, error) {
+	if d := p.cfg.Onboard.Directory; d != nil {
+		t, err := p.transport(d.Roots)
+		return entra.SignIn{Login: d.Login, Tenant: d.Tenant, HTTP: t}, err
+	}
+	own := entra.InProcess(login.Handler(login.Config{Directory: p.directory, URL: p.url(), Resources: append(p.tokenResources(), synergyAudience), Log: p.n.log}))
+	return entra.SignIn{Login: p.url(), Tenant: p.cfg.Tenant.ID, HTTP: own}, nil
+}
+
 // operatorConnect asks as whoever asks: a registration with its secret, or a
 // gateway, for which the deployment vouches.
 func (p *plane) operatorConnect() (func(onboard.Asker) (*operatorconnect.Client, error), error) {
@@ -297,16 +310,11 @@ func (p *plane) operatorConnect() (func(onboard.Asker) (*operatorconnect.Client,
 	if err != nil {
 		return nil, err
 	}
-	own := http.RoundTripper(entra.InProcess(login.Handler(login.Config{Directory: p.directory, URL: p.url(), Resources: append(p.tokenResources(), synergyAudience), Log: silent})))
-	at := entra.SignIn{Login: p.url(), Tenant: p.cfg.Tenant.ID, HTTP: own}
-	outside := p.cfg.Onboard.Directory
-	if outside != nil {
-		there, err := p.transport(outside.Roots)
-		if err != nil {
-			return nil, err
-		}
-		at = entra.SignIn{Login: outside.Login, Tenant: outside.Tenant, HTTP: there}
+	at, err := p.signInPlace()
+	if err != nil {
+		return nil, err
 	}
+	outside := p.cfg.Onboard.Directory
 	return func(a onboard.Asker) (*operatorconnect.Client, error) {
 		c := operatorconnect.Config{URL: p.cfg.Onboard.OperatorConnect.URL, Application: a.Application, Suffixes: []string{p.cfg.Suffix}, HTTP: t, Log: p.n.log}
 		in := at

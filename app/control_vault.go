@@ -56,8 +56,9 @@ func (p *plane) openVaults(ctx context.Context) (err error) {
 	if err := Harden(); err != nil {
 		return err
 	}
+	p.keyFile = vault.NewKeyFile(filepath.Join(p.n.cfg.Node.Data, vault.KeyFileName))
 	p.vaults, err = vault.Open(ctx, vault.Config{
-		Store: p.store, Keeper: vault.NewKeyFile(filepath.Join(p.n.cfg.Node.Data, vault.KeyFileName)), Tenant: p.cfg.Tenant.ID,
+		Store: p.store, Keeper: p.keyFile, Tenant: p.cfg.Tenant.ID,
 		Place: p.subscriptions.Place, Audit: p.subscriptions.Audit, Log: p.n.log,
 	})
 	if err != nil {

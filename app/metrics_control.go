@@ -14,9 +14,11 @@ import (
 type controlCollector struct{ n *Node }
 
 var (
-	descEdgeEnds = desc("edge_certificate_not_after_seconds", "Unix time at which the certificate of an edge that control sees to ends.", "node")
-	descEdgeFail = desc("edge_certificate_failures", "Orders of it that failed since the last success.", "node")
-	descDNS      = desc("dns_queries_total", "Queries of the gateways' zones, by what came of them: answered, refused, short, dropped, transferred.", "outcome")
+	descEdgeEnds   = desc("edge_certificate_not_after_seconds", "Unix time at which the certificate of an edge that control sees to ends.", "node")
+	descEdgeFail   = desc("edge_certificate_failures", "Orders of it that failed since the last success.", "node")
+	descSecretEnds = desc("secret_not_after_seconds", "Unix time at which a client secret that control replaces ends.", "secret")
+	descSecretFail = desc("secret_failures", "Attempts to replace it that failed since the last success.", "secret")
+	descDNS        = desc("dns_queries_total", "Queries of the gateways' zones, by what came of them: answered, refused, short, dropped, transferred.", "outcome")
 
 	descOperations = desc("operations_total", "Operations that ended on this node.", "status")
 	descRunning    = desc("operation_steps_running", "Steps of operations that this node runs now.")
@@ -50,6 +52,7 @@ func (c controlCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	ctx, cancel := context.WithTimeout(c.n.life, lookTime)
 	defer cancel()
+	c.collectSecrets(ctx, out, p)
 	list, err := p.certificates.List(ctx)
 	if err != nil {
 		c.n.log.Warn("read the certificates of edges", obs.KeyError, err)
@@ -59,6 +62,23 @@ func (c controlCollector) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(descEdgeEnds, prometheus.GaugeValue, float64(x.Ends.Unix()), x.Node)
 		}
 		out <- prometheus.MustNewConstMetric(descEdgeFail, prometheus.GaugeValue, float64(x.Attempts), x.Node)
+	}
+}
+
+// collectSecrets reads how client secrets stand.
+func (c controlCollector) collectSecrets(ctx context.Context, out chan<- prometheus.Metric, p *plane) {
+	if p.rotations == nil {
+		return
+	}
+	list, err := p.rotations.List(ctx)
+	if err != nil {
+		c.n.log.Warn("read the secrets that are rotated", obs.KeyError, err)
+	}
+	for _, x := range list {
+		if !x.Ends.IsZero() {
+			out <- prometheus.MustNewConstMetric(descSecretEnds, prometheus.GaugeValue, float64(x.Ends.Unix()), x.Name())
+		}
+		out <- prometheus.MustNewConstMetric(descSecretFail, prometheus.GaugeValue, float64(x.Attempts), x.Name())
 	}
 }
 

@@ -354,6 +354,7 @@ func (n *Node) api() ops.Config {
 		c.Calls, c.Records, c.Traces, c.Peers, c.Explain, c.Edges = all, all, all, all, all, all
 		c.Certificates, c.Texts = edgeCertificates{n}, texts{n}
 		c.Onboard = n.onboarding
+		c.Secrets, c.RotateKey, c.Tenant = n.secrets, n.rotateKey, n.tenant
 	}
 	return c
 }

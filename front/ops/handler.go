@@ -53,6 +53,13 @@ type api struct{ Config }
 //	GET    /onboard            of a control node: the onboardings that were begun
 //	GET    /onboard/plan       how one stands; gateway, group, subscription, service; track, environment
 //	…      /onboard/…          status, apply, events, facts, sent, answered, report: see onboard.go
+//	GET    /secrets            client secrets that it replaces before they end
+//	PUT    /secrets            see to one: application, vault, secret, lifeDays, aheadDays, overlapDays
+//	DELETE /secrets            leave one alone: name
+//	POST   /secrets/rotate     {"name":"…","revoke":true}: another one now, without overlap
+//	POST   /vault-key/rotate   another key for the vaults; all data keys are wrapped anew
+//	GET    /tenant             where the operator's directory and vaults are
+//	ANY    /tenant/{host}/…    asks them, as the deployment does
 //	GET    /backup             a consistent copy of the node's data, a tar
 //	POST   /reload             read the configuration again; {"dryRun":true,"file":"…"} only compares
 //	GET    /health             state of the node; 503 unless ready
@@ -81,6 +88,8 @@ func Handler(c Config) http.Handler {
 	}
 	a.names(mux)
 	a.edges(mux)
+	a.secrets(mux)
+	a.tenant(mux)
 	a.onboard(mux)
 	if c.Metrics != nil {
 		mux.Handle("GET /metrics", c.Metrics)

@@ -129,6 +129,9 @@ type Config struct {
 	Texts        Texts                                                // nil: no control node
 	Edges        Edges                                                // nil: no /edges
 	Onboard      func() (*onboard.Set, error)                         // nil: no control node
+	Secrets      func() (Secrets, error)                              // nil: no control node
+	RotateKey    func(context.Context, KeyStep) (int, error)                 // of the vaults; nil: no control node
+	Tenant       func() (Tenant, error)                               // nil: no control node
 	Health       func() Health
 	Metrics      http.Handler // nil: no /metrics
 	Log          *slog.Logger
