@@ -145,6 +145,9 @@ func (s *Set) picture(ctx context.Context, w *World, steps []Status) Plan {
 		Subject: w.Subject, Track: w.Track, Environment: w.Environment, At: w.Began,
 		Steps: steps, HandOvers: []HandOver{}, Facts: []Value{}, Identity: w.Identity,
 	}
+	if w.Track == Track2022 {
+		p.Identity = "" // registrations sign in, not the gateway
+	}
 	for _, name := range slices.Sorted(maps.Keys(w.facts)) {
 		p.Facts = append(p.Facts, w.facts[name])
 	}

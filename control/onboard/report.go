@@ -69,9 +69,6 @@ func (r report) Document() string { return documents[r.Track] }
 // Service is the service as people call it.
 func (r report) Service() string { return ServiceTitle(r.Subject.Service) }
 
-// Summary is how many steps are in which state.
-func (r report) Summary() string { return r.Plan.Summary() }
-
 // Summary is "12 done, 3 declared, 2 ready".
 func (p Plan) Summary() string {
 	var words []string
@@ -84,26 +81,24 @@ func (p Plan) Summary() string {
 	return strings.Join(words, ", ")
 }
 
-// section is a part of the document.
-type section struct {
+// Section is a part of the document.
+type Section struct {
 	Title string
 	Steps []Status
 }
 
-// Sections are the steps below their headings.
-func (p Plan) sections() (list []section) {
+// Sections are the steps below their headings, in the order of the first of
+// each.
+func (p Plan) Sections() (list []Section) {
 	for _, st := range p.Steps {
-		if len(list) == 0 || list[len(list)-1].Title != st.Section {
-			list = append(list, section{Title: st.Section})
+		i := slices.IndexFunc(list, func(s Section) bool { return s.Title == st.Section })
+		if i < 0 {
+			i, list = len(list), append(list, Section{Title: st.Section})
 		}
-		last := &list[len(list)-1]
-		last.Steps = append(last.Steps, st)
+		list[i].Steps = append(list[i].Steps, st)
 	}
 	return list
 }
-
-// Sections serves the page.
-func (r report) Sections() []section { return r.sections() }
 
 // Hands are the hand-overs of a step.
 func (r report) Hands(step string) []HandOver {
@@ -155,7 +150,7 @@ func (r report) markdown(w io.Writer) {
 		rows = append(rows, []string{"Elsewhere", string(part)})
 	}
 	table(w, []string{"", ""}, rows)
-	for _, sec := range r.sections() {
+	for _, sec := range r.Sections() {
 		fmt.Fprintf(w, "\n## %s\n", inline(sec.Title))
 		for _, st := range sec.Steps {
 			r.step(w, st)

@@ -67,6 +67,24 @@ func (o *onboarding) flags() string {
 	return b.String()
 }
 
+// shortened has commands that the steps propose name the subject as it was
+// named here: whoever did not have to name it need not do so now.
+func shortened(p onboard.Plan, flags string) onboard.Plan {
+	id := p.Subject.Gateway
+	r := strings.NewReplacer(" -g "+id.Group+" -n "+id.Name+" --service "+p.Subject.Service, flags)
+	p.Steps = slices.Clone(p.Steps)
+	for i := range p.Steps {
+		st := &p.Steps[i]
+		st.Detail, st.Will = r.Replace(st.Detail), r.Replace(st.Will)
+		if st.Instruction != nil {
+			in := *st.Instruction
+			in.Text, in.Command = r.Replace(in.Text), r.Replace(in.Command)
+			st.Instruction = &in
+		}
+	}
+	return p
+}
+
 // me is who runs the command, for the record.
 func me() string {
 	if u, err := user.Current(); err == nil {
@@ -166,6 +184,7 @@ func (o *onboarding) tellPlan(w io.Writer, p onboard.Plan, asJSON bool) error {
 		return writeJSON(w, p)
 	}
 	l := lookOf(w)
+	p = shortened(p, o.flags())
 	l.plan(w, p)
 	l.next(w, p, o.flags())
 	return nil
@@ -198,9 +217,9 @@ changed with --outside.` + detailedHelp + exitHelp,
 		if err == nil && asJSON {
 			err = writeJSON(cmd.OutOrStdout(), p)
 		} else if err == nil {
-			l := lookOf(progress)
-			l.result(progress, p)
-			l.next(progress, p, o.flags())
+			l, short := lookOf(progress), shortened(p, o.flags())
+			l.result(progress, short)
+			l.next(progress, short, o.flags())
 		}
 		if exit {
 			return detailed(p, err)
@@ -358,7 +377,7 @@ into a folder.` + exitHelp,
 		case save != "":
 			return saveHands(out, save, p.Subject, hands)
 		}
-		lookOf(out).step(out, p.Steps[i], hands, o.flags())
+		lookOf(out).step(out, shortened(p, o.flags()).Steps[i], hands, o.flags())
 		return nil
 	}
 	return cmd

@@ -25,9 +25,9 @@ import (
 
 // tenant is what the steps of these tests look at and change.
 type tenant struct {
-	synergy, identity, form bool
-	roles                   int
-	broken                  error
+	synergy bool
+	roles   int
+	broken  error
 }
 
 // few steps, of every kind there is.

@@ -137,7 +137,7 @@ func (l look) heading(w io.Writer, p onboard.Plan) {
 	fmt.Fprintf(w, "Onboarding of %s to %s\n", l.paint(strong, plain(p.Subject.Gateway.Name)), onboard.ServiceTitle(p.Subject.Service))
 	text := string(p.Track) + " track, " + string(p.Environment)
 	if p.Identity != "" {
-		text += "; the gateway signs in as " + plain(p.Identity)
+		text += "; identity: " + p.Identity
 	}
 	l.block(w, "", quiet, text)
 	if len(p.Outside) > 0 {
@@ -166,17 +166,16 @@ func (l look) plan(w io.Writer, p onboard.Plan) {
 }
 
 func (l look) steps(w io.Writer, p onboard.Plan) {
-	ids, section := 0, ""
+	ids := 0
 	for _, st := range p.Steps {
 		ids = max(ids, len(st.ID))
 	}
-	for i, st := range p.Steps {
-		if i == 0 || st.Section != section {
-			section = st.Section
-			fmt.Fprintln(w)
-			l.block(w, "", strong, section)
+	for _, section := range p.Sections() {
+		fmt.Fprintln(w)
+		l.block(w, "", strong, section.Title)
+		for _, st := range section.Steps {
+			l.row(w, st, ids)
 		}
-		l.row(w, st, ids)
 	}
 }
 
@@ -262,12 +261,32 @@ func (l look) next(w io.Writer, p onboard.Plan, flags string) {
 	}
 }
 
-// command is to be typed.
+// command is to be typed, or copied: where it is too long for a line, the shell
+// goes on reading.
 func (l look) command(w io.Writer, indent, command, flags string) {
-	if strings.HasPrefix(command, "tandem onboard ") && !strings.Contains(command, " -n ") {
+	if strings.HasPrefix(command, "tandem onboard ") && !strings.HasSuffix(command, flags) {
 		command += flags
 	}
-	fmt.Fprintln(w, indent+"$ "+l.paint(strong, plain(command)))
+	line := "$"
+	for _, word := range shellWords(plain(command)) {
+		if utf8.RuneCountInString(indent+line+" "+word) > l.page()-2 && line != "$" {
+			fmt.Fprintln(w, indent+l.paint(strong, line+" \\"))
+			line = "   "
+		}
+		line += " " + word
+	}
+	fmt.Fprintln(w, indent+l.paint(strong, line))
+}
+
+// shellWords are those of a command; what is in quotes is one.
+func shellWords(command string) []string {
+	quoted := false
+	return strings.FieldsFunc(command, func(r rune) bool {
+		if r == '\'' {
+			quoted = !quoted
+		}
+		return r == ' ' && !quoted
+	})
 }
 
 // task is what somebody has to do for a step.
@@ -305,7 +324,7 @@ func (l look) instruction(w io.Writer, st onboard.Status, flags string) {
 		return
 	}
 	l.block(w, "    ", "", i.Text)
-	if i.Command != "" {
+	if i.Command != "" && !strings.HasPrefix(i.Command, "tandem onboard show ") { // said of the message itself
 		l.command(w, "    ", i.Command, flags)
 	}
 	if i.Where != "" {
