@@ -365,6 +365,11 @@ func (c *Client) RoleMembers(ctx context.Context, role string) ([]User, error) {
 	return list[User](ctx, c.asker, call{what: "list who is " + role, path: "/directoryRoles/" + url.PathEscape(roles[i].ID) + "/members"})
 }
 
+// Domains are all of the tenant.
+func (c *Client) Domains(ctx context.Context) ([]Domain, error) {
+	return list[Domain](ctx, c.asker, call{what: "list the domains", path: "/domains"})
+}
+
 // Domain is one of the tenant; fault.NotFound when it does not have it.
 func (c *Client) Domain(ctx context.Context, name string) (d Domain, err error) {
 	return d, c.do(ctx, call{what: "show the domain " + name, method: http.MethodGet, path: "/domains/" + url.PathEscape(name)}, &d)

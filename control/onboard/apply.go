@@ -247,7 +247,7 @@ func (p *pass) act(ctx context.Context, st Step, will string) (status Status, er
 		return status, err
 	}
 	m.acting, m.problem = time.Time{}, ""
-	if seen.err == nil && seen.State == Ready {
+	if seen.err == nil && seen.State == Ready && (problem != nil || seen.By == "") { // else it has done its part, and somebody follows
 		m.problem = "it was done, but does not show: " + seen.Detail
 		if problem != nil {
 			m.problem = sentence(problem)
@@ -287,7 +287,7 @@ func settle(ctx context.Context, w *World, st Step, patience time.Duration) sigh
 	until, pause := time.Now().Add(patience), 100*time.Millisecond
 	for {
 		seen := check(ctx, w, st)
-		if seen.err == nil && seen.State != Ready || time.Now().Add(pause).After(until) {
+		if seen.err == nil && (seen.State != Ready || seen.By != "") || time.Now().Add(pause).After(until) {
 			return seen
 		}
 		select {

@@ -50,6 +50,19 @@ func (w *World) shown(ctx context.Context, r entra.Record) bool {
 	return w.Zone != nil && w.Zone.Visible(ctx, r.Label, r.Text) == nil
 }
 
+// above is the verified domain of the tenant that a name is below: such a name
+// needs no record of its own (Microsoft Entra docs, "Manage custom domain
+// names": subdomains).
+func (w *World) above(ctx context.Context, name string) (string, error) {
+	all, err := w.Directory.Domains(ctx)
+	for _, d := range all {
+		if d.Verified && strings.HasSuffix(strings.ToLower(name), "."+strings.ToLower(d.ID)) {
+			return d.ID, nil
+		}
+	}
+	return "", err
+}
+
 func checkDomain(ctx context.Context, w *World) (Finding, error) {
 	d, r, err := w.text(ctx)
 	switch {
@@ -60,7 +73,15 @@ func checkDomain(ctx context.Context, w *World) (Finding, error) {
 	}
 	shown := []Evidence{Is("domain", d.ID), Is("TXT record", r.Label+" "+r.Text)}
 	seen := w.shown(ctx, r)
+	above := ""
+	if d.Verified && !seen {
+		if above, err = w.above(ctx, d.ID); err != nil {
+			return Finding{}, err
+		}
+	}
 	switch {
+	case above != "":
+		return Found(d.ID+" is verified, since "+above+" is", Is("domain", d.ID), Is("verified with", above)), nil
 	case d.Verified && seen:
 		return Found(d.ID+" is verified", shown...), nil
 	case d.Verified && w.Zone != nil:

@@ -40,7 +40,7 @@ import (
 const (
 	tenant   = "00000000-0000-4000-8000-00000000000a"
 	sub      = "00000000-0000-4000-8000-000000000001"
-	base     = "one.gateways.telecom.example"
+	base     = "one.gateways.voice.example"
 	graphURL = "https://graph.telecom.example"
 	armURL   = "https://api.telecom.example"
 	vaultURL = "https://vault.telecom.example"
@@ -83,9 +83,20 @@ func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 	_, _, err := subs.PutGroup(t.Context(), subscription.Group{Subscription: sub, Name: "voice", Location: "westeurope"})
 	w.must(err)
 
+	parts := onboard.Parts{Gateways: w.gateways, Zone: w.names, Suffix: "gateways.voice.example", Outside: map[onboard.Part]bool{}}
+	for _, f := range change {
+		f(&parts)
+	}
+	var ours interface {
+		AddText(ctx context.Context, name, value string) error
+		RemoveText(ctx context.Context, name, value string) error
+	}
+	if parts.Zone != nil {
+		ours = w.names
+	}
 	login := w.serveLogin(quiet)
 	w.directory, err = directory.Open(t.Context(), directory.Config{
-		Store: w.store, Tenant: directory.Tenant{ID: tenant, Name: "telecom.example"}, Graph: []string{graphURL}, Resolver: w.names, Zone: w.names, Log: quiet,
+		Store: w.store, Tenant: directory.Tenant{ID: tenant, Name: "telecom.example"}, Graph: []string{graphURL}, Resolver: w.names, Zone: ours, Log: quiet,
 		Known: []directory.WellKnown{{AppID: readerID, Name: "Voice Secrets Reader", Publisher: "Microsoft"}},
 		Audit: func(context.Context, *store.Tx, directory.Change) error { return nil },
 	})
@@ -112,15 +123,9 @@ func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 	w.connect, err = sandbox.Start(sandbox.Config{Listen: netip.MustParseAddrPort("127.0.0.1:0"), Certificate: certificate, Roots: w.trust})
 	w.must(err)
 	t.Cleanup(func() { w.connect.Close() })
-	w.must(w.connect.Onboard(sandbox.Operator{Tenant: tenant, Name: "Telecom", Issuers: issuers, Suffix: "gateways.telecom.example"}))
+	w.must(w.connect.Onboard(sandbox.Operator{Tenant: tenant, Name: "Telecom", Issuers: issuers, Suffix: "gateways.voice.example"}))
 
-	parts := onboard.Parts{
-		Systems:  onboard.Systems{Directory: w.tenant, Vaults: stores, OperatorConnect: w.ask, Names: w.names, Issuer: issuers[0]},
-		Gateways: w.gateways, Zone: w.names, Suffix: "gateways.telecom.example", Outside: map[onboard.Part]bool{},
-	}
-	for _, f := range change {
-		f(&parts)
-	}
+	parts.Systems = onboard.Systems{Directory: w.tenant, Vaults: stores, OperatorConnect: w.ask, Names: w.names, Issuer: issuers[0]}
 	w.cfg = onboard.Config{Store: w.store, Parts: parts, Patience: time.Millisecond}
 	w.start()
 	return w
@@ -181,7 +186,7 @@ func (w *world) token(object, audience string) entra.Token {
 // ask is Operator Connect, asked by a gateway's identity or a registration.
 func (w *world) ask(a onboard.Asker) (*operatorconnect.Client, error) {
 	trust := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.trust}, DisableKeepAlives: true}
-	c := operatorconnect.Config{URL: w.connect.URL(), Application: a.Application, HTTP: trust, Suffixes: []string{"gateways.telecom.example"}}
+	c := operatorconnect.Config{URL: w.connect.URL(), Application: a.Application, HTTP: trust, Suffixes: []string{"gateways.voice.example"}}
 	if a.Secret != nil {
 		c.Token = operatorconnect.SignIn(entra.SignIn{Login: w.loginURL, Tenant: tenant, Client: a.Application, Scope: operatorconnect.Scope, Secret: a.Secret, HTTP: trust})
 	} else {

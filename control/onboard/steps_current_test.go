@@ -1,0 +1,452 @@
+package onboard_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/control/entra"
+	"github.com/tandemgw/tandem/control/gateway"
+	"github.com/tandemgw/tandem/control/onboard"
+	"github.com/tandemgw/tandem/control/operatorconnect"
+	"github.com/tandemgw/tandem/control/store"
+)
+
+var now = onboard.Options{Track: onboard.TrackCurrent}
+
+// seven are the roles as the document's own script writes them.
+var seven = map[string]string{
+	"trunkManagementRead":   "72129ccd-8886-42db-a63c-2647b61635c1",
+	"trunkManagementWrite":  "e907ba07-8ad0-40be-8d72-c18a0b3c156b",
+	"partnerSettingsRead":   "d6b0de4a-aab5-4261-be1b-0e1800746fb2",
+	"numberManagementRead":  "130ecbe2-d1e6-4bbd-9a8d-9a7a909b876e",
+	"numberManagementWrite": "752b4e79-4b85-4e33-a6ef-5949f0d7d553",
+	"dataRead":              "eb63d611-525e-4a31-abd7-0cb33f679599",
+	"dataWrite":             "98d32f93-eaa7-4657-b443-090c23e69f27",
+}
+
+// identity is the gateway's service principal.
+func (w *world) identity() entra.Principal {
+	w.Helper()
+	all, err := w.tenant.PrincipalsNamed(w.Context(), "one")
+	w.must(err)
+	if len(all) != 1 {
+		w.Fatalf("%d principals are named like the gateway", len(all))
+	}
+	return all[0]
+}
+
+// TestConnectToOperatorConnect goes through "Connect Azure Communications
+// Gateway to Operator Connect or Teams Phone Mobile" and what it stands on.
+func TestConnectToOperatorConnect(t *testing.T) {
+	w := newWorld(t)
+	p := w.plan(now)
+
+	w.under(t, "Prerequisites", func(*testing.T) {
+		for id, state := range map[string]onboard.State{"B1": onboard.Ready, "B2": onboard.Ready, "B3": onboard.Done, "B4": onboard.Blocked, "B5": onboard.Ready, "B6": onboard.Ready, "B7": onboard.Blocked} {
+			w.is(p, id, state)
+		}
+		if h := w.handed(p, "B2"); h.Address != "azcog-enablement@microsoft.com" || !strings.Contains(h.Message, "Subscription: "+sub) {
+			w.Errorf("%+v", h)
+		}
+		_, err := w.set.Answer(w.Context(), w.sub, onboard.Reply{ID: "B2", By: "anna", Facts: map[string]string{"onboarding-contact": "Kim, kim@example.com"}})
+		w.must(err)
+		_, err = w.set.Send(w.Context(), w.sub, onboard.Sending{ID: "B4", By: "anna"})
+		w.must(err)
+		w.is(w.plan(now), "B4", onboard.Waiting)
+		_, err = w.set.Answer(w.Context(), w.sub, onboard.Reply{ID: "B4", By: "anna", Facts: map[string]string{"subscription-enabled": "2026-01-01"}})
+		w.must(err)
+		w.declare("agreement", "OC-17, 2026-01-01", "network-design", "2026-01-01", "management-region", "westeurope", "codecs", "PCMA", "platforms", "OperatorConnect", "emergency", "Standard",
+			"region-1", "westeurope", "operator-address-1", "198.51.100.1", "region-2", "northeurope", "operator-address-2", "198.51.100.2",
+			"verification-numbers", "+442079460001,+442079460002,+442079460003,+442079460004,+442079460005", "integration-numbers", "+442079460001")
+		p = w.plan(now)
+		w.is(p, "B4", onboard.Declared)
+		w.is(p, "B5", onboard.Declared, "service region 2")
+		w.is(p, "B6", onboard.Ready, "5 of 6", "+442079460001 cannot be both")
+		w.declare("verification-numbers", "+442079460001,+442079460002,+442079460003,+442079460004,+442079460005,+442079460006", "integration-numbers", "+442079460007")
+		w.is(w.plan(onboard.Options{Environment: onboard.Lab}), "B6", onboard.Declared, "of 3 numbers")
+		p = w.plan(now)
+		w.is(p, "B6", onboard.Declared)
+		w.is(p, "B7", onboard.Ready, "tandem apply -f gateway.yaml")
+		w.deploy(func(r *gateway.Resource) {
+			r.Properties.Platforms, r.Properties.Status = []string{"TeamsDirectRouting"}, gateway.ChangePending
+			r.Properties.DNSDelegations = &gateway.DNSDelegations{Delegations: []gateway.DNSDelegation{{Domain: "voice.telecom.example", NameServers: []string{"ns1.x.example.", "ns2.x.example."}}}}
+		})
+		p = w.plan(now)
+		w.is(p, "B7", onboard.Done)
+		w.is(p, "B8", onboard.Waiting, "ChangePending")
+		w.gateways.one.Properties.Status = gateway.Complete
+		w.is(w.plan(now), "B12", onboard.Ready, "lacks ns1.x.example, ns2.x.example", "voice.telecom.example. 172800 IN NS ns2.x.example.")
+		w.names.ns = map[string][]string{"voice.telecom.example": {"ns1.x.example", "ns2.x.example"}}
+		w.declare("certificates", "2026-01-02", "bfd", "2026-01-02")
+		p = w.plan(now)
+		for id, state := range map[string]onboard.State{"B8": onboard.Done, "B9": onboard.Declared, "B10": onboard.Skipped, "B11": onboard.Declared, "B12": onboard.Done, "B14": onboard.Skipped} {
+			w.is(p, id, state)
+		}
+	})
+
+	w.under(t, "Enable Operator Connect or Teams Phone Mobile support", func(*testing.T) {
+		w.is(p, "B15", onboard.Ready, "not among", "--platforms TeamsDirectRouting OperatorConnect")
+		w.gateways.one.Properties.Platforms = []string{"TeamsDirectRouting", "OperatorConnect"}
+		w.gateways.counts[0].Have = 2
+		w.is(w.plan(now), "B15", onboard.Ready, "2 of 6 Automated lines")
+		w.gateways.counts[0].Have = 6
+		p = w.plan(now)
+		w.is(p, "B15", onboard.Done)
+		w.declare("service-at-deploy", "yes")
+		w.is(w.plan(now), "B15", onboard.Skipped, "chosen when the gateway was deployed")
+	})
+
+	w.under(t, "Add the Project Synergy application to your Azure tenant", func(*testing.T) {
+		if _, err := w.tenant.PrincipalOf(w.Context(), directory.SynergyID); fault.Of(err) != fault.NotFound {
+			w.Fatalf("it is there already: %v", err)
+		}
+		w.is(p, "B16", onboard.Ready, "adds Project Synergy")
+		p = w.apply(now)
+		s, err := w.tenant.PrincipalOf(w.Context(), directory.SynergyID)
+		w.must(err)
+		if w.shown(w.is(p, "B16", onboard.Done), "object ID of Project Synergy") != s.ID || s.DisplayName != "Operator Connect" {
+			w.Errorf("%+v", s)
+		}
+	})
+
+	w.under(t, "Assign an Admin user to the Project Synergy application", func(*testing.T) {
+		w.is(p, "B17", onboard.Ready, "Nobody is named")
+		w.declare("setup-user", admin)
+		p = w.apply(now)
+		w.is(p, "B17", onboard.Done)
+		s, err := w.tenant.PrincipalOf(w.Context(), directory.SynergyID)
+		w.must(err)
+		all, err := w.tenant.AssignedTo(w.Context(), s.ID)
+		w.must(err)
+		if !slices.ContainsFunc(all, func(a entra.Assignment) bool { return a.PrincipalType == "User" && roleName(s, a.Role) == "Admin" }) {
+			w.Errorf("%+v", all)
+		}
+	})
+
+	w.under(t, "Find the Application ID for your Azure Communication Gateway resource", func(*testing.T) {
+		st := w.is(p, "B18", onboard.Done, "system-assigned managed identity")
+		if w.shown(st, "application ID") != w.identity().AppID || w.identity().Type != "ManagedIdentity" {
+			w.Errorf("%+v, %+v", st, w.identity())
+		}
+	})
+
+	w.under(t, "Set up application roles for Azure Communications Gateway", func(*testing.T) {
+		st := w.is(p, "B19", onboard.Done, "All 7 roles")
+		all, err := w.tenant.AssignmentsOf(w.Context(), w.identity().ID)
+		w.must(err)
+		if len(all) != len(seven) {
+			w.Errorf("it has %d roles", len(all))
+		}
+		for name, id := range seven {
+			if !slices.ContainsFunc(all, func(a entra.Assignment) bool { return a.Role == id }) {
+				w.Errorf("it lacks %s", name)
+			}
+			if !slices.ContainsFunc(st.Evidence, func(e onboard.Evidence) bool { return e.Value == id }) {
+				w.Errorf("%s is not shown", name)
+			}
+		}
+	})
+
+	w.under(t, "Provide additional information to your onboarding team", func(*testing.T) {
+		w.is(p, "B20", onboard.Ready, "open: Operator, Contact", "operator-name=")
+		w.declare("operator-name", "Telecom", "contact-name", "Anna", "contact-mail", admin, "contact-phone", "+442079460000")
+		p = w.plan(now)
+		w.is(p, "B20", onboard.Ready, "The form is complete")
+		form := w.handed(p, "B20").Files[0].Content
+		for _, want := range []string{tenant, sub, base, w.identity().AppID, "8502a0ec-c76d-412f-836c-398018e2312b", "Anna", "+442079460000", "+442079460006", "+442079460007", "westeurope, northeurope"} {
+			if !strings.Contains(form, want) {
+				w.Errorf("the form lacks %s:\n%s", want, form)
+			}
+		}
+		_, err := w.set.Send(w.Context(), w.sub, onboard.Sending{ID: "B20", By: "anna"})
+		w.must(err)
+		w.is(w.apply(now), "B20", onboard.Waiting)
+		_, err = w.set.Answer(w.Context(), w.sub, onboard.Reply{ID: "B20", By: "anna", Facts: map[string]string{"onboarded": "2026-01-10"}})
+		w.must(err)
+		p = w.plan(now)
+		w.is(p, "B20", onboard.Declared, "2026-01-10")
+	})
+
+	w.under(t, "Test your Operator Connect portal access", func(*testing.T) {
+		w.is(p, "B21", onboard.Ready, "https://operatorconnect.microsoft.com")
+		w.declare("portal-access", "2026-01-11")
+		p = w.plan(now)
+		w.is(p, "B21", onboard.Declared)
+	})
+
+	w.under(t, "Add the Application IDs for Azure Communications Gateway to Operator Connect", func(*testing.T) {
+		st := w.is(p, "B22", onboard.Ready, "answers 403", "/operator/configuration")
+		if id := w.identity().AppID; st.Instruction.Paste != id+"\n8502a0ec-c76d-412f-836c-398018e2312b" {
+			w.Errorf("%+v", st.Instruction)
+		}
+		w.portal(w.identity().AppID)
+		w.is(w.plan(now), "B22", onboard.Ready, "1 of 2", "8502a0ec")
+		w.portal("8502a0ec-c76d-412f-836c-398018e2312b")
+		p = w.plan(now)
+		w.is(p, "B22", onboard.Done, "Both are listed")
+	})
+
+	w.under(t, "Register your deployment's domain name in Microsoft Entra", func(*testing.T) {
+		st := w.is(p, "B23", onboard.Done)
+		d, err := w.tenant.Domain(w.Context(), base)
+		w.must(err)
+		name, text, _ := strings.Cut(w.shown(st, "TXT record"), " ")
+		if found, err := w.names.LookupTXT(w.Context(), name); !d.Verified || name != base || err != nil || !slices.Contains(found, text) || !strings.HasPrefix(text, "MS=ms") {
+			w.Errorf("%+v, %s %s", d, name, text)
+		}
+	})
+
+	w.under(t, "Caution: calling profiles with the suffix CommsGw", func(*testing.T) {
+		w.is(p, "B24", onboard.Waiting, "none for the gateway yet")
+		trunk := w.provision()
+		p = w.apply(now)
+		w.is(p, "B24", onboard.Done, "LondonCommsGw", trunk.FQDN)
+	})
+
+	for _, st := range p.Steps {
+		if want := map[string]onboard.State{"B13": onboard.NotOffered}[st.ID]; !st.State.Settled() && st.State != want {
+			t.Errorf("%s is %s at the end: %s", st.ID, st.State, st.Detail)
+		}
+	}
+	w.asked.take()
+	w.apply(now)
+	if again := w.asked.take(); len(again) > 0 {
+		t.Errorf("applied again, it changed %v", again)
+	}
+}
+
+// provision makes what the gateway has at Operator Connect, as the gateway.
+func (w *world) provision() operatorconnect.Trunk {
+	w.Helper()
+	id := w.identity()
+	c, err := w.ask(onboard.Asker{Application: id.AppID, Principal: id.ID})
+	w.must(err)
+	trunk, err := c.CreateTrunk(w.Context(), operatorconnect.TrunkDraft{FQDN: "r1." + base, Port: 5063, Enabled: true})
+	w.must(err)
+	_, err = c.CreateProfile(w.Context(), operatorconnect.ProfileDraft{
+		Name: "London", NameSuffix: "CommsGw", Region: "EMEA", OfferTypes: []operatorconnect.OfferType{{Name: "Calling"}}, TrunkIDs: []string{trunk.ID},
+	})
+	w.must(err)
+	return trunk
+}
+
+// ready is a world in which the gateway is onboarded as far as programs do it.
+func ready(t *testing.T, change ...func(*onboard.Parts)) *world {
+	t.Helper()
+	w := newWorld(t, change...)
+	w.deploy()
+	w.declare("setup-user", admin)
+	w.apply(now)
+	return w
+}
+
+// TestTwoPrincipalsOfTheGatewaysName are told, both, and neither gets a role.
+func TestTwoPrincipalsOfTheGatewaysName(t *testing.T) {
+	w := newWorld(t)
+	w.deploy()
+	mine := w.identity()
+	a, err := w.tenant.CreateApplication(t.Context(), entra.Application{DisplayName: "one", Audience: entra.SingleTenant})
+	w.must(err)
+	other, err := w.tenant.PrincipalOf(t.Context(), a.AppID)
+	if fault.Of(err) == fault.NotFound {
+		other, err = w.tenant.AddPrincipal(t.Context(), a.AppID, "")
+	}
+	w.must(err)
+	p := w.apply(now)
+	w.is(p, "B18", onboard.Failed, "2 enterprise applications are named one", mine.AppID, mine.ID, other.AppID, other.ID)
+	for _, x := range []entra.Principal{mine, other} {
+		if all, err := w.tenant.AssignmentsOf(t.Context(), x.ID); err != nil || len(all) > 0 {
+			t.Errorf("%s has %+v, %v", x.ID, all, err)
+		}
+	}
+}
+
+// TestSomebodyElsesNameIsNoIdentity: an application that bears the gateway's
+// name is not taken for it.
+func TestSomebodyElsesNameIsNoIdentity(t *testing.T) {
+	w := newWorld(t)
+	w.deploy(func(r *gateway.Resource) { r.Identity = &gateway.Identity{Type: "None"} })
+	w.is(w.plan(now), "B18", onboard.Ready, "has no managed identity")
+	w.gateways.one.Identity = &gateway.Identity{Type: "SystemAssigned", PrincipalID: "00000000-0000-4000-8000-0000000000ee", TenantID: tenant}
+	w.is(w.plan(now), "B18", onboard.Ready, "is not its managed identity")
+	w.gateways.one.Identity = &gateway.Identity{Type: "SystemAssigned", PrincipalID: w.identity().ID, TenantID: "00000000-0000-4000-8000-0000000000ff"}
+	w.is(w.plan(now), "B18", onboard.Ready, "must live in the same")
+}
+
+// TestTwoTenants: with Project Synergy in another tenant than the one that is
+// configured, nothing is done in the wrong one.
+func TestTwoTenants(t *testing.T) {
+	w := newWorld(t)
+	w.deploy()
+	w.declare("tenants", "two")
+	w.is(w.apply(now), "B3", onboard.Ready, "say in which")
+	w.declare("synergy-tenant", "00000000-0000-4000-8000-0000000000ff")
+	p := w.apply(now)
+	w.is(p, "B3", onboard.Ready, "00000000-0000-4000-8000-0000000000ff", tenant)
+	w.is(p, "B16", onboard.Blocked)
+	if _, err := w.tenant.PrincipalOf(t.Context(), directory.SynergyID); fault.Of(err) != fault.NotFound {
+		t.Errorf("it was added to the wrong tenant: %v", err)
+	}
+}
+
+// TestAPartnerIsAsked where the operator is onboarded by somebody else: "you
+// need to ask them to arrange changes".
+func TestAPartnerIsAsked(t *testing.T) {
+	w := ready(t, func(p *onboard.Parts) { p.Zone = nil })
+	w.declare("partner", "Partner Ltd", "partner-mail", "help@partner.example", "onboarded", "2026-01-10")
+	p := w.plan(now)
+	w.is(p, "B22", onboard.Ready, "Ask Partner Ltd help@partner.example")
+	if h := w.handed(p, "B23"); h.Address != "help@partner.example" || !strings.Contains(h.Message, "Dear Partner Ltd") {
+		t.Errorf("%+v", h)
+	}
+}
+
+// TestTheTXTRecordIsHandedOver where somebody else serves the zone, and nothing
+// is verified before it is there.
+func TestTheTXTRecordIsHandedOver(t *testing.T) {
+	w := ready(t, func(p *onboard.Parts) { p.Zone = nil })
+	p := w.plan(now)
+	st := w.is(p, "B23", onboard.Ready, "hand it over")
+	name, text, _ := strings.Cut(w.shown(st, "TXT record"), " ")
+	if h := w.handed(p, "B23"); !strings.Contains(h.Message, name+". 3600 IN TXT \""+text+"\"") {
+		t.Errorf("%s", h.Message)
+	}
+	_, err := w.set.Send(t.Context(), w.sub, onboard.Sending{ID: "B23", By: "anna"})
+	w.must(err)
+	w.asked.take()
+	w.is(w.apply(now), "B23", onboard.Waiting)
+	if changes := w.asked.take(); slices.ContainsFunc(changes, func(s string) bool { return strings.HasSuffix(s, "/verify") }) {
+		t.Errorf("the directory was asked to look before the record was there: %v", changes)
+	}
+	w.must(w.names.AddText(t.Context(), name, text))
+	w.is(w.apply(now), "B23", onboard.Done)
+}
+
+// TestADomainBelowOneOfTheTenantsNeedsNoRecord of its own.
+func TestADomainBelowOneOfTheTenantsNeedsNoRecord(t *testing.T) {
+	w := newWorld(t, func(p *onboard.Parts) { p.Zone, p.Suffix = nil, "gateways.telecom.example" })
+	w.deploy()
+	w.is(w.apply(now), "B23", onboard.Done, "since telecom.example is")
+}
+
+// TestDriftIsFound: a removed role, a lost TXT record and a lost administrator
+// are repaired; an edited profile is reported.
+func TestDriftIsFound(t *testing.T) {
+	w := ready(t)
+	w.declare("onboarded", "2026-01-10")
+	w.portal(w.identity().AppID)
+	w.portal("8502a0ec-c76d-412f-836c-398018e2312b")
+	trunk := w.provision()
+	w.is(w.apply(now), "B24", onboard.Done)
+
+	all, err := w.tenant.AssignmentsOf(t.Context(), w.identity().ID)
+	w.must(err)
+	i := slices.IndexFunc(all, func(a entra.Assignment) bool { return a.Role == seven["dataWrite"] })
+	w.must(w.tenant.Unassign(t.Context(), all[i]))
+	for name, list := range w.names.texts {
+		for _, text := range list {
+			w.must(w.names.RemoveText(t.Context(), name, text))
+		}
+	}
+	c, err := w.ask(onboard.Asker{Application: w.identity().AppID, Principal: w.identity().ID})
+	w.must(err)
+	_, err = c.ReplaceTrunk(t.Context(), operatorconnect.Edit{ID: trunk.ID, Force: true}, operatorconnect.TrunkDraft{FQDN: trunk.FQDN, Port: 5099, Enabled: true})
+	w.must(err)
+
+	p := w.plan(now)
+	w.is(p, "B19", onboard.Drifted, "6 of 7", "missing: Data.Write")
+	w.is(p, "B23", onboard.Drifted, "no longer in the DNS")
+	w.is(p, "B24", onboard.Drifted, "the trunk r1."+base+" was changed")
+	p = w.apply(now)
+	w.is(p, "B19", onboard.Done)
+	w.is(p, "B23", onboard.Done)
+	w.is(p, "B24", onboard.Drifted, "was changed") // nobody but a person knows whether it was meant
+}
+
+// TestDriftOfRegistrations: permissions beyond what is needed, a secret that
+// has ended, an access policy that allows more.
+func TestDriftOfRegistrations(t *testing.T) {
+	w := newWorld(t)
+	w.declare("setup-user", admin, "management-region", "westeurope")
+	for _, key := range []string{"billing-service", "call-duration"} {
+		w.declare("consent-url."+key, w.loginURL+"/"+tenant+"/adminconsent?client_id="+readerID)
+	}
+	p := w.apply(old)
+	for _, id := range []string{"A7", "A8", "A12", "A13", "A14"} {
+		w.is(p, id, onboard.Done)
+	}
+	s, err := w.tenant.PrincipalOf(t.Context(), directory.SynergyID)
+	w.must(err)
+	a := w.registration("Call Duration")
+	w.must(w.tenant.Require(t.Context(), a.ID, append(a.Required, entra.RequiredAccess{Resource: directory.GraphID, Access: []entra.Access{{ID: graphRole(w, "User.Read.All"), Type: "Role"}}})))
+	mine, err := w.tenant.PrincipalOf(t.Context(), a.AppID)
+	w.must(err)
+	w.must(w.tenant.Assign(t.Context(), entra.Assignment{Principal: mine.ID, Resource: s.ID, Role: seven["trunkManagementWrite"]}))
+	w.must(w.tenant.RemoveSecret(t.Context(), a.ID, a.Secrets[0].KeyID))
+	reader, err := w.tenant.PrincipalOf(t.Context(), readerID)
+	w.must(err)
+	w.must(w.cfg.Parts.Vaults.Permit(t.Context(), w.shown(w.step(p, "A10"), "Call Duration, vault"), reader.ID, "get", "list"))
+
+	p = w.plan(old)
+	w.is(p, "A7", onboard.Drifted, "Call Duration: ", "too much")
+	w.is(p, "A8", onboard.Drifted, "TrunkManagement.Write too much")
+	w.is(p, "A12", onboard.Drifted, "not one of the registration's")
+	w.is(p, "A14", onboard.Drifted, "secrets list too much")
+	p = w.apply(old)
+	for _, id := range []string{"A7", "A8", "A12", "A14"} {
+		w.is(p, id, onboard.Done)
+	}
+	_, secret := w.kept(w.shown(w.step(p, "A10"), "Call Duration, vault"))
+	if _, err := w.directory.Authenticate(t.Context(), a.AppID, secret); err != nil {
+		t.Errorf("the new secret does not sign in: %v", err)
+	}
+}
+
+func graphRole(w *world, value string) string {
+	w.Helper()
+	g, err := w.tenant.PrincipalOf(w.Context(), directory.GraphID)
+	w.must(err)
+	r, ok := g.Role(value)
+	if !ok {
+		w.Fatalf("Graph has no role %s", value)
+	}
+	return r.ID
+}
+
+// TestElsewhereNothingIsChangedUnlessSaid: against a directory that is not ours
+// a plan shows, and apply leaves alone; there the gateway signs in as an
+// application, and the plan says so.
+func TestElsewhereNothingIsChangedUnlessSaid(t *testing.T) {
+	w := newWorld(t, func(p *onboard.Parts) { p.Outside[onboard.OfDirectory] = true })
+	w.deploy()
+	// A directory elsewhere has no managed identity of ours.
+	w.must(w.store.Write(t.Context(), func(tx *store.Tx) error {
+		return w.directory.DropManagedIdentity(t.Context(), tx, w.gateways.one.ID.Key())
+	}))
+	w.declare("setup-user", admin)
+	w.asked.take()
+	p := w.apply(now)
+	if changes := w.asked.take(); len(changes) > 0 {
+		t.Errorf("it changed %v", changes)
+	}
+	for _, id := range []string{"B16", "B18"} {
+		if st := w.is(p, id, onboard.Ready); !st.Outside || st.Will != "" || st.Instruction == nil {
+			t.Errorf("%s: %+v", id, st)
+		}
+	}
+	p = w.apply(onboard.Options{Outside: true})
+	for _, id := range []string{"B16", "B17", "B19", "B23"} {
+		w.is(p, id, onboard.Done)
+	}
+	w.is(p, "B18", onboard.Done, "federated credential of our issuer", "system-assigned identity")
+	a := w.registration("one")
+	w.must(w.tenant.Federate(t.Context(), a.ID, "again", w.cfg.Parts.Issuer, w.gateways.one.Identity.PrincipalID)) // it is there already
+	got, err := w.directory.Application(t.Context(), w.ourselves(), a.ID)
+	w.must(err)
+	if len(got.Federated) != 1 || got.Federated[0].Subject != w.gateways.one.Identity.PrincipalID {
+		t.Errorf("%+v", got.Federated)
+	}
+}
