@@ -245,27 +245,29 @@ func (v *Vaults) PutSecret(ctx context.Context, vault Vault, s Secret) (Secret, 
 }
 
 func (v *Vaults) secret(ctx context.Context, vault Vault, q call) (Secret, error) {
+	var got secretBody
+	if err := v.ask(ctx, vault, q, &got); err != nil {
+		return Secret{}, err
+	}
+	s := got.read()
+	s.Value = obs.Secret(got.Value)
+	return s, nil
+}
+
+// ask asks for what is in a vault.
+func (v *Vaults) ask(ctx context.Context, vault Vault, q call, out any) error {
 	a, err := newAsker("vault", vault.URL, v.HTTP)
 	if err != nil {
-		return Secret{}, err
+		return err
 	}
 	// The address is what the resource manager said: a token for vaults goes to
 	// vaults alone.
 	if !strings.HasSuffix(strings.ToLower(a.base.Host), "."+strings.ToLower(v.Domain)) {
-		return Secret{}, fault.New(fault.Unavailable, fmt.Sprintf("The vault %s is said to be at %.200q, which is not below %s", vault.ID, vault.URL, v.Domain))
+		return fault.New(fault.Unavailable, fmt.Sprintf("The vault %s is said to be at %.200q, which is not below %s", vault.ID, vault.URL, v.Domain))
 	}
 	a.token = v.Open
-	q.query = url.Values{"api-version": {"7.4"}}
-	var got secretBody
-	if err := a.do(ctx, q, &got); err != nil {
-		return Secret{}, err
+	if !strings.HasPrefix(q.path, "https://") {
+		q.query = url.Values{"api-version": {"7.4"}}
 	}
-	s := Secret{Value: obs.Secret(got.Value), Tags: got.Tags, Enabled: got.Attributes.Enabled == nil || *got.Attributes.Enabled, Created: time.Unix(got.Attributes.Created, 0)}
-	if got.Attributes.Expires != 0 {
-		s.Expires = time.Unix(got.Attributes.Expires, 0)
-	}
-	if _, rest, is := strings.Cut(got.ID, "/secrets/"); is {
-		s.Name, s.Version, _ = strings.Cut(rest, "/")
-	}
-	return s, nil
+	return a.do(ctx, q, out)
 }
