@@ -88,6 +88,7 @@ func TestWhoseATokenIs(t *testing.T) {
 		{"a user", map[string]any{"idtyp": "user", "scp": "user_impersonation", "preferred_username": "ann@telecom.example"}, user, ""},
 		{"a user without idtyp", map[string]any{"idtyp": nil, "scp": "user_impersonation", "upn": "ann@telecom.example"}, user, ""},
 		{"a user by the subject", map[string]any{"idtyp": nil, "sub": "other", "upn": "ann@telecom.example"}, user, ""},
+		{"a user of a program that may do something else for her", map[string]any{"idtyp": "user", "scp": "User.Read openid"}, user, "InvalidAuthenticationToken"},
 		{"expired", map[string]any{"exp": time.Now().Add(-time.Minute).Unix()}, app, "ExpiredAuthenticationToken"},
 		{"not yet", map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}, app, "InvalidAuthenticationToken"},
 		{"another audience", map[string]any{"aud": "https://vault.example"}, app, "InvalidAuthenticationToken"},
