@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tandemgw/tandem/base/crowd"
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/certificate"
 	"github.com/tandemgw/tandem/control/directory"
@@ -59,6 +60,7 @@ type plane struct {
 	tenant        ops.Tenant     // of the operator: ours, or elsewhere
 	rotations     *rotation.Set  // nil: there are no vaults at all
 	onboard       *onboard.Set
+	keeper        *keeper // nil: no Operator Connect is configured
 	tester        *tester.Set
 }
 
@@ -291,6 +293,9 @@ func (p *plane) run(ctx context.Context) error {
 	p.n.behind.Go(p.follow)
 	p.n.behind.Go(p.askForRecords)
 	p.n.behind.Go(p.watchOnboarding)
+	if p.keeper != nil {
+		p.n.behind.Go(p.keeper.run)
+	}
 	p.n.behind.Go(func() { p.tester.Run(p.n.life) })
 	return p.listen()
 }
@@ -418,7 +423,7 @@ func (p *plane) listen() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := server.ServeTLS(newCrowd(listener), "", ""); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.ServeTLS(crowd.Bound(listener, apiCrowd), "", ""); !errors.Is(err, http.ErrServerClosed) {
 			p.n.log.Error("serve the resource API", obs.KeyError, err)
 		}
 	}()

@@ -41,6 +41,7 @@ type Cluster struct {
 // Server is a NATS server with streams that sync every message to the disk.
 type Server struct {
 	nats   *server.Server // RO
+	front  *front         // RO: where other nodes connect; nil when they cannot
 	secret string         // RO: known to this process alone
 	log    *slog.Logger   // RO
 }
@@ -67,7 +68,7 @@ func Serve(c ServerConfig) (*Server, error) {
 		if err := free(c.Listen); err != nil {
 			return nil, err
 		}
-		opts.DontListen, opts.Host, opts.Port = false, c.Listen.Addr().String(), listenPort(c.Listen)
+		opts.DontListen, opts.Host, opts.Port, opts.ProxyProtocol = false, "127.0.0.1", server.RANDOM_PORT, true
 		opts.TLSConfig = mutual(c.TLS, func(*x509.Certificate) error { return nil })
 		opts.TLS, opts.TLSVerify = true, true
 	}
@@ -86,6 +87,12 @@ func Serve(c ServerConfig) (*Server, error) {
 	if !nats.ReadyForConnections(20*time.Second) || nats.JetStreamConfig() == nil {
 		s.Close()
 		return nil, &fault.Error{Kind: fault.Unavailable, Public: "the link's server does not start: see the log; its data is in " + c.Dir}
+	}
+	if c.Listen.IsValid() {
+		if s.front, err = newFront(c.Listen, s.inner()); err != nil {
+			s.Close()
+			return nil, err
+		}
 	}
 	return s, nil
 }
@@ -215,6 +222,15 @@ func inbox(node string) string { return "_INBOX_" + hex.EncodeToString([]byte(no
 
 // Addr is where other nodes reach it, invalid when they cannot.
 func (s *Server) Addr() netip.AddrPort {
+	if s.front == nil {
+		return netip.AddrPort{}
+	}
+	a, _ := netip.ParseAddrPort(s.front.listener.Addr().String())
+	return a
+}
+
+// inner is where the server itself listens.
+func (s *Server) inner() netip.AddrPort {
 	u, err := url.Parse(s.nats.ClientURL())
 	if err != nil {
 		return netip.AddrPort{}
@@ -225,6 +241,9 @@ func (s *Server) Addr() netip.AddrPort {
 
 // Close stops it. Connections to it go on trying.
 func (s *Server) Close() {
+	if s.front != nil {
+		s.front.close()
+	}
 	s.nats.Shutdown()
 	s.nats.WaitForShutdown()
 }

@@ -6,12 +6,12 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"github.com/tandemgw/tandem/base/crowd"
 	"github.com/tandemgw/tandem/base/obs"
 )
 
@@ -26,6 +26,7 @@ type server struct {
 // Bounds on what strangers may hold.
 const (
 	maxConnections = 256
+	maxOfSource    = 32 // a resolver of many asks as much at once
 	tcpTimeout     = 8 * time.Second
 )
 
@@ -40,7 +41,7 @@ func listen(at netip.AddrPort, keys map[string]string, serve dns.HandlerFunc) (*
 	started := func() { ready <- struct{}{} }
 	s.udp = &dns.Server{PacketConn: pc, Handler: serve, TsigSecret: keys, NotifyStartedFunc: started}
 	s.tcp = &dns.Server{
-		Listener: &bounded{Listener: l}, Handler: serve, TsigSecret: keys, NotifyStartedFunc: started,
+		Listener: crowd.Bound(l, crowd.Limits{OfSource: maxOfSource, OfAll: maxConnections}), Handler: serve, TsigSecret: keys, NotifyStartedFunc: started,
 		ReadTimeout: tcpTimeout, WriteTimeout: tcpTimeout, IdleTimeout: func() time.Duration { return tcpTimeout },
 	}
 	for _, d := range []*dns.Server{s.udp, s.tcp} {
@@ -71,38 +72,6 @@ func (s *server) close() error {
 	err := errors.Join(s.udp.Shutdown(), s.tcp.Shutdown())
 	s.wait.Wait()
 	return err
-}
-
-// bounded closes connections above the limit at once: who comes later finds
-// room again, since idle ones end.
-type bounded struct {
-	net.Listener
-	open atomic.Int32
-}
-
-func (b *bounded) Accept() (net.Conn, error) {
-	for {
-		c, err := b.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if b.open.Add(1) <= maxConnections {
-			return &counted{Conn: c, of: b}, nil
-		}
-		b.open.Add(-1)
-		_ = c.Close()
-	}
-}
-
-type counted struct {
-	net.Conn
-	of   *bounded
-	once sync.Once
-}
-
-func (c *counted) Close() error {
-	c.once.Do(func() { c.of.open.Add(-1) })
-	return c.Conn.Close()
 }
 
 // serve answers one query.

@@ -256,8 +256,9 @@ func TestConnectionsAreBounded(t *testing.T) {
 			c.Close()
 		}
 	}()
-	for range maxConnections + 5 {
-		c, err := net.Dial("tcp", s.Addr().String())
+	greedy := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 66)}}
+	for range maxOfSource + 5 {
+		c, err := greedy.DialContext(t.Context(), "tcp", s.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -267,6 +268,9 @@ func TestConnectionsAreBounded(t *testing.T) {
 	_ = last.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if _, err := last.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 		t.Errorf("a connection above the limit: %v", err)
+	}
+	if m := ask(t, s, "tcp", "r1."+base, dns.TypeA); len(m.Answer) != 2 {
+		t.Errorf("who comes from elsewhere meanwhile: %v", m)
 	}
 	if m := ask(t, s, "udp", "r1."+base, dns.TypeA); len(m.Answer) != 2 {
 		t.Errorf("by UDP meanwhile: %v", m)
