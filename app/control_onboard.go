@@ -203,7 +203,12 @@ func (p *plane) systems() (s onboard.Systems, outside map[onboard.Part]bool, err
 		s.Vaults, err = p.ownVaults()
 	}
 	if err == nil && p.cfg.Onboard.OperatorConnect.URL != "" {
-		s.OperatorConnect, err = p.operatorConnect()
+		ask, err := p.operatorConnect()
+		if err != nil {
+			return s, nil, err
+		}
+		p.keeper = p.newKeeper(ask, s.Directory)
+		s.OperatorConnect = p.keeper.askAs
 	}
 	return s, outside, err
 }
