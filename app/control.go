@@ -124,7 +124,7 @@ func (p *plane) openLink(ctx context.Context) (err error) {
 func (p *plane) openDirectory(ctx context.Context) error {
 	c := directory.Config{
 		Store: p.store, Known: p.cfg.known(), Log: p.n.log,
-		Graph: []string{p.url(), "https://" + p.cfg.API.Name}, Zone: ownZone{p}, Resolver: lookUp(p.n.cfg.SIP.DNS), Audit: p.auditDirectory, Audiences: p.tokenResources(),
+		Address: p.url(), Graph: []string{p.url(), "https://" + p.cfg.API.Name}, Zone: ownZone{p}, Resolver: lookUp(p.n.cfg.SIP.DNS), Audit: p.auditDirectory, Audiences: p.tokenResources(), Portal: p.portal(),
 	}
 	c.Tenant, c.Others = p.cfg.tenants()
 	for _, client := range p.cfg.Login.Clients {

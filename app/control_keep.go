@@ -150,3 +150,16 @@ func (k *keeper) client(ctx context.Context, r gateway.Resource) (*operatorconne
 	}
 	return k.ask(onboard.Asker{Application: found[0].AppID, Principal: found[0].ID, Vouched: r.Identity.PrincipalID})
 }
+
+// portalPath is where Operator Connect's portal takes people back who have
+// signed in.
+const portalPath = "/signin-oidc"
+
+// portal is that address; "" without an Operator Connect.
+func (p *plane) portal() string {
+	at := strings.TrimRight(p.cfg.Onboard.OperatorConnect.URL, "/")
+	if at == "" {
+		return ""
+	}
+	return at + portalPath
+}

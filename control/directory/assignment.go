@@ -171,6 +171,23 @@ func named(ctx context.Context, tx *store.Tx, a *Assignment) error {
 	return err
 }
 
+// RolesAt are the values of the roles that an object has at an application of
+// its tenant; none where the tenant does not have the application.
+func (s *Set) RolesAt(ctx context.Context, tenant, object, app string) (roles []string, err error) {
+	err = s.store.Read(ctx, func(tx *store.Tx) error {
+		roles = nil
+		resource, err := s.resource(ctx, tx, strings.ToLower(tenant), app)
+		if fault.Of(err) == fault.NotFound {
+			return nil
+		}
+		if err == nil {
+			roles, err = appRolesOf(ctx, tx, object, resource)
+		}
+		return err
+	})
+	return roles, err
+}
+
 // appRolesOf are the values of the roles that an object has at a resource, by
 // itself and by its groups.
 func appRolesOf(ctx context.Context, tx *store.Tx, principal string, resource ServicePrincipal) ([]string, error) {

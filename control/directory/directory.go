@@ -57,6 +57,7 @@ type Config struct {
 	Clients []Client    // of the configuration; what it no longer names can no longer sign in
 	Known   []WellKnown // applications beside those of the catalogue
 	Graph   []string    // audiences by which tokens for our own Microsoft Graph are asked for
+	Portal  string      // where people come back to who sign in to Operator Connect; "": nobody does
 	// Audiences are those of the deployment's other APIs, which no application
 	// may bear.
 	Audiences []string
@@ -118,6 +119,10 @@ func Open(ctx context.Context, c Config) (*Set, error) {
 		w := &s.catalogue[i]
 		if w.AppID = strings.ToLower(w.AppID); w.AppID == GraphID {
 			w.URIs = append(w.URIs, c.Graph...)
+		}
+		if w.AppID == SynergyID && c.Portal != "" {
+			// Whatever waits there is Microsoft's, and has no secret of this tenant.
+			w.Redirects.Public = append(w.Redirects.Public, c.Portal)
 		}
 	}
 	if err := s.configure(ctx, c.Clients); err != nil {

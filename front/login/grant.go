@@ -240,6 +240,7 @@ type idClaims struct {
 	User      string   `json:"preferred_username"`
 	UPN       string   `json:"upn"`
 	Mail      string   `json:"email,omitempty"`
+	Roles     []string `json:"roles,omitempty"` // at the program itself
 	Version   string   `json:"ver"`
 }
 
@@ -252,6 +253,10 @@ func (e *endpoint) identity(r *http.Request, a asked, p directory.Permit) (strin
 	}
 	if a.v2 {
 		c.Version = "2.0"
+	}
+	var err error
+	if c.Roles, err = e.Directory.RolesAt(r.Context(), p.User.Tenant, p.User.ID, p.Client); err != nil {
+		return "", err
 	}
 	raw, err := e.Directory.Sign(r.Context(), c)
 	return string(raw), err
