@@ -184,10 +184,18 @@ func (c Caller) has(st standing, r right) bool {
 	return role || r.anyone
 }
 
-// denied is the error of who has not the right (Microsoft Graph docs,
-// "Resolve Microsoft Graph authorization errors").
+// denied is the error of who has not the right. It says what it takes.
 func denied(c Caller, r right) error {
-	return &fault.Error{Kind: fault.Denied, Public: "Insufficient privileges to complete the operation.", Err: fmt.Errorf("%s may not %s in tenant %s", c, r.name, c.Tenant)}
+	takes := []string{}
+	for _, role := range append([]DirectoryRole{GlobalAdministrator}, r.roles...) {
+		takes = append(takes, string(role))
+	}
+	public := "To " + r.name + " takes one of the roles " + strings.Join(takes, ", ")
+	if r.anyone {
+		public = "To " + r.name + " takes a user of the tenant"
+	}
+	public += "; a program needs one of the permissions " + strings.Join(r.permissions, ", ") + " of Microsoft Graph."
+	return &fault.Error{Kind: fault.Denied, Public: public, Err: fmt.Errorf("%s may not %s in tenant %s", c, r.name, c.Tenant)}
 }
 
 // may is an error when the caller has not all of the rights.

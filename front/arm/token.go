@@ -147,11 +147,6 @@ func (t *Tokens) Verify(ctx context.Context, raw string) (subscription.Principal
 	if err := token.Claims(&c); err != nil {
 		return subscription.Principal{}, badToken("The claims of the access token cannot be read.")
 	}
-	// Our own login gives one audience to this API and to Microsoft Graph: what
-	// a user allowed there is no permission here.
-	if t.discover == nil && c.Type == "user" && !slices.Contains(strings.Fields(c.Scope), "user_impersonation") {
-		return subscription.Principal{}, badToken("The access token does not have the scope 'user_impersonation'.")
-	}
 	// A program that a user lets read a name, say, may not act for them here: of
 	// our own tokens only those that allow it count.
 	if len(t.issuers) > 0 && c.Type == "user" && !slices.Contains(strings.Fields(c.Scope), "user_impersonation") {
