@@ -134,7 +134,17 @@ func conditions(f link.Filter) (where string, args []any) {
 	if f.Failed {
 		add("failed = 1")
 	}
-	if f.ID != "" {
+	// The key is no help with the beginning of an ID, whose order is the
+	// database's own; when it began is.
+	from, until, ours := link.BegunWithin(f.ID)
+	if ours {
+		add("began >= ? AND began < ?", store.Micros(from), store.Micros(until))
+	}
+	switch {
+	case f.ID == "":
+	case len(f.ID) == link.WholeID:
+		add("id = ?", f.ID)
+	default:
 		add("substr(id, 1, length(CAST(? AS TEXT))) = ?", f.ID, f.ID)
 	}
 	if len(all) == 0 {

@@ -2,9 +2,12 @@ package record_test
 
 import (
 	"context"
+	"encoding/base32"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,4 +172,50 @@ func TestOldCallsAreTrimmed(t *testing.T) {
 			t.Errorf("%d calls are left, the oldest of %v", len(left), left[len(left)-1].Began)
 		}
 	})
+}
+
+// The beginning of an ID is looked for by an index, however many calls there are.
+func TestTheBeginningOfAnIDIsLookedForByIndex(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		s := record.New(st)
+		var entries []link.Entry
+		for i := range 3000 {
+			e := entry("r1-a", i, link.Finished)
+			e.Call.ID = idAt(e.Call.Began, i)
+			e.JSON, _ = json.Marshal(e.Call)
+			entries = append(entries, e)
+		}
+		if err := s.Keep(t.Context(), entries); err != nil {
+			t.Fatal(err)
+		}
+		whole := entries[1234].Call.ID
+		for n := 1; n <= len(whole); n++ {
+			want := 0
+			for _, e := range entries {
+				if e.Call.ID[:n] == whole[:n] {
+					want++
+				}
+			}
+			if got := len(list(t, s, link.Filter{ID: whole[:n], Limit: 10_000})); got != want {
+				t.Errorf("%s: %d calls, not %d", whole[:n], got, want)
+			}
+		}
+		if st.Dialect() != store.SQLite {
+			return
+		}
+		for _, prefix := range []string{whole, whole[:8]} {
+			plan := record.Plan(t, st, link.Filter{ID: prefix})
+			if !strings.Contains(plan, "USING INDEX") || strings.Contains(plan, "SCAN call_record") {
+				t.Errorf("%s: %s", prefix, plan)
+			}
+		}
+	})
+}
+
+// idAt is an ID as an edge makes it.
+func idAt(at time.Time, i int) string {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(at.UnixMilli())<<16)
+	binary.BigEndian.PutUint64(b[8:], uint64(i)*0x9e3779b97f4a7c15)
+	return base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding).EncodeToString(b[:])
 }
