@@ -404,9 +404,10 @@ func (n *Node) onSocket(next http.Handler) http.Handler {
 
 // listen answers programs and people by HTTPS.
 func (p *plane) listen() error {
-	tokens := http.Handler(http.NotFoundHandler())
-	if p.cfg.Login.Issuer == "" {
-		tokens = login.Handler(login.Config{Directory: p.directory, URL: p.url(), Resources: p.tokenResources(), Log: p.n.log})
+	signIn := login.Config{Directory: p.directory, URL: p.url(), Resources: p.tokenResources(), Log: p.n.log}
+	tokens := login.Handler(signIn)
+	if p.cfg.Login.Issuer != "" {
+		tokens = login.Published(signIn)
 	}
 	listener, err := net.Listen("tcp", p.cfg.API.Listen.String())
 	if err != nil {
