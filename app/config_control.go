@@ -30,6 +30,7 @@ type ControlConfig struct {
 	Login         LoginConfig          `yaml:"login"`
 	Locations     []LocationConfig     `yaml:"locations"`
 	KeepRecords   time.Duration        `yaml:"keepRecords"` // how long call records are kept
+	KeepAudit     time.Duration        `yaml:"keepAudit"`   // how long the audit trail is kept
 	Vaults        *VaultsConfig        `yaml:"vaults"`      // nil: none are served
 	Directory     DirectoryConfig      `yaml:"directory"`
 	Onboard       OnboardConfig        `yaml:"onboard"`
@@ -116,6 +117,9 @@ func (c *ControlConfig) fill(said func(path string) bool) {
 	if !said("control.keepRecords") {
 		c.KeepRecords = recordsKept
 	}
+	if !said("control.keepAudit") {
+		c.KeepAudit = recordsKept
+	}
 	if !said("control.onboard.look") {
 		c.Onboard.Look = time.Hour
 	}
@@ -184,6 +188,7 @@ func (k *configCheck) control() {
 		}
 	}
 	k.within(path+".keepRecords", c.KeepRecords, 24*time.Hour, 20*365*24*time.Hour)
+	k.within(path+".keepAudit", c.KeepAudit, 24*time.Hour, 20*365*24*time.Hour)
 	k.issuer(path + ".login")
 	k.vaults(path + ".vaults")
 	k.directory(path + ".directory")

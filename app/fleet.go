@@ -48,6 +48,9 @@ func (p *plane) trimRecords() {
 		case n > 0:
 			p.n.log.Info("old call records are deleted", obs.KeyCount, n)
 		}
+		if _, err := p.subscriptions.TrimTrail(p.n.life, time.Now().Add(-p.cfg.KeepAudit)); err != nil && p.n.life.Err() == nil {
+			p.n.log.Error("delete old lines of the audit trail", obs.KeyError, err)
+		}
 	}
 }
 

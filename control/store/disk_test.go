@@ -196,6 +196,9 @@ func TestAFullDiskChangesNothingAndIsForgotten(t *testing.T) {
 		}
 	}
 	says(t, refusal, "the disk is full")
+	if f, _ := errors.AsType[*fault.Error](refusal); f != nil && (strings.Contains(f.Public, dir) || !strings.Contains(f.Err.Error(), dir)) {
+		t.Errorf("where the database is, is for the log alone: %v", refusal)
+	}
 	before := count(t, s)
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)

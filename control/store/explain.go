@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -74,6 +73,15 @@ func (s *Store) explain(err error) error {
 	say := cause(err)
 	if say == "" {
 		return err
+	}
+	return s.complaint(say, err)
+}
+
+// complaint is a sentence about the database. Where that is, is for whoever
+// starts a node, and for its log; to clients it is nothing.
+func (s *Store) complaint(say string, err error) error {
+	if s.opened {
+		return &fault.Error{Kind: fault.Unavailable, Public: "the control node's database " + say, Err: fmt.Errorf("%s: %w", s.where, err)}
 	}
 	return &fault.Error{Kind: fault.Unavailable, Public: s.where + " " + say, Err: err}
 }
@@ -146,15 +154,14 @@ func causeServer(code string) string {
 }
 
 func causeDisk(err error) string {
-	path, ok := errors.AsType[*fs.PathError](err)
-	if !ok {
+	if _, ok := errors.AsType[*fs.PathError](err); !ok {
 		return ""
 	}
 	switch {
 	case errors.Is(err, unix.EROFS):
 		return "is on a read-only file system: remount it, or give the node another data folder"
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Sprintf("may not be written by user id %d: change the owner of %s, or give the node another data folder", os.Getuid(), filepath.Dir(path.Path))
+		return fmt.Sprintf("may not be written by user id %d: change the owner of its folder, or give the node another one", os.Getuid())
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return "is on a full disk: free some space there"
 	case errors.Is(err, unix.ENOTDIR):

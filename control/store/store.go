@@ -49,6 +49,7 @@ type Store struct {
 	write   *sql.DB      // RO: SQLite's only writer; PostgreSQL's pool
 	read    *sql.DB      // RO: SQLite's readers; PostgreSQL's pool
 	lock    *os.File     // RO: keeps other processes out of the file; nil on PostgreSQL
+	opened  bool         // RO after Open: who reads our sentences may be a client
 
 	writes, retries, failed atomic.Uint64
 }
@@ -76,6 +77,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.Close()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
+	s.opened = true
 	return s, nil
 }
 
@@ -184,7 +186,7 @@ func (s *Store) try(ctx context.Context, db *sql.DB, opts *sql.TxOptions, f func
 	stopWaiting()
 	if err != nil {
 		if ctx.Err() == nil && errors.Is(cause, errBusy) {
-			return &fault.Error{Kind: fault.Unavailable, Public: s.where + " is too busy: no connection came free within " + patience.String() + "; try again", Err: err}
+			return s.complaint("is too busy: no connection came free within "+patience.String()+"; try again", err)
 		}
 		return err
 	}

@@ -74,6 +74,24 @@ func (s *Set) audit(ctx context.Context, tx *store.Tx, action, resource string) 
 	return s.Audit(ctx, tx, Entry{Action: action, Resource: resource, Outcome: "Succeeded"})
 }
 
+// trimAtOnce is how many lines one transaction deletes: others write meanwhile.
+const trimAtOnce = 5000
+
+// TrimTrail deletes the lines of before a time, and tells how many those were.
+func (s *Set) TrimTrail(ctx context.Context, before time.Time) (total int64, err error) {
+	for {
+		var n int64
+		err := s.store.Write(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.Exec(ctx, "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE moment < ? LIMIT ?)", store.Micros(before), trimAtOnce)
+			return err
+		})
+		total += n
+		if err != nil || n < trimAtOnce {
+			return total, err
+		}
+	}
+}
+
 // Record is Audit in a transaction of its own: for what changed nothing.
 func (s *Set) Record(ctx context.Context, e Entry) error {
 	return s.store.Write(ctx, func(tx *store.Tx) error { return s.Audit(ctx, tx, e) })

@@ -55,6 +55,11 @@ type GroupPage struct {
 // "Naming rules and restrictions for Azure resources", Microsoft.Resources).
 var groupName = regexp.MustCompile(`^[\p{L}\p{N}_.()-]{1,90}$`)
 
+// maxGroups is how many groups a subscription may have, and maxAssignments how
+// many roles may be assigned in one (Azure Resource Manager docs, "Azure
+// subscription and service limits"; Azure RBAC docs, "Azure RBAC limits").
+var maxGroups, maxAssignments = 980, 4000 // variables for the tests
+
 // maxManager is as long as the path of a resource may be.
 const maxManager = 2048
 
@@ -70,6 +75,13 @@ func (s *Set) PutGroup(ctx context.Context, g Group) (_ Group, created bool, err
 		created = fault.Of(err) == fault.NotFound
 		switch {
 		case created:
+			var many int
+			if err := tx.Row(ctx, "SELECT COUNT(*) FROM resource_group WHERE subscription_key = ?", strings.ToLower(g.Subscription)).Scan(&many); err != nil {
+				return err
+			}
+			if many >= maxGroups {
+				return fault.New(fault.Conflict, fmt.Sprintf("The subscription has %d resource groups, and may not have more: delete one that is not needed.", many))
+			}
 			g.State, g.Created, g.Changed = Succeeded, now, now
 			_, err := tx.Exec(ctx, "INSERT INTO resource_group (subscription_key, name_key, name, location, managed_by, tags, state, created, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 				strings.ToLower(g.Subscription), strings.ToLower(g.Name), g.Name, g.Location, g.ManagedBy, encode(g.Tags), g.State, store.Micros(now), store.Micros(now))

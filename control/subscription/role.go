@@ -244,7 +244,11 @@ func (s *Set) Assign(ctx context.Context, by Principal, a Assignment) (Assignmen
 		if err != nil {
 			return err
 		}
+		within := 0
 		for _, old := range append(all, s.fixed...) {
+			if covers(subscriptionOf(a.Scope), old.Scope) {
+				within++
+			}
 			same := strings.EqualFold(old.Scope, a.Scope) && old.Principal == a.Principal && old.Role == a.Role
 			switch {
 			case old.ID == a.ID && same:
@@ -256,6 +260,9 @@ func (s *Set) Assign(ctx context.Context, by Principal, a Assignment) (Assignmen
 				return fault.New(fault.Conflict, fmt.Sprintf("The role assignment already exists. The ID of the existing role assignment is %s.", strings.ReplaceAll(old.ID, "-", "")))
 			}
 		}
+		if within >= maxAssignments {
+			return fault.New(fault.Conflict, fmt.Sprintf("No more role assignments can be created: the subscription has %d. Assign roles to fewer, larger scopes, or remove some.", within))
+		}
 		a.Created, a.CreatedBy, a.Fixed, created = time.Now().UTC().Truncate(time.Microsecond), by.Object, false, true
 		_, err = tx.Exec(ctx, "INSERT INTO role_assignment (id, scope, principal, principal_type, role, created, created_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
 			a.ID, a.Scope, a.Principal, a.Type, string(a.Role), store.Micros(a.Created), a.CreatedBy)
@@ -265,6 +272,12 @@ func (s *Set) Assign(ctx context.Context, by Principal, a Assignment) (Assignmen
 		return s.audit(ctx, tx, "Microsoft.Authorization/roleAssignments/write", a.Path())
 	})
 	return a, created, err
+}
+
+// subscriptionOf is the subscription that a scope lies in.
+func subscriptionOf(scope string) string {
+	parts := strings.SplitN(scope, "/", 4)
+	return strings.Join(parts[:min(3, len(parts))], "/")
 }
 
 // kind fills in what the principal of an assignment is, and tells when it is
