@@ -162,6 +162,9 @@ func (r report) markdown(w io.Writer) {
 func (r report) step(w io.Writer, st Status) {
 	fmt.Fprintf(w, "\n### %s %s %s\n\n", mark(st.State), st.ID, inline(st.Title))
 	line := "**" + string(st.State) + "**"
+	if st.State == Ready || st.State == Waiting {
+		line += ": " + string(st.Who)
+	}
 	if !st.Done.IsZero() {
 		line += ", " + moment(st.Done) + ", " + inline(st.DoneBy)
 	}
