@@ -401,3 +401,35 @@ func TestAManagedIdentity(t *testing.T) {
 		}
 	})
 }
+
+// TestGroupsAreNotNested, and administer nothing: what a member has is seen by
+// looking at the member and its groups, and no further.
+func TestGroupsAreNotNested(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		var groups [2]directory.Group
+		for i := range groups {
+			var err error
+			if groups[i], err = w.CreateGroup(ctx, w.global, directory.Group{DisplayName: "Operators"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wants(t, "a group in a group", w.AddMember(ctx, w.global, groups[0].ID, groups[1].ID), fault.Invalid)
+		wants(t, "a group in itself", w.AddMember(ctx, w.global, groups[0].ID, groups[0].ID), fault.Invalid)
+		wants(t, "a directory role for a group", w.AssignDirectoryRole(ctx, w.global, directory.GlobalAdministrator, groups[0].ID), fault.Invalid)
+		if err := w.AddMember(ctx, w.global, groups[0].ID, strings.ToUpper(w.plain.Object)); err != nil {
+			t.Fatal(err)
+		}
+		wants(t, "a member twice", w.AddMember(ctx, w.global, groups[0].ID, w.plain.Object), fault.Invalid)
+		of, err := w.GroupsOf(ctx, w.plain, w.plain.Object)
+		if err != nil || len(of) != 1 || of[0].ID != groups[0].ID {
+			t.Errorf("%+v, %v", of, err)
+		}
+		if g, err := w.UpdateGroup(ctx, w.global, groups[1].ID, func(g *directory.Group) error { g.Description = "of the night"; return nil }); err != nil || g.Description != "of the night" {
+			t.Errorf("%+v, %v", g, err)
+		}
+		if o, err := w.Object(ctx, w.plain, groups[1].ID); err != nil || o.Kind != directory.KindGroup || o.Name != "Operators" {
+			t.Errorf("%+v, %v", o, err)
+		}
+	})
+}
