@@ -165,6 +165,9 @@ func (p *plane) openOnboarding(context.Context) error {
 	if err := p.openSecrets(systems); err != nil {
 		return fmt.Errorf("control.onboard: %w", err)
 	}
+	if p.rotations != nil {
+		systems.Rotation = p.rotations
+	}
 	parts := onboard.Parts{
 		Systems: systems, Gateways: p.gateways, Suffix: p.cfg.Suffix, Outside: outside, Log: p.n.log,
 		Identity: "system-assigned managed identity",

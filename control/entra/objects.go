@@ -352,6 +352,18 @@ func (c *Client) UserNamed(ctx context.Context, name string) (u User, err error)
 	}, &u)
 }
 
+// Memberships are the object IDs of the groups and directory roles that a user
+// is in.
+func (c *Client) Memberships(ctx context.Context, user string) (ids []string, err error) {
+	all, err := list[struct {
+		ID string `json:"id"`
+	}](ctx, c.asker, call{what: "list the groups of the user " + user, path: "/users/" + url.PathEscape(user) + "/memberOf"})
+	for _, g := range all {
+		ids = append(ids, g.ID)
+	}
+	return ids, err
+}
+
 // RoleMembers are the users that have a role over the directory.
 func (c *Client) RoleMembers(ctx context.Context, role string) ([]User, error) {
 	roles, err := list[DirectoryRole](ctx, c.asker, call{what: "list its roles", path: "/directoryRoles"})

@@ -61,6 +61,7 @@ func Facts() []Fact {
 		{Name: "application-name.*", Title: "Which Application Name did the consent show?", Form: "a name", Scope: Everywhere, Step: "A13", Learned: true},
 
 		{Name: "certificates", Title: "When were certificates and roots exchanged, and seen to work both ways?", Form: "YYYY-MM-DD", Scope: OfAGateway, Step: "B9", Check: date},
+		{Name: "ifc", Title: "When did the core hand calls of the test numbers to the Mobile Control Point?", Form: "YYYY-MM-DD", Scope: OfAGateway, Step: "B10", Check: date},
 		{Name: "bfd", Title: "When was BFD seen up, with all of the gateway's traffic on those links?", Form: "YYYY-MM-DD", Scope: OfAGateway, Step: "B11", Check: date},
 		{Name: "api-client", Title: "Which app registration calls the Provisioning API?", Form: "its display name", Scope: OfAGateway, Step: "B14"},
 		{Name: "onboarded", Title: "When did the onboarding team confirm that onboarding is complete?", Form: "YYYY-MM-DD", Scope: OfService, Step: "B20", Check: date},

@@ -7,6 +7,7 @@ import (
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/entra"
 	"github.com/tandemgw/tandem/control/operatorconnect"
+	"github.com/tandemgw/tandem/control/rotation"
 )
 
 // Systems are where the steps of the documents are done: the operator's tenant,
@@ -16,6 +17,7 @@ type Systems struct {
 	Directory       *entra.Client
 	Vaults          *entra.Vaults
 	OperatorConnect func(Asker) (*operatorconnect.Client, error) // nil: no environment is configured
+	Rotation        Rotation                                     // nil: nobody replaces secrets before they end
 	Names           Names
 	Issuer          string // of our tokens, by which a gateway signs in to a directory elsewhere
 }
@@ -28,6 +30,12 @@ type Asker struct {
 	// Secret is what it signs in with. nil: it is the gateway's identity, for
 	// which the deployment vouches.
 	Secret func(context.Context) (obs.Secret, error)
+}
+
+// Rotation replaces client secrets before they end; *rotation.Set is one.
+type Rotation interface {
+	Keep(ctx context.Context, t rotation.Target) error
+	List(ctx context.Context) ([]rotation.Rotation, error)
 }
 
 // Names looks into the DNS; *net.Resolver is one.

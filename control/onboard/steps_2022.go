@@ -14,6 +14,7 @@ import (
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/entra"
 	"github.com/tandemgw/tandem/control/gateway"
+	"github.com/tandemgw/tandem/control/rotation"
 )
 
 // steps2022 are those of "Prepare to deploy Azure Communications Gateway",
@@ -624,15 +625,14 @@ func instructEndpoints(w *World) Instruction {
 // What a vault calls the two things that a registration signs in with.
 const (
 	clientIDSecret = "client-id"
-	clientSecret   = "client-secret"
-	keyTag         = "keyId" // which of the registration's secrets the value is
+	clientSecret   = rotation.VaultSecret
+	keyTag         = rotation.KeyTag // which of the registration's secrets the value is
 )
 
 const (
 	// secretLife is just under 70 days, so that clocks that differ do not make it
 	// longer.
-	secretLife = 70*24*time.Hour - time.Hour
-	longestKey = 70 * 24 * time.Hour
+	secretLife = rotation.MostLife - time.Hour
 	// renewal is how long before its end a secret counts as missing.
 	renewal = 7 * 24 * time.Hour
 )
@@ -647,8 +647,23 @@ func checkSecrets(ctx context.Context, w *World) (Finding, error) {
 		if err != nil || wrong != "" {
 			return wrong, nil, err
 		}
+		if kept, err := w.rotates(ctx, r, a); err != nil || !kept {
+			return "nobody replaces its secret before it ends", nil, err
+		}
 		return "", []Evidence{Is("secret", key.Name), Is("key ID", key.KeyID), Is("good until", key.End.UTC().Format(time.DateOnly))}, nil
 	})
+}
+
+// rotates tells whether a registration's secret is replaced in time; where
+// nobody does that, nobody is asked to.
+func (w *World) rotates(ctx context.Context, r registration, a entra.Application) (bool, error) {
+	if w.Rotation == nil {
+		return true, nil
+	}
+	all, err := w.Rotation.List(ctx)
+	return slices.ContainsFunc(all, func(x rotation.Rotation) bool {
+		return strings.EqualFold(x.Application, a.AppID) && strings.EqualFold(x.Vault, w.vaultID(r)) && x.Secret == clientSecret
+	}), err
 }
 
 // secret is the one by which a registration signs in, or what is wrong with it.
@@ -682,7 +697,7 @@ func (w *World) secret(ctx context.Context, r registration, a entra.Application)
 		return key, "its secret has ended on " + key.End.UTC().Format(time.DateOnly), nil
 	case key.End.Before(now.Add(renewal)):
 		return key, "its secret ends on " + key.End.UTC().Format(time.DateOnly), nil
-	case key.End.Sub(key.Start) > longestKey:
+	case key.End.Sub(key.Start) > rotation.MostLife:
 		return key, "its secret is good for more than 70 days", nil
 	case !strings.Contains(key.Name, key.Start.UTC().Format(time.DateOnly)):
 		return key, "the name of its secret does not tell the day it was made", nil
@@ -690,8 +705,12 @@ func (w *World) secret(ctx context.Context, r registration, a entra.Application)
 	return key, "", nil
 }
 
-func willMakeSecrets(*World) string {
-	return fmt.Sprintf("makes secrets that are good for %d days, and keeps them in the vaults", secretLife/(24*time.Hour))
+func willMakeSecrets(w *World) string {
+	text := fmt.Sprintf("makes secrets that are good for %d days, and keeps them in the vaults", rotation.MostLife/(24*time.Hour))
+	if w.Rotation != nil {
+		text += ", where they are replaced in time"
+	}
+	return text
 }
 
 func instructSecrets(w *World) Instruction {
@@ -707,13 +726,18 @@ func makeSecrets(ctx context.Context, w *World) error {
 		if err != nil {
 			return err
 		}
-		if _, wrong, err := w.secret(ctx, r, a); err != nil || wrong == "" {
-			if err != nil {
-				return err
-			}
-			continue
+		_, wrong, err := w.secret(ctx, r, a)
+		if err == nil && wrong != "" {
+			err = w.makeSecret(ctx, r, a)
 		}
-		if err := w.makeSecret(ctx, r, a); err != nil {
+		if err != nil {
+			return err
+		}
+		kept, err := w.rotates(ctx, r, a)
+		if err == nil && !kept {
+			err = w.Rotation.Keep(ctx, rotation.Target{Application: a.AppID, Vault: w.vaultID(r), Secret: clientSecret})
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/entra"
 	"github.com/tandemgw/tandem/control/gateway"
+	"github.com/tandemgw/tandem/control/zone"
 )
 
 // stepsCurrent are those of "Connect Azure Communications Gateway to Operator
@@ -66,7 +67,7 @@ func stepsCurrent() []Step {
 		},
 		{
 			ID: "B10", Section: integrate, Title: "Configure initial filter criteria for the Mobile Control Point", Needs: []string{"B8"}, Who: You,
-			Check: checkMCP, Instruct: declaring("Choose how calls get to Microsoft's phone system", "mcp=on-premises"),
+			Check: checkMCP, Draft: draftMCP, Instruct: instructMCP,
 		},
 		{
 			ID: "B11", Section: integrate, Title: "See BFD up, with all of the gateway's traffic on those links", Needs: []string{"B9"}, Who: You,
@@ -364,11 +365,48 @@ func checkMCP(ctx context.Context, w *World) (Finding, error) {
 	}
 	switch w.mcp(r) {
 	case "integrated":
-		return Later("The integrated Mobile Control Point comes with a later release"), nil
 	case "on-premises", "other":
 		return Skip("Calls are routed by your own network"), nil
+	default:
+		return Missing("Nobody has said how calls get to Microsoft's phone system"), nil
 	}
-	return Missing("Nobody has said how calls get to Microsoft's phone system"), nil
+	if !r.Properties.IntegratedMCPEnabled {
+		return Missing("The gateway's Mobile Control Point is not on"), nil
+	}
+	if v, ok := w.Value("ifc"); ok {
+		return Said("Configured on "+v.Value, Is("initial filter criteria", v.Value), Is("declared by", v.By)), nil
+	}
+	return Missing("nobody has said that the core hands calls of the test numbers over"), nil
+}
+
+func instructMCP(w *World) Instruction {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	r, err := w.maybe(ctx)
+	switch {
+	case err == nil && w.mcp(r) == "":
+		return Instruction{Text: "Choose how calls get to Microsoft's phone system", Command: w.declare("mcp=integrated")}
+	case err == nil && !r.Properties.IntegratedMCPEnabled:
+		return Instruction{Text: "Turn the gateway's Mobile Control Point on", Command: "tandem gateway update " + w.named() + " --integrated-mcp-enabled true"}
+	}
+	return Instruction{Text: "Give the message to who runs the core, make a call of a test number each way, and say when it worked", Command: w.declare("ifc=<YYYY-MM-DD>")}
+}
+
+// draftMCP tells the operator's core when to hand calls over ("Mobile Control
+// Point in Azure Communications Gateway").
+func draftMCP(ctx context.Context, w *World) ([]Draft, error) {
+	r, err := w.maybe(ctx)
+	if err != nil || !r.Properties.IntegratedMCPEnabled || w.Base == "" {
+		return nil, err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Please add an initial filter criterion to each test number of Teams Phone Mobile, last among the originating ones and first among the terminating ones:\n\n")
+	b.WriteString("  method INVITE, and not session case 4 (originating after a diversion)\n  DefaultHandling 0: calls go on without it when it does not answer\n")
+	for i := range r.Regions {
+		fmt.Fprintf(&b, "  ServerName sip:%s;transport=tcp;service=mcp\n", zone.MCPName(w.Base, i+1))
+	}
+	b.WriteString("\nThe S-CSCFs must be peers of the gateway.\n")
+	return []Draft{{To: You, Subject: "Mobile Control Point of " + r.ID.Name, Message: b.String(), Asks: []string{"ifc"}}}, nil
 }
 
 func checkDelegations(ctx context.Context, w *World) (Finding, error) {

@@ -38,7 +38,7 @@ func (w *World) reader(ctx context.Context, r registration) (entra.Principal, er
 }
 
 func checkReader(ctx context.Context, w *World) (Finding, error) {
-	unknown := 0
+	unknown, stray := 0, false
 	f, err := w.each("Consent is given to the first-party application", func(r registration) (string, []Evidence, error) {
 		p, err := w.reader(ctx, r)
 		switch {
@@ -47,13 +47,17 @@ func checkReader(ctx context.Context, w *World) (Finding, error) {
 				unknown++
 				return "the consent URL is not known yet", nil, nil
 			}
+			if wrong := w.astray(w.Fact("consent-url." + r.key)); wrong != "" {
+				stray = true
+				return wrong, nil, nil
+			}
 			return err.Error(), nil, nil
 		case err != nil:
 			return "", nil, err
 		}
 		return "", []Evidence{Is("Application Name", p.DisplayName), Is("application ID", p.AppID), Is("object ID", p.ID)}, nil
 	})
-	if f.State != Ready || unknown == 0 {
+	if f.State != Ready || unknown == 0 && !stray {
 		return f, err
 	}
 	f.By = You
@@ -61,6 +65,24 @@ func checkReader(ctx context.Context, w *World) (Finding, error) {
 		f.State, f.By = Waiting, OnboardingTeam
 	}
 	return f, err
+}
+
+// astray tells where a consent URL leads that is not this tenant's sign-in:
+// whose application it is, nobody could tell from its ID.
+func (w *World) astray(consent string) string {
+	at, err := url.Parse(consent)
+	own, err2 := url.Parse(w.Directory.Login)
+	if err != nil || err2 != nil {
+		return "the consent URL cannot be read"
+	}
+	tenant, _, _ := strings.Cut(strings.TrimPrefix(at.Path, "/"), "/")
+	switch {
+	case !strings.EqualFold(at.Host, own.Host):
+		return fmt.Sprintf("the consent URL leads to %s, and the tenant signs in at %s", at.Host, own.Host)
+	case !strings.EqualFold(tenant, w.Directory.Tenant) && tenant != "common" && tenant != "organizations":
+		return fmt.Sprintf("the consent URL is for the tenant %s", tenant)
+	}
+	return ""
 }
 
 // asked tells whether a step has handed something over that is not answered.
@@ -96,8 +118,8 @@ func addReader(ctx context.Context, w *World) error {
 	}
 	for _, r := range w.registrations() {
 		at, err := url.Parse(w.Fact("consent-url." + r.key))
-		if err != nil || at.Host == "" {
-			continue // not given yet
+		if err != nil || at.Host == "" || w.astray(at.String()) != "" {
+			continue // not given yet, or not to be followed
 		}
 		id := at.Query().Get("client_id")
 		p, err := d.PrincipalOf(ctx, id)

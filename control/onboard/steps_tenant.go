@@ -86,6 +86,19 @@ func (w *World) admins(ctx context.Context) (synergy entra.Principal, role entra
 	return synergy, role, have, err
 }
 
+// assigned tells whether a user is among those assigned, in person or by a
+// group.
+func (w *World) assigned(ctx context.Context, list []entra.Assignment, u entra.User) (bool, error) {
+	is := func(id string) bool {
+		return slices.ContainsFunc(list, func(a entra.Assignment) bool { return strings.EqualFold(a.Principal, id) })
+	}
+	if is(u.ID) || !slices.ContainsFunc(list, func(a entra.Assignment) bool { return a.PrincipalType == "Group" }) {
+		return is(u.ID), nil
+	}
+	groups, err := w.Directory.Memberships(ctx, u.ID)
+	return slices.ContainsFunc(groups, is), err
+}
+
 func checkAdmin(ctx context.Context, w *World) (Finding, error) {
 	_, _, have, err := w.admins(ctx)
 	if err != nil {
@@ -104,8 +117,8 @@ func checkAdmin(ctx context.Context, w *World) (Finding, error) {
 	case u.Enabled != nil && !*u.Enabled:
 		return Ask(You, "The account of "+u.Name+" is disabled"), nil
 	}
-	if !slices.ContainsFunc(have, func(a entra.Assignment) bool { return strings.EqualFold(a.Principal, u.ID) }) {
-		return Missing(u.Name + " does not have the role " + adminRole + " of Project Synergy"), nil
+	if has, err := w.assigned(ctx, have, u); err != nil || !has {
+		return Missing(u.Name + " does not have the role " + adminRole + " of Project Synergy"), err
 	}
 	return Found(u.Name+" has the role "+adminRole, Is("user", u.Name), Is("object ID of the user", u.ID)), nil
 }
@@ -119,8 +132,8 @@ func addAdmin(ctx context.Context, w *World) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(have, func(a entra.Assignment) bool { return strings.EqualFold(a.Principal, u.ID) }) {
-		return nil
+	if has, err := w.assigned(ctx, have, u); err != nil || has {
+		return err
 	}
 	return w.Directory.Assign(ctx, entra.Assignment{Principal: u.ID, Resource: synergy.ID, Role: role.ID})
 }
