@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -27,6 +28,16 @@ func controlNode(t *testing.T, more ...string) (*Node, *authority.Authority) {
 // controlNodeOf is controlNode of another configuration.
 func controlNodeOf(t *testing.T, text string) (*Node, *authority.Authority) {
 	t.Helper()
+	log, err := obs.NewLogger(t.Output(), nil, "text")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return controlNodeTelling(t, text, log)
+}
+
+// controlNodeTelling is controlNodeOf with a log of its own.
+func controlNodeTelling(t *testing.T, text string, log *slog.Logger) (*Node, *authority.Authority) {
+	t.Helper()
 	dir := t.TempDir()
 	ca, err := authority.New("Test Root")
 	if err != nil {
@@ -48,10 +59,6 @@ func controlNodeOf(t *testing.T, text string) (*Node, *authority.Authority) {
 		}
 	}
 	cfg, err := LoadConfig(filepath.Join(dir, "tandem.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	log, err := obs.NewLogger(t.Output(), nil, "text")
 	if err != nil {
 		t.Fatal(err)
 	}
