@@ -183,9 +183,14 @@ func (w *world) token(object, audience string) entra.Token {
 	}
 }
 
+// trusting reaches the login and Operator Connect.
+func (w *world) trusting() *http.Transport {
+	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.trust}, DisableKeepAlives: true}
+}
+
 // ask is Operator Connect, asked by a gateway's identity or a registration.
 func (w *world) ask(a onboard.Asker) (*operatorconnect.Client, error) {
-	trust := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.trust}, DisableKeepAlives: true}
+	trust := w.trusting()
 	c := operatorconnect.Config{URL: w.connect.URL(), Application: a.Application, HTTP: trust, Suffixes: []string{"gateways.voice.example"}}
 	if a.Secret != nil {
 		c.Token = operatorconnect.SignIn(entra.SignIn{Login: w.loginURL, Tenant: tenant, Client: a.Application, Scope: operatorconnect.Scope, Secret: a.Secret, HTTP: trust})
@@ -202,7 +207,7 @@ func (w *world) portal(id string) {
 	u, err := w.tenant.UserNamed(w.Context(), admin)
 	w.must(err)
 	w.consent()
-	trust := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.trust}, DisableKeepAlives: true}
+	trust := w.trusting()
 	c, err := operatorconnect.New(operatorconnect.Config{URL: w.connect.URL(), HTTP: trust, Token: func(ctx context.Context, _ bool) (obs.Secret, error) {
 		t, err := w.directory.IssueUser(ctx, directory.Delegation{Tenant: tenant, User: u.ID, Client: directory.GraphToolsID, Issuer: issuers(w.loginURL)[0], Audience: directory.SynergyID, Methods: []string{"pwd"}})
 		return t.Raw, err
