@@ -21,3 +21,10 @@ func Impatient(d time.Duration) (undo func()) {
 	patience = d
 	return func() { patience = was }
 }
+
+// Endless shortens the time of a transaction until undo.
+func Endless(d time.Duration) (undo func()) {
+	was := endless
+	endless = d
+	return func() { endless = was }
+}

@@ -195,11 +195,15 @@ func (s *Store) try(ctx context.Context, db *sql.DB, opts *sql.TxOptions, f func
 	// place: statements end with ctx, the commit does not.
 	life, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
+	until := time.Now().Add(endless)
+	hung := time.AfterFunc(endless, kill)
 	raw, err := conn.BeginTx(life, opts)
 	if err != nil {
-		return err
+		return s.silence(ctx, until, err)
 	}
-	tx := &Tx{raw: raw, numbered: s.dialect == Postgres}
+	hung.Stop()
+	tx := &Tx{raw: raw, numbered: s.dialect == Postgres, until: until}
+	defer tx.end()
 	done := false
 	defer func() {
 		if !done {
@@ -214,9 +218,9 @@ func (s *Store) try(ctx context.Context, db *sql.DB, opts *sql.TxOptions, f func
 		return errors.Join(gone, err) // SQLite only says "interrupted"
 	}
 	if err != nil {
-		return err
+		return s.silence(ctx, until, err)
 	}
-	hung := time.AfterFunc(patience, kill)
+	hung = time.AfterFunc(patience, kill)
 	err = raw.Commit()
 	hung.Stop()
 	done = err == nil
@@ -227,6 +231,19 @@ func (s *Store) try(ctx context.Context, db *sql.DB, opts *sql.TxOptions, f func
 		f()
 	}
 	return nil
+}
+
+// endless is how long a transaction may take until its commit: above any of
+// ours, and below what a client waits, since a database that is not heard of any
+// more must not hold who asked.
+var endless = 45 * time.Second // a variable for the tests
+
+// silence is what became of a transaction that ran out of time.
+func (s *Store) silence(ctx context.Context, until time.Time, err error) error {
+	if _, told := errors.AsType[*fault.Error](err); told || ctx.Err() != nil || time.Now().Before(until) {
+		return err
+	}
+	return s.complaint("does not answer: is it running, and not stopped or overloaded? Nothing was changed; try again", err)
 }
 
 var errBusy = errors.New("no connection came free")

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Tx is a running transaction. After a statement failed the transaction is
@@ -17,6 +18,29 @@ type Tx struct {
 	numbered bool // placeholders are $1, $2
 	failed   error
 	after    []func()
+	until    time.Time // when its statements have to be done
+	last     bounded
+	ends     []context.CancelFunc
+}
+
+// bounded is a context with the same one until the transaction has to be done.
+type bounded struct{ of, ctx context.Context }
+
+// bounded is ctx until the transaction has to be done, and at most until it is
+// over: the rows of a statement need it as long.
+func (tx *Tx) bounded(ctx context.Context) context.Context {
+	if tx.last.of != ctx {
+		until, cancel := context.WithDeadline(ctx, tx.until)
+		tx.last, tx.ends = bounded{ctx, until}, append(tx.ends, cancel)
+	}
+	return tx.last.ctx
+}
+
+// end releases what statements held.
+func (tx *Tx) end() {
+	for _, cancel := range tx.ends {
+		cancel()
+	}
 }
 
 // Exec runs a statement and tells how many rows it touched.
@@ -24,7 +48,7 @@ func (tx *Tx) Exec(ctx context.Context, q string, args ...any) (int64, error) {
 	if tx.failed != nil {
 		return 0, tx.failed
 	}
-	res, err := tx.raw.ExecContext(ctx, tx.bind(q), args...)
+	res, err := tx.raw.ExecContext(tx.bounded(ctx), tx.bind(q), args...)
 	if err != nil {
 		tx.failed = err
 		return 0, err
@@ -37,7 +61,7 @@ func (tx *Tx) Query(ctx context.Context, q string, args ...any) (*sql.Rows, erro
 	if tx.failed != nil {
 		return nil, tx.failed
 	}
-	rows, err := tx.raw.QueryContext(ctx, tx.bind(q), args...)
+	rows, err := tx.raw.QueryContext(tx.bounded(ctx), tx.bind(q), args...)
 	if err != nil {
 		tx.failed = err
 	}
@@ -47,7 +71,7 @@ func (tx *Tx) Query(ctx context.Context, q string, args ...any) (*sql.Rows, erro
 // Row runs a statement that gives one row; Scan says sql.ErrNoRows when there
 // is none.
 func (tx *Tx) Row(ctx context.Context, q string, args ...any) *sql.Row {
-	row := tx.raw.QueryRowContext(ctx, tx.bind(q), args...)
+	row := tx.raw.QueryRowContext(tx.bounded(ctx), tx.bind(q), args...)
 	if err := row.Err(); err != nil && tx.failed == nil {
 		tx.failed = err
 	}
