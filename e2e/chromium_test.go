@@ -232,7 +232,7 @@ func (c *chromium) picture(name string) {
 			if dir == "" || screen.name == "narrow" {
 				continue
 			}
-			c.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+			c.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}}}, nil)
 			var shot struct{ Data string }
 			c.call("Page.captureScreenshot", map[string]any{"captureBeyondViewport": true}, &shot)
 			png, err := base64.StdEncoding.DecodeString(shot.Data)

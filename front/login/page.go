@@ -144,6 +144,7 @@ type view struct {
 	Passkey                          string
 	QR                               drawing
 	Seed                             string
+	URI                              template.URL // of the seed, made by ourselves
 	Permissions                      []permission
 	Source, At                       string
 	Factors                          []directory.Factor

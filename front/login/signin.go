@@ -222,7 +222,7 @@ func (e *endpoint) askEnrol(v *visit, status int, back string, p view) {
 		e.broken(v, err)
 		return
 	}
-	p.Title, p.First, p.Seed = "Add a second factor", !v.whole(), spaced(string(seed.Secret))
+	p.Title, p.First, p.Seed, p.URI = "Add a second factor", !v.whole(), spaced(string(seed.Secret)), template.URL(seed.URI)
 	p.Action, p.Back, p.Target = v.at("enrol", nil), back, e.program(v, back).Target
 	e.show(v, status, "enrol", p)
 }
