@@ -75,7 +75,7 @@ func catalogue() []WellKnown {
 		{AppID: GraphID, Name: "Microsoft Graph", Publisher: "Microsoft", Roles: graphRoles(), Scopes: graphScopes(), URIs: []string{"https://graph.microsoft.com"}, always: true},
 		{
 			AppID: GraphToolsID, Name: "Microsoft Graph Command Line Tools", Publisher: "Microsoft", Public: true,
-			Redirects: Redirects{Public: []string{"http://localhost", "https://login.microsoftonline.com/common/oauth2/nativeclient"}},
+			Redirects: Redirects{Public: []string{"http://localhost"}},
 		},
 		{
 			AppID: AzureCLIID, Name: "Microsoft Azure CLI", Publisher: "Microsoft", Public: true, Redirects: Redirects{Public: []string{"http://localhost"}},

@@ -65,7 +65,7 @@ type Config struct {
 
 	Resolver resolver     // for verification of domains; nil: the machine's
 	Zone     texts        // nil: the deployment serves no zone
-	HTTP     *http.Client // to issuers of federated credentials; nil: with 10 seconds for each
+	HTTP     *http.Client // to issuers of federated credentials; nil: as the machine does
 	// Address is where people sign in, "https://host:port": passkeys are made for
 	// its name. "": there are none.
 	Address string

@@ -105,13 +105,18 @@ func (s *Set) allowIn(ctx context.Context, tx *store.Tx, c Caller, g Grant, merg
 // Administrator, is one itself: nobody less may open that door for it.
 var rulers = []string{asUser, "RoleManagement.ReadWrite.Directory"}
 
+// rules tells whether a grant has one of them.
+func (g Grant) rules() bool {
+	return slices.ContainsFunc(g.Scopes, func(x string) bool { return slices.Contains(rulers, x) })
+}
+
 // mayAllow tells whether a caller may make a grant.
 func (s *Set) mayAllow(ctx context.Context, tx *store.Tx, c Caller, g Grant, admin bool) error {
 	if !admin {
 		return nil
 	}
 	rights := []right{grantPermissions}
-	if slices.ContainsFunc(g.Scopes, func(x string) bool { return slices.Contains(rulers, x) }) {
+	if g.rules() {
 		rights = append(rights, writeRoles)
 	}
 	return may(ctx, tx, c, rights...)

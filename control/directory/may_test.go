@@ -204,8 +204,12 @@ func TestAnApplicationAdministratorCannotBecomeGlobal(t *testing.T) {
 			t.Fatal(err)
 		}
 		assigner, _, _ := w.program("Assigner", "AppRoleAssignment.ReadWrite.All")
+		trusted, trustedPrincipal, _ := w.program("Trusted") // an administrator's consent makes it one
 		graph, err := w.PrincipalOf(ctx, w.us, directory.GraphID)
 		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.AddGrant(ctx, w.global, directory.Grant{Client: trustedPrincipal.ID, ConsentType: directory.OnePrincipal, Principal: w.global.Object, Resource: graph.ID, Scopes: []string{"Directory.AccessAsUser.All"}}); err != nil {
 			t.Fatal(err)
 		}
 		power, _ := graph.Role("RoleManagement.ReadWrite.Directory")
@@ -227,7 +231,7 @@ func TestAnApplicationAdministratorCannotBecomeGlobal(t *testing.T) {
 		}
 		before := w.state()
 		for _, c := range []directory.Caller{w.apps, w.cloud} {
-			for _, a := range []directory.Application{mighty, crowned, assigner} {
+			for _, a := range []directory.Application{mighty, crowned, assigner, trusted} {
 				_, value, err := w.AddSecret(ctx, c, a.ID, "back door", time.Time{})
 				wants(t, "a secret of "+a.DisplayName, err, fault.Denied)
 				if value != "" {

@@ -419,6 +419,23 @@ func TestAnApplicationSignsInByATokenOfAnother(t *testing.T) {
 	if _, err := w.AuthenticateAssertion(ctx, newGUID(), string(ours.Raw), []string{issuer}); !errors.Is(err, directory.ErrUnknown) {
 		t.Errorf("no application: %v", err)
 	}
+	// An issuer is asked nowhere but at its address, by TLS.
+	m.HandleFunc("GET /away/.well-known/openid-configuration", func(rw http.ResponseWriter, r *http.Request) {
+		http.Redirect(rw, r, "/.well-known/openid-configuration", http.StatusFound)
+	})
+	m.HandleFunc("GET /plain/.well-known/openid-configuration", func(rw http.ResponseWriter, _ *http.Request) {
+		json.NewEncoder(rw).Encode(map[string]any{"issuer": server.URL + "/plain", "jwks_uri": strings.Replace(server.URL, "https", "http", 1) + "/keys", "authorization_endpoint": server.URL, "token_endpoint": server.URL})
+	})
+	for _, path := range []string{"/away", "/plain"} {
+		tricked, _, _ := w.program("Tricked" + path)
+		if _, err := w.AddFederated(ctx, w.apps, tricked.ID, directory.FederatedCredential{Name: "x", Issuer: server.URL + path, Subject: "y"}); err != nil {
+			t.Fatal(err)
+		}
+		raw := signed(t, jose.RS256, key, "one", map[string]any{"iss": server.URL + path, "sub": "y", "aud": directory.FederatedAudience, "exp": time.Now().Add(time.Hour).Unix()})
+		if got, err := w.AuthenticateAssertion(ctx, tricked.AppID, raw, []string{issuer}); err == nil {
+			t.Errorf("%s: %+v", path, got)
+		}
+	}
 	server.Close()
 	away, _, _ := w.program("Another")
 	if _, err := w.AddFederated(ctx, w.apps, away.ID, directory.FederatedCredential{Name: "x", Issuer: server.URL + "/x", Subject: "y"}); err != nil {

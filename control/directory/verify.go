@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
@@ -149,66 +146,4 @@ func (s *Set) federated(ctx context.Context, id string, c jwt.Claims) (p Service
 
 func (f FederatedCredential) matches(c jwt.Claims) bool {
 	return c.Issuer == f.Issuer && c.Subject == f.Subject && slices.ContainsFunc(f.Audiences, c.Audience.Contains)
-}
-
-// issuers are the keys of others.
-type issuers struct {
-	client *http.Client // RO
-
-	mu    sync.Mutex
-	known map[string]*oidc.IDTokenVerifier // mu
-}
-
-// maxIssuers bounds how many are remembered.
-const maxIssuers = 100
-
-func newIssuers(client *http.Client) *issuers {
-	if client == nil {
-		client = &http.Client{Timeout: 10 * time.Second}
-	}
-	return &issuers{client: client, known: map[string]*oidc.IDTokenVerifier{}}
-}
-
-// verify gives the payload of a token that an issuer signed.
-func (i *issuers) verify(ctx context.Context, issuer, raw string) ([]byte, error) {
-	v, err := i.verifier(issuer)
-	if err != nil {
-		return nil, &fault.Error{Kind: fault.Unavailable, Public: "The issuer of the assertion does not answer: its keys cannot be read.", Err: err}
-	}
-	token, err := v.Verify(ctx, raw)
-	if err != nil {
-		return nil, err
-	}
-	var payload json.RawMessage
-	err = token.Claims(&payload)
-	return payload, err
-}
-
-// verifier finds the keys of an issuer, once.
-func (i *issuers) verifier(issuer string) (*oidc.IDTokenVerifier, error) {
-	i.mu.Lock()
-	v := i.known[issuer]
-	i.mu.Unlock()
-	if v != nil {
-		return v, nil
-	}
-	// The keys are fetched again long after the request that came first.
-	ctx := oidc.ClientContext(context.Background(), i.client)
-	p, err := oidc.NewProvider(ctx, issuer)
-	if err != nil {
-		return nil, err
-	}
-	var algorithms []string
-	for _, a := range assertionAlgorithms {
-		algorithms = append(algorithms, string(a))
-	}
-	// Times are compared by who asked, who knows how far clocks may differ.
-	v = p.VerifierContext(ctx, &oidc.Config{SkipClientIDCheck: true, SkipExpiryCheck: true, SupportedSigningAlgs: algorithms})
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if len(i.known) >= maxIssuers {
-		clear(i.known)
-	}
-	i.known[issuer] = v
-	return v, nil
 }

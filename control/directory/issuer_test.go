@@ -1,0 +1,60 @@
+package directory_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/control/store/storetest"
+)
+
+// TestAnIssuerThatIsSilentIsAskedOnce for all who wait, and not again at once:
+// anybody can show an assertion, and make us ask.
+func TestAnIssuerThatIsSilentIsAskedOnce(t *testing.T) {
+	var asked atomic.Int32
+	over := make(chan struct{})
+	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		select {
+		case <-over:
+		case <-r.Context().Done():
+		}
+	}))
+	defer server.Close()
+	defer close(over)
+	client := server.Client()
+	client.Timeout = 300 * time.Millisecond
+	w := build(t, storetest.New(t), func(c *directory.Config) { c.HTTP = client })
+	a, _, _ := w.program("Gateway outside")
+	if _, err := w.AddFederated(t.Context(), w.apps, a.ID, directory.FederatedCredential{Name: "x", Issuer: server.URL, Subject: "y"}); err != nil {
+		t.Fatal(err)
+	}
+	raw := signed(t, jose.HS256, []byte(strings.Repeat("x", 32)), "one", map[string]any{"iss": server.URL, "sub": "y", "aud": directory.FederatedAudience})
+	if _, err := w.AuthenticateAssertion(t.Context(), a.AppID, raw, nil); err == nil || asked.Load() != 0 {
+		t.Errorf("what no issuer signs makes us ask: %v", err)
+	}
+	key := strings.Split(raw, ".")
+	raw = "eyJhbGciOiJSUzI1NiIsImtpZCI6Im9uZSJ9." + key[1] + ".AAAA" // {"alg":"RS256","kid":"one"}
+	begun := time.Now()
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if _, err := w.AuthenticateAssertion(t.Context(), a.AppID, raw, nil); fault.Of(err) != fault.Unavailable {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if took := time.Since(begun); took > 3*time.Second || asked.Load() != 1 {
+		t.Errorf("it is asked %d times, for %v", asked.Load(), took)
+	}
+	client.CloseIdleConnections()
+}
