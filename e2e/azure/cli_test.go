@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,21 +35,7 @@ func TestAzureCLI(t *testing.T) {
 	if testing.Short() {
 		t.Skip("azure-cli takes a minute")
 	}
-	az := &azureCLI{TB: t, path: peer(t, "az"), home: t.TempDir()}
-	url := serve(t)
-	cloud := filepath.Join(az.home, "cloud.json")
-	config, _ := json.Marshal(map[string]any{
-		"endpoints": map[string]string{
-			"resourceManager": url + "/", "management": url + "/", "activeDirectory": url + "/adfs", "activeDirectoryResourceId": url + "/",
-			"activeDirectoryGraphResourceId": url + "/", "microsoftGraphResourceId": url + "/", "gallery": url + "/", "sqlManagement": url + "/",
-		},
-		"suffixes": map[string]string{"keyvaultDns": ".vault.localhost"},
-	})
-	if err := os.WriteFile(cloud, config, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	az.run("cloud", "register", "-n", "Tandem", "--cloud-config", "@"+cloud)
-	az.run("cloud", "set", "-n", "Tandem")
+	az := inCloud(t)
 	if out := az.fails("login", "--service-principal", "-u", clientID, "-p", "wrong", "--tenant", tenantID); !strings.Contains(out, "AADSTS7000215") {
 		t.Errorf("a wrong secret: %s", out)
 	}
@@ -142,8 +128,19 @@ func (a *azureCLI) try(args ...string) (string, error) {
 	cmd.Stdout, cmd.Stderr = &out, &out
 	begun := time.Now()
 	err := cmd.Run()
-	a.Logf("%5.1f s: az %.200s", time.Since(begun).Seconds(), strings.ReplaceAll(strings.Join(args, " "), clientSecret, "***"))
+	a.Logf("%5.1f s: az %.200s", time.Since(begun).Seconds(), masked(args))
 	return strings.TrimSpace(strings.ReplaceAll(out.String(), "\r", "")), err
+}
+
+// masked is a command without the secrets in it.
+func masked(args []string) string {
+	args = slices.Clone(args)
+	for i := range len(args) - 1 {
+		if args[i] == "-p" || args[i] == "--password" {
+			args[i+1] = "***"
+		}
+	}
+	return strings.Join(args, " ")
 }
 
 // run is a command that must succeed.
@@ -151,7 +148,7 @@ func (a *azureCLI) run(args ...string) string {
 	a.Helper()
 	out, err := a.try(args...)
 	if err != nil {
-		a.Fatalf("az %s: %v\n%s", strings.ReplaceAll(strings.Join(args, " "), clientSecret, "***"), err, out)
+		a.Fatalf("az %s: %v\n%s", masked(args), err, out)
 	}
 	return out
 }

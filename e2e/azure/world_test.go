@@ -73,7 +73,7 @@ control:
   subscriptions: [{id: ` + subscriptionID + `, name: lab}]
   login:
     clients:
-      - {id: ` + clientID + `, name: onboarding, secretFile: secret, roles: [{role: Owner, scope: /subscriptions/` + subscriptionID + `}]}
+      - {id: ` + clientID + `, name: onboarding, secretFile: secret, roles: [{role: Owner, scope: /subscriptions/` + subscriptionID + `}], directoryRoles: [Global Administrator]}
   locations:
     - {name: westeurope, displayName: West Europe, uses: [management, service], edges: [edge-0]}
     - {name: northeurope, displayName: North Europe, uses: [management]}

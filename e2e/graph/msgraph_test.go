@@ -260,7 +260,7 @@ func TestGraphKnowsPeople(t *testing.T) {
 	u.SetUserPrincipalName(ptr("ann@lab.example"))
 	password := models.NewPasswordProfile()
 	password.SetPassword(ptr("canary of the first day 17"))
-	password.SetForceChangePasswordNextSignIn(ptr(true))
+	password.SetForceChangePasswordNextSignIn(ptr(false))
 	u.SetPasswordProfile(password)
 	ann, err := people.Post(ctx, u, nil)
 	w.must(err)

@@ -31,6 +31,9 @@ func (a *api) holder(q *request) (id string, err error) {
 	case "groups":
 		g, err := a.Directory.Group(q.Context(), q.caller, q.vars["id"])
 		return g.ID, err
+	case "directoryobjects":
+		o, err := a.Directory.Object(q.Context(), q.caller, q.vars["id"])
+		return o.ID, err
 	}
 	p, err := a.principalOf(q)
 	return p.ID, err

@@ -146,7 +146,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}{
 		{"GET", "/users", nil, readUsers, []directory.DirectoryRole{anyone, apps, cloud, looking}, ""},
 		{"GET", "/users/" + u.ID, nil, readUsers, []directory.DirectoryRole{anyone}, ""},
-		{"POST", "/users", object{"userPrincipalName": "x", "displayName": "x", "passwordProfile": object{"password": "x"}}, []string{"User.ReadWrite.All", "Directory.ReadWrite.All"}, nil, ""},
+		{"POST", "/users", object{"accountEnabled": true, "userPrincipalName": "x", "displayName": "x", "passwordProfile": object{"password": "x"}}, []string{"User.ReadWrite.All", "Directory.ReadWrite.All"}, nil, ""},
 		{"PATCH", "/users/" + u.ID, object{"surname": "x"}, []string{"User.ReadWrite.All", "Directory.ReadWrite.All"}, nil, ""},
 		{"DELETE", "/users/11111111-1111-4111-8111-111111111111", nil, []string{"User.ReadWrite.All", "Directory.ReadWrite.All"}, nil, ""},
 		{"GET", "/groups", nil, readGroups, []directory.DirectoryRole{anyone}, ""},
@@ -377,9 +377,30 @@ func TestUsersAndGroups(t *testing.T) {
 	admin := w.admin()
 	u := w.ask(admin, "POST", "/users", object{
 		"accountEnabled": true, "displayName": "Ann O'Brien", "mailNickname": "ann", "userPrincipalName": "ann@telecom.example",
-		"passwordProfile": object{"forceChangePasswordNextSignIn": true, "password": "canary-of-the-first-day-17"},
+		"passwordProfile": object{"forceChangePasswordNextSignIn": false, "password": "canary-of-the-first-day-17"},
 	}).is(201)
 	id := u["id"].(string)
+	signsIn := func(password string) bool {
+		_, err := w.directory.SignIn(t.Context(), tenant, "ann@telecom.example", password, directory.Visitor{Source: "192.0.2.1"})
+		return err == nil
+	}
+	if !signsIn("canary-of-the-first-day-17") {
+		t.Error("the password is not the one that was given")
+	}
+	w.ask(admin, "PATCH", "/users/"+id, object{"passwordProfile": object{"password": "canary-of-the-next-day-18"}}).is(204)
+	if signsIn("canary-of-the-first-day-17") || !signsIn("canary-of-the-next-day-18") {
+		t.Error("the password was not changed")
+	}
+	w.ask(admin, "PATCH", "/users/"+id, object{"passwordProfile": object{"password": "canary"}}).fails(400, "Request_BadRequest", "too short")
+	bob := object{"accountEnabled": false, "displayName": "Bob", "userPrincipalName": "bob@telecom.example", "passwordProfile": object{"password": "canary-of-a-third-day", "forceChangePasswordNextSignIn": true}}
+	w.ask(admin, "POST", "/users", bob).fails(400, "Request_BadRequest", "tandem user invite")
+	bob["passwordProfile"] = object{"password": "canary"}
+	w.ask(admin, "POST", "/users", bob).fails(400, "Request_BadRequest", "too short")
+	w.ask(admin, "GET", "/users/bob@telecom.example", nil).is(404) // half a user is none
+	bob["passwordProfile"] = object{"password": "canary-of-a-third-day"}
+	if got := w.ask(admin, "POST", "/users", bob).is(201); got["accountEnabled"] != false {
+		t.Errorf("bob: %v", got)
+	}
 	if u["userPrincipalName"] != "ann@telecom.example" || u["passwordProfile"] != nil || strings.Contains(fmt.Sprint(u), "canary") {
 		t.Errorf("%v", u)
 	}
@@ -393,9 +414,9 @@ func TestUsersAndGroups(t *testing.T) {
 	}
 	w.ask(admin, "PATCH", "/users/"+id, object{"givenName": "Ann", "jobTitle": nil}).is(204)
 	w.ask(admin, "PATCH", "/users/"+id, object{"jobTitle": "boss"}).fails(400, "Request_BadRequest", "not kept")
-	w.ask(admin, "POST", "/users", object{"displayName": "x", "userPrincipalName": "x@elsewhere.example", "passwordProfile": object{"password": "canary-of-the-first-day-18"}}).
+	w.ask(admin, "POST", "/users", object{"accountEnabled": true, "displayName": "x", "userPrincipalName": "x@elsewhere.example", "passwordProfile": object{"password": "canary-of-the-first-day-18"}}).
 		fails(400, "Request_BadRequest", "domain portion")
-	w.ask(admin, "POST", "/users", object{"displayName": "x", "userPrincipalName": "x@telecom.example"}).fails(400, "Request_BadRequest", "passwordProfile")
+	w.ask(admin, "POST", "/users", object{"accountEnabled": true, "displayName": "x", "userPrincipalName": "x@telecom.example"}).fails(400, "Request_BadRequest", "passwordProfile")
 
 	g := w.ask(admin, "POST", "/groups", object{"displayName": "Voice", "mailEnabled": false, "mailNickname": "voice", "securityEnabled": true}).is(201)
 	gid := g["id"].(string)
@@ -413,6 +434,15 @@ func TestUsersAndGroups(t *testing.T) {
 	if got := w.ask(admin, "GET", "/users/"+id+"/memberOf", nil).all("displayName"); got != "Voice" {
 		t.Errorf("memberOf: %s", got)
 	}
+	for _, path := range []string{"/users/" + id, "/users/ann@telecom.example", "/directoryObjects/" + id} {
+		if got := w.ask(admin, "POST", path+"/checkMemberGroups", object{"groupIds": []string{gid, tenant}}).is(200); fmt.Sprint(got["value"]) != "["+gid+"]" {
+			t.Errorf("checkMemberGroups: %v", got)
+		}
+		if got := w.ask(admin, "POST", path+"/getMemberGroups", object{"securityEnabledOnly": false}).is(200); fmt.Sprint(got["value"]) != "["+gid+"]" {
+			t.Errorf("getMemberGroups: %v", got)
+		}
+	}
+	w.ask(admin, "POST", "/users/"+id+"/checkMemberGroups", object{"groupIds": slices.Repeat([]string{gid}, 21)}).fails(400, "Request_BadRequest", "more than 20 elements")
 	w.ask(admin, "POST", "/groups", object{"displayName": "Mail", "mailEnabled": true, "mailNickname": "m", "securityEnabled": false}).fails(400, "Request_BadRequest", "security groups only")
 
 	// The Admin user of Project Synergy, and a group for the portal of numbers.

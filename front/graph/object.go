@@ -57,3 +57,54 @@ func (a *api) objectsByID(q *request) (answer, error) {
 	// All of them: this is an action, and has no pages.
 	return ok(object{"@odata.context": a.context(q, "directoryObjects", nil), "value": all})
 }
+
+// groupIDs are those of the groups that the object of the path is in.
+func (a *api) groupIDs(q *request) (ids []string, err error) {
+	id, err := a.holder(q)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := a.Directory.GroupsOf(q.Context(), q.caller, id)
+	for _, g := range groups {
+		ids = append(ids, g.ID)
+	}
+	return ids, err
+}
+
+// checkGroups tells in which of the groups of a list an object is.
+func (a *api) checkGroups(q *request) (answer, error) {
+	var b struct{ GroupIDs []string }
+	if err := q.decode(record("checkMemberGroups", map[string]*kind{"groupIds": listOf(aGUID)}), nil, &b); err != nil {
+		return answer{}, err
+	}
+	if err := sized(b.GroupIDs, maxCheck, "groupIds"); err != nil {
+		return answer{}, err
+	}
+	ids, err := a.groupIDs(q)
+	if err != nil {
+		return answer{}, err
+	}
+	return a.ids(q, slices.DeleteFunc(ids, func(id string) bool { return !slices.Contains(b.GroupIDs, id) }))
+}
+
+// maxCheck is the most groups that may be asked about at once (Microsoft Graph
+// docs, "directoryObject: checkMemberGroups").
+const maxCheck = 20
+
+// memberGroups are all groups that an object is in, of which each is a security
+// group.
+func (a *api) memberGroups(q *request) (answer, error) {
+	var b struct{}
+	if err := q.decode(record("getMemberGroups", map[string]*kind{"securityEnabledOnly": aBoolean}), nil, &b); err != nil {
+		return answer{}, err
+	}
+	ids, err := a.groupIDs(q)
+	if err != nil {
+		return answer{}, err
+	}
+	return a.ids(q, ids)
+}
+
+func (a *api) ids(q *request, list []string) (answer, error) {
+	return ok(object{"@odata.context": a.context(q, "Collection(Edm.String)", nil), "value": texts(list)})
+}

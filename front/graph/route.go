@@ -93,6 +93,11 @@ func routes() []route {
 	for _, at := range []string{"me", "users/{id}", "servicePrincipals/{id}"} {
 		all = append(all, route{method: "GET", path: at + "/oauth2PermissionGrants", do: (*api).grantsOf})
 	}
+	for _, at := range []string{"me", "users/{id}", "servicePrincipals/{id}", "directoryObjects/{id}"} {
+		all = append(all,
+			route{method: "POST", path: at + "/checkMemberGroups", do: (*api).checkGroups},
+			route{method: "POST", path: at + "/getMemberGroups", do: (*api).memberGroups})
+	}
 	for _, rt := range all {
 		if rt.method == "GET" && !strings.Contains(rt.path, "/") && rt.path != "me" {
 			all = append(all, route{method: "GET", path: rt.path + "/$count", do: rt.do})

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/directory"
 )
 
@@ -39,7 +40,7 @@ func userShape(u directory.User) object {
 // userBody is a user as clients write it.
 type userBody struct {
 	UserPrincipalName, DisplayName, GivenName, Surname, Mail, MailNickname string
-	AccountEnabled                                                         bool
+	AccountEnabled                                                         *bool
 	PasswordProfile                                                        *struct {
 		Password                                                            string
 		ForceChangePasswordNextSignIn, ForceChangePasswordNextSignInWithMfa bool
@@ -51,7 +52,7 @@ func (b userBody) into(u *directory.User) error {
 	if b.MailNickname != "" && !strings.EqualFold(b.MailNickname, nickname(b.UserPrincipalName)) {
 		return badBody("Property 'mailNickname' is what stands before @ in userPrincipalName: it has no value of its own in this directory.")
 	}
-	u.Name, u.DisplayName, u.GivenName, u.Surname, u.Mail, u.Enabled = b.UserPrincipalName, b.DisplayName, b.GivenName, b.Surname, b.Mail, b.AccountEnabled
+	u.Name, u.DisplayName, u.GivenName, u.Surname, u.Mail, u.Enabled = b.UserPrincipalName, b.DisplayName, b.GivenName, b.Surname, b.Mail, b.AccountEnabled != nil && *b.AccountEnabled
 	return nil
 }
 
@@ -85,34 +86,85 @@ func (a *api) createUser(q *request) (answer, error) {
 	if err := q.decode(userKind, nil, &b); err != nil {
 		return answer{}, err
 	}
-	if b.PasswordProfile == nil || b.PasswordProfile.Password == "" {
-		return answer{}, badBody("A value is required for property 'passwordProfile' of resource 'User'.")
+	password, err := b.password()
+	if b.AccountEnabled == nil {
+		err = badBody("A value is required for property 'accountEnabled' of resource 'User'.")
+	}
+	if err == nil && password == "" {
+		err = badBody("A value is required for property 'passwordProfile' of resource 'User'.")
 	}
 	var u directory.User
-	if err := b.into(&u); err != nil {
+	if err == nil {
+		err = b.into(&u)
+	}
+	enabled := u.Enabled
+	if u.Enabled = true; err == nil { // who is disabled sets no password
+		u, err = a.Directory.CreateUser(q.Context(), q.caller, u)
+	}
+	if err != nil {
 		return answer{}, err
 	}
-	u, err := a.Directory.CreateUser(q.Context(), q.caller, u)
+	err = a.setPassword(q, u.ID, password)
+	if err == nil && !enabled {
+		u, err = a.Directory.UpdateUser(q.Context(), q.caller, u.ID, func(u *directory.User) error {
+			u.Enabled = false
+			return nil
+		})
+	}
 	if err != nil {
+		// Half a user is none.
+		if left := a.Directory.DeleteUser(q.Context(), q.caller, u.ID); left != nil {
+			a.Log.Error("a user without a password stays", "user", u.ID, obs.KeyError, left)
+		}
 		return answer{}, err
 	}
 	return a.made(q, "users", userShape(u))
 }
 
 func (a *api) updateUser(q *request) (answer, error) {
-	_, err := a.Directory.UpdateUser(q.Context(), q.caller, q.vars["id"], func(u *directory.User) error {
+	var password string
+	u, err := a.Directory.UpdateUser(q.Context(), q.caller, q.vars["id"], func(u *directory.User) (err error) {
 		var b userBody
 		current := userShape(*u)
 		delete(current, "mailNickname") // follows the name
 		if err := q.decode(userKind, current, &b); err != nil {
 			return err
 		}
-		if b.PasswordProfile != nil && b.PasswordProfile.Password != "" {
-			return badBody("Property 'passwordProfile' is set when a user is made.")
+		if password, err = b.password(); err != nil {
+			return err
 		}
 		return b.into(u)
 	})
+	if err == nil && password != "" {
+		err = a.setPassword(q, u.ID, password)
+	}
 	return done(err)
+}
+
+// password is the one that the body gives. Nobody can be made to change it at
+// the next sign-in: who is to choose a password gets a one-time link instead.
+func (b userBody) password() (string, error) {
+	p := b.PasswordProfile
+	if p == nil {
+		return "", nil
+	}
+	if p.ForceChangePasswordNextSignIn || p.ForceChangePasswordNextSignInWithMfa {
+		return "", badBody("Property 'passwordProfile/forceChangePasswordNextSignIn' can only be false here: let people choose a password of their own by the one-time link of `tandem user invite`.")
+	}
+	return p.Password, nil
+}
+
+// setPassword follows a one-time link in somebody's place, and leaves no
+// session behind.
+func (a *api) setPassword(q *request, id, password string) error {
+	invitation, err := a.Directory.Invite(q.Context(), q.caller, id, false)
+	if err != nil {
+		return err
+	}
+	if _, err := a.Directory.SetPassword(q.Context(), string(invitation.Link), password, directory.Visitor{Source: q.RemoteAddr}); err != nil {
+		return err
+	}
+	return a.Directory.SignOut(q.Context(), q.caller, id)
 }
 
 func (a *api) deleteUser(q *request) (answer, error) {
