@@ -44,6 +44,20 @@ func (s *Set) Object(ctx context.Context, c Caller, id string) (o Object, err er
 	return o, err
 }
 
+// Active tells whether there is such a user or service principal, who may sign
+// in.
+func (s *Set) Active(ctx context.Context, tenant, id string) (active bool, err error) {
+	err = s.store.Read(ctx, func(tx *store.Tx) error {
+		o, err := object(ctx, tx, strings.ToLower(tenant), strings.ToLower(id))
+		active = err == nil && o.Enabled && o.Kind != KindGroup
+		if fault.Of(err) == fault.NotFound {
+			return nil
+		}
+		return err
+	})
+	return active, err
+}
+
 // KindOf is what an object is, for those who give roles to it; "" when there
 // is none.
 func (s *Set) KindOf(ctx context.Context, tx *store.Tx, tenant, id string) (string, error) {

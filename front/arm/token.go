@@ -24,9 +24,17 @@ type Tokens struct {
 
 	discover func() (*oidc.IDTokenVerifier, error) // RO: nil when keys are ours
 
+	people people // RO: of our own login; nil: nobody knows them here
+
 	mu     sync.Mutex
 	found  *oidc.IDTokenVerifier // mu
 	search *search               // mu: that is on; nil: none
+}
+
+// people is the directory that tokens are from: who was deleted or disabled
+// since is not believed.
+type people interface {
+	Active(ctx context.Context, tenant, object string) (bool, error)
 }
 
 // search is one attempt to find an issuer's keys, for all who wait for it.
@@ -43,11 +51,14 @@ const issuerTime = 10 * time.Second
 // API reference"). The last is the ID of Azure's own application.
 var AzureAudiences = []string{"https://management.azure.com/", "https://management.core.windows.net/", "797f4846-ba00-4fd7-ba43-dac1f8f63013"}
 
-// NewTokens verifies tokens of an issuer whose keys are at hand: our own.
+// NewTokens verifies tokens of an issuer whose keys are at hand: our own. Where
+// the keys are the directory's, it is asked about the principal as well.
 func NewTokens(keys oidc.KeySet, issuers, audiences []string, tenant string) *Tokens {
 	// Each issuer is compared below: one set of keys has several names.
 	config := &oidc.Config{SkipClientIDCheck: true, SkipIssuerCheck: true, SupportedSigningAlgs: []string{oidc.RS256}}
-	return &Tokens{tenant: tenant, issuers: issuers, audiences: audiences, found: oidc.NewVerifier("", keys, config)}
+	t := &Tokens{tenant: tenant, issuers: issuers, audiences: audiences, found: oidc.NewVerifier("", keys, config)}
+	t.people, _ = keys.(people)
+	return t
 }
 
 // RemoteTokens verifies tokens of an issuer somewhere else. It is asked for its
@@ -152,7 +163,17 @@ func (t *Tokens) Verify(ctx context.Context, raw string) (subscription.Principal
 	if len(t.issuers) > 0 && c.Type == "user" && !slices.Contains(strings.Fields(c.Scope), "user_impersonation") {
 		return subscription.Principal{}, badToken("The access token does not let the application act for the user here: its scope is '%s'.", printable(c.Scope))
 	}
-	return t.principal(c, token.Subject), nil
+	p := t.principal(c, token.Subject)
+	if t.people != nil {
+		active, err := t.people.Active(ctx, p.Tenant, p.Object)
+		if err != nil {
+			return subscription.Principal{}, &fault.Error{Kind: fault.Unavailable, Public: "The directory does not answer: tokens cannot be verified.", Err: err}
+		}
+		if !active {
+			return subscription.Principal{}, badToken("The principal of the access token is not in the directory any more, or is disabled.")
+		}
+	}
+	return p, nil
 }
 
 func badToken(format string, args ...any) error {
