@@ -240,43 +240,55 @@ func (o *onboarding) applied(ctx context.Context, w io.Writer, opts ops.OnboardO
 	if err != nil {
 		return onboard.Plan{}, err
 	}
-	return o.client().OnboardPlan(ctx, o.subject, ops.OnboardOptions{Outside: opts.Outside})
+	var left onboard.Plan
+	err = patiently(ctx, func() (err error) {
+		left, err = o.client().OnboardPlan(ctx, o.subject, ops.OnboardOptions{Outside: opts.Outside})
+		return err
+	})
+	return left, err
+}
+
+// follow tells what happens until the apply has ended.
+func (o *onboarding) follow(ctx context.Context, p ops.OnboardProgress, tell func(onboard.Event)) error {
+	for id := p.Apply.ID; ; {
+		err := patiently(ctx, func() (err error) {
+			next, err := o.client().OnboardEvents(ctx, o.subject, p.Last)
+			if err == nil {
+				p = next
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, e := range p.Events {
+			tell(e)
+		}
+		switch a := p.Apply; {
+		case a == nil || a.ID != id:
+			return fault.New(fault.Conflict, "another apply was begun, which goes on instead of this one: tandem onboard status --watch shows it")
+		case a.Ended && a.Problem != "":
+			return fault.New(fault.Internal, "the apply ended: "+a.Problem)
+		case a.Ended && len(p.Events) == 0:
+			return nil
+		}
+	}
 }
 
 // awayTime is how long a node that restarts in the middle is waited for.
 const awayTime = time.Minute
 
-// follow tells what happens until the apply has ended. A node that goes away in
-// between goes on when it is back.
-func (o *onboarding) follow(ctx context.Context, p ops.OnboardProgress, tell func(onboard.Event)) error {
-	id, last, away := p.Apply.ID, p.Last, time.Time{}
-	for {
-		next, err := o.client().OnboardEvents(ctx, o.subject, last)
-		if err != nil {
-			if !passing(err) || !away.IsZero() && time.Since(away) > awayTime {
-				return err
-			}
-			if away.IsZero() {
-				away = time.Now()
-			}
-			select {
-			case <-time.After(500 * time.Millisecond):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			continue
+// patiently asks again while the node is away: an apply goes on when it is back.
+func patiently(ctx context.Context, ask func() error) error {
+	for began := time.Now(); ; {
+		err := ask()
+		if err == nil || !passing(err) || time.Since(began) > awayTime {
+			return err
 		}
-		away, last = time.Time{}, next.Last
-		for _, e := range next.Events {
-			tell(e)
-		}
-		switch a := next.Apply; {
-		case a == nil || a.ID != id:
-			return fault.New(fault.Conflict, "another apply was begun, which goes on instead of this one: tandem onboard status --watch shows it")
-		case a.Ended && a.Problem != "":
-			return fault.New(fault.Internal, "the apply ended: "+a.Problem)
-		case a.Ended && len(next.Events) == 0:
-			return nil
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

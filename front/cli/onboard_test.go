@@ -287,3 +287,32 @@ func goldenPage(t *testing.T, name, text string) {
 		}
 	}
 }
+
+func TestNothingOfAnOnboardingWritesOnTheTerminal(t *testing.T) {
+	const evil = "x\x1b[2J\a\u202e\x80"
+	st := onboard.Status{
+		ID: "B1", Section: evil, Title: evil, State: onboard.Ready, Who: onboard.Actor(evil), Detail: evil, Note: evil, DoneBy: evil, Done: day,
+		Instruction: &onboard.Instruction{Text: evil, Command: evil, Where: evil, Paste: evil}, Evidence: []onboard.Evidence{onboard.Is(evil, evil)},
+	}
+	acts := st
+	acts.Will, acts.ID = evil, "B2"
+	h := onboard.HandOver{ID: "B1", Step: "B1", State: onboard.Sent, Answer: evil, Draft: onboard.Draft{
+		To: onboard.Actor(evil), Address: evil, Subject: evil, Message: evil, Files: []onboard.File{{Name: evil, Content: evil}}, Asks: []string{evil},
+	}}
+	p := onboard.Plan{
+		Subject: onboard.Subject{Gateway: gateway.ID{Name: evil}, Service: evil}, Identity: evil, Outside: []onboard.Part{evil},
+		Steps: []onboard.Status{st, acts}, HandOvers: []onboard.HandOver{h},
+	}
+	var b bytes.Buffer
+	view.plan(&b, p)
+	view.next(&b, p, "")
+	view.step(&b, st, p.HandOvers, "")
+	view.event(&b, onboard.Event{Step: evil, What: onboard.DidIt, Detail: evil})
+	view.status(&b, ops.OnboardStatus{Plan: p, Apply: &ops.OnboardApply{By: evil, Step: evil}})
+	view.questions(&b, []onboard.Question{{Name: evil, Title: evil, Form: evil, Step: evil, Said: []onboard.Value{{Name: evil, Value: evil, By: evil}}}})
+	for line := range strings.Lines(b.String()) {
+		if strings.ContainsFunc(strings.TrimSuffix(line, "\n"), unprintable) {
+			t.Errorf("%q", line)
+		}
+	}
+}

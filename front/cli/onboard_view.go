@@ -134,7 +134,7 @@ func because(st onboard.Status) string {
 
 // heading of a plan.
 func (l look) heading(w io.Writer, p onboard.Plan) {
-	fmt.Fprintf(w, "Onboarding of %s to %s\n", l.paint(strong, plain(p.Subject.Gateway.Name)), onboard.ServiceTitle(p.Subject.Service))
+	fmt.Fprintf(w, "Onboarding of %s to %s\n", l.paint(strong, plain(p.Subject.Gateway.Name)), plain(onboard.ServiceTitle(p.Subject.Service)))
 	text := string(p.Track) + " track, " + string(p.Environment)
 	if p.Identity != "" {
 		text += "; identity: " + p.Identity
@@ -183,7 +183,7 @@ func (l look) steps(w io.Writer, p onboard.Plan) {
 // where it is long.
 func (l look) row(w io.Writer, st onboard.Status, ids int) {
 	mark, color := sign(st)
-	right, lead := due(st), 6+ids
+	right, lead := plain(due(st)), 6+ids
 	room := l.page() - lead - utf8.RuneCountInString(right) - 2
 	title := color
 	if color != quiet {
@@ -332,9 +332,14 @@ func (l look) instruction(w io.Writer, st onboard.Status, flags string) {
 	}
 	if i.Paste != "" {
 		fmt.Fprintln(w, "    paste")
-		for line := range strings.Lines(i.Paste) {
-			fmt.Fprintln(w, "      "+plain(strings.TrimRight(line, "\r\n")))
-		}
+		verbatim(w, "      ", i.Paste)
+	}
+}
+
+// verbatim writes text as it is, to be pasted elsewhere.
+func verbatim(w io.Writer, indent, text string) {
+	for line := range strings.Lines(text) {
+		fmt.Fprintln(w, strings.TrimRight(indent+plain(strings.TrimRight(line, "\r\n")), " "))
 	}
 }
 
@@ -383,18 +388,19 @@ func (l look) step(w io.Writer, st onboard.Status, hands []onboard.HandOver, fla
 	}
 	for _, h := range hands {
 		fmt.Fprintln(w)
-		for line := range strings.Lines(letter(h)) {
-			fmt.Fprintln(w, "  "+plain(strings.TrimRight(line, "\r\n")))
-		}
+		verbatim(w, "  ", letter(h))
 		for _, f := range h.Files {
 			fmt.Fprintf(w, "\n  %s\n\n", l.paint(strong, plain(f.Name)))
-			for line := range strings.Lines(f.Content) {
-				fmt.Fprintln(w, "  "+plain(strings.TrimRight(line, "\r\n")))
-			}
+			verbatim(w, "  ", f.Content)
 		}
 		fmt.Fprintln(w)
 		if dates := h.Dates(); dates != "" {
 			l.block(w, "  ", quiet, h.ID+" "+dates)
+		}
+		if h.State == onboard.Drafted {
+			l.command(w, "  ", "tandem onboard show "+h.ID+" --save .", flags)
+			l.command(w, "  ", "tandem onboard sent "+h.ID, flags)
+			continue
 		}
 		l.hand(w, h, flags)
 	}
@@ -423,7 +429,7 @@ func (l look) event(w io.Writer, e onboard.Event) {
 	}
 	for i, line := range wrap(plain(text), l.page()-10) {
 		if i == 0 {
-			fmt.Fprintln(w, "  "+l.paint(color, mark)+" "+pad(e.Step, 4)+"  "+line)
+			fmt.Fprintln(w, "  "+l.paint(color, mark)+" "+pad(plain(e.Step), 4)+"  "+line)
 		} else {
 			fmt.Fprintln(w, "          "+l.paint(quiet, line))
 		}
@@ -459,7 +465,11 @@ func (l look) questions(w io.Writer, list []onboard.Question) {
 		if q.Default != "" {
 			form += "; " + q.Default + " unless said"
 		}
-		fmt.Fprintf(w, "%s  %s\n", l.paint(strong, q.Name), l.paint(quiet, q.Step))
+		head := l.paint(strong, plain(q.Name))
+		if q.Step != "" {
+			head += "  " + l.paint(quiet, plain(q.Step))
+		}
+		fmt.Fprintln(w, head)
 		l.block(w, "    ", "", q.Title)
 		l.block(w, "    ", quiet, form)
 		for _, v := range q.Said {
