@@ -396,7 +396,7 @@ func newAppPermit(at directoryOf) *cobra.Command {
 	return &cobra.Command{
 		Use:     "permit APP PERMISSION...",
 		Short:   "Have a registration ask for these permissions, and no others",
-		Example: "  tandem app permit \"Billing Service\" \"Project Synergy/Data.Read\" \"Project Synergy/TrunkManagement.Read\"",
+		Example: "  tandem app permit \"Call Duration\" \"Project Synergy/Data.Write\"",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := at(cmd.Context())

@@ -23,7 +23,7 @@ import (
 func NewSecret() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secret",
-		Short: "See to secrets in vaults, and have client secrets replaced in time",
+		Short: "Secrets in vaults, and client secrets in time",
 		Long: `See to secrets in vaults. A client secret that is kept is replaced before it
 ends: a new one is made at its app registration, used once, kept in the vault as
 a new version, read back and used again, and a day later the one before is
@@ -38,7 +38,7 @@ revoked. No value is ever shown, unless you ask for it.` + exitHelp,
 
 func newSecretList(client func() *ops.Client) *cobra.Command {
 	var vault string
-	cmd := listCommand("List the client secrets that are replaced in time, or what a vault holds", "No client secret is seen to: onboarding begins it, or `tandem secret keep`.",
+	cmd := listCommand("List what is replaced in time, or what a vault holds", "No client secret is seen to: onboarding begins it, or `tandem secret keep`.",
 		func(ctx context.Context) ([]ops.Secret, error) { return client().Secrets(ctx) }, look.secrets)
 	kept := cmd.RunE
 	cmd.Flags().StringVar(&vault, "vault", "", "list what this vault holds instead, without values")
