@@ -17,6 +17,10 @@ import (
 	"github.com/tandemgw/tandem/control/rotation"
 )
 
+// moduleNote is said of the steps that the documents do by a module that is
+// retired.
+const moduleNote = "The document does this by New-AzureADServicePrincipal of the AzureAD module, which is retired; Tandem asks Microsoft Graph for the same, as tandem app does"
+
 // steps2022 are those of "Prepare to deploy Azure Communications Gateway",
 // December 2022.
 func steps2022() []Step {
@@ -46,7 +50,7 @@ func steps2022() []Step {
 			Check: unlessOnboarded(chosenTenant), Instruct: instructTenant,
 		},
 		{
-			ID: "A4", Section: tenant, Title: "Add the service principal of Project Synergy", Needs: []string{"A3"}, Who: Tandem, Touches: []Part{OfDirectory},
+			ID: "A4", Section: tenant, Title: "Add the service principal of Project Synergy", Needs: []string{"A3"}, Who: Tandem, Touches: []Part{OfDirectory}, Note: moduleNote,
 			Check: unlessOnboarded(checkSynergy), Act: addSynergy, Will: willAddSynergy, Instruct: instructSynergy,
 		},
 		{
