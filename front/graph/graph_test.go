@@ -23,47 +23,52 @@ var sevenRoles = []string{
 	"752b4e79-4b85-4e33-a6ef-5949f0d7d553", "eb63d611-525e-4a31-abd7-0cb33f679599", "98d32f93-eaa7-4657-b443-090c23e69f27",
 }
 
-// TestTheScriptThatGrantsTheRoles is the HTTP exchange of the PowerShell script
-// of that page, by its two scopes: find both principals by name, list, assign
-// what is missing, list. Run twice, it changes nothing.
-func TestTheScriptThatGrantsTheRoles(t *testing.T) {
+// script is what the PowerShell script of that page asks for, and tells how
+// many roles it assigned: it finds both principals by name, lists, assigns what
+// is missing, and lists again.
+func (w *world) script(token string, synergy, gateway directory.ServicePrincipal) (assigned int) {
+	w.Helper()
+	// Get-MgServicePrincipal -Filter "AppId eq '…'"
+	found := w.ask(token, "GET", "/servicePrincipals?$filter=AppId eq '"+directory.SynergyID+"'", nil).list()
+	if len(found) != 1 || found[0]["id"] != synergy.ID || found[0]["displayName"] != "Operator Connect" || found[0]["appDisplayName"] != "Project Synergy" {
+		w.Fatalf("Project Synergy: %v", found)
+	}
+	acg := w.ask(token, "GET", "/servicePrincipals?$filter=displayName eq '"+gateway.DisplayName+"'", nil).list()
+	if len(acg) != 1 || acg[0]["id"] != gateway.ID {
+		w.Fatalf("the gateway: %v", acg)
+	}
+	path := "/servicePrincipals/" + gateway.ID + "/appRoleAssignments"
+	current := w.ask(token, "GET", path, nil).all("appRoleId")
+	for _, role := range sevenRoles {
+		if strings.Contains(current, role) {
+			continue
+		}
+		assigned++
+		o := w.ask(token, "POST", path, object{"principalId": gateway.ID, "resourceId": synergy.ID, "appRoleId": role}).is(http.StatusCreated)
+		if o["principalType"] != "ServicePrincipal" || o["principalDisplayName"] != gateway.DisplayName || o["resourceDisplayName"] != "Operator Connect" || o["id"] == "" || o["createdDateTime"] == nil {
+			w.Errorf("assigned: %v", o)
+		}
+	}
+	if got := len(w.ask(token, "GET", path, nil).list()); got != 7 {
+		w.Errorf("%d roles", got)
+	}
+	return assigned
+}
+
+// TestTheSevenRoles are seen from both sides, and assigned once.
+func TestTheSevenRoles(t *testing.T) {
 	w := newWorld(t)
-	admin := w.user("ann", []directory.DirectoryRole{directory.GlobalAdministrator}, "Application.Read.All", "AppRoleAssignment.ReadWrite.All")
+	admin := w.user("ann", []directory.DirectoryRole{directory.CloudApplicationAdministrator}, "Application.Read.All", "AppRoleAssignment.ReadWrite.All")
 	p, err := w.directory.AddPrincipal(t.Context(), w.ours, directory.SynergyID, "Operator Connect")
 	w.must(err)
 	gateway, _ := w.program("contoso-gateway")
-	for run := range 2 {
-		// Get-MgServicePrincipal -Filter "AppId eq '…'"
-		synergy := w.ask(admin, "GET", "/servicePrincipals?$filter=AppId eq '"+directory.SynergyID+"'", nil).list()
-		if len(synergy) != 1 || synergy[0]["id"] != p.ID || synergy[0]["displayName"] != "Operator Connect" || synergy[0]["appDisplayName"] != "Project Synergy" {
-			t.Fatalf("Project Synergy: %v", synergy)
+	for run, want := range []int{7, 0} {
+		if got := w.script(admin, p, gateway); got != want {
+			t.Errorf("run %d assigned %d", run, got)
 		}
-		acg := w.ask(admin, "GET", "/servicePrincipals?$filter=displayName eq 'contoso-gateway'", nil).list()
-		if len(acg) != 1 || acg[0]["id"] != gateway.ID {
-			t.Fatalf("the gateway: %v", acg)
-		}
-		path := "/servicePrincipals/" + gateway.ID + "/appRoleAssignments"
-		current := w.ask(admin, "GET", path, nil).all("appRoleId")
-		assigned := 0
-		for _, role := range sevenRoles {
-			if strings.Contains(current, role) {
-				continue
-			}
-			assigned++
-			o := w.ask(admin, "POST", path, object{"principalId": gateway.ID, "resourceId": p.ID, "appRoleId": role}).is(http.StatusCreated)
-			if o["principalType"] != "ServicePrincipal" || o["principalDisplayName"] != "contoso-gateway" || o["resourceDisplayName"] != "Operator Connect" || o["id"] == "" || o["createdDateTime"] == nil {
-				t.Errorf("assigned: %v", o)
-			}
-		}
-		if want := 7 - 7*run; assigned != want {
-			t.Errorf("run %d assigned %d roles, want %d", run, assigned, want)
-		}
-		if got := len(w.ask(admin, "GET", path, nil).list()); got != 7 {
-			t.Errorf("%d roles", got)
-		}
-		w.ask(admin, "POST", path, object{"principalId": gateway.ID, "resourceId": p.ID, "appRoleId": sevenRoles[0]}).
-			fails(400, "Request_BadRequest", "Permission being assigned already exists on the object")
 	}
+	w.ask(admin, "POST", "/servicePrincipals/"+gateway.ID+"/appRoleAssignments", object{"principalId": gateway.ID, "resourceId": p.ID, "appRoleId": sevenRoles[0]}).
+		fails(400, "Request_BadRequest", "Permission being assigned already exists on the object")
 	if got := len(w.ask(admin, "GET", "/servicePrincipals/"+p.ID+"/appRoleAssignedTo", nil).list()); got != 7 {
 		t.Errorf("seen from the resource: %d", got)
 	}

@@ -70,7 +70,7 @@ func newWorld(t testing.TB, change ...func(*graph.Config)) *world {
 	log := slog.New(slog.NewTextHandler(w.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	w.directory, err = directory.Open(t.Context(), directory.Config{
-		Store: storetest.New(t), Tenant: directory.Tenant{ID: tenant, Name: "Telecom", Domain: "telecom.example"}, Graph: []string{api}, Resolver: w.dns, Log: log,
+		Store: storetest.New(t), Tenant: directory.Tenant{ID: tenant, Name: "Telecom", Domain: "telecom.example"}, Graph: []string{api}, Address: api, Resolver: w.dns, Log: log,
 	})
 	w.must(err)
 	c := graph.Config{Directory: w.directory, URL: api, LoginURL: "https://login.telecom.example", Issuers: []string{issuer}, Log: log, Rate: graph.Rate{Burst: 10_000, PerSecond: 10_000}}
