@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/directory"
 	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/store"
@@ -50,7 +51,8 @@ func (s *Set) applyIdentity(ctx context.Context, job *operation.Job, r *row) err
 }
 
 // Embody sees to it that the directory has a service principal for each
-// gateway: those that were made before it kept any have none.
+// gateway: those that were made before it kept any have none. What it knows
+// otherwise is told, and keeps no node from starting.
 func (s *Set) Embody(ctx context.Context) error {
 	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
 		rows, err := loadAll(ctx, tx, "WHERE g.state <> ?", Deleting)
@@ -58,7 +60,12 @@ func (s *Set) Embody(ctx context.Context) error {
 			return err
 		}
 		for _, r := range rows {
-			if err := s.embody(ctx, tx, r); err != nil {
+			err := s.embody(ctx, tx, r)
+			if fault.Of(err) == fault.Conflict {
+				s.log.Error("a gateway's identity is not the directory's", "gateway", r.ID.String(), obs.KeyError, err)
+				continue
+			}
+			if err != nil {
 				return err
 			}
 		}

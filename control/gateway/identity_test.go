@@ -121,4 +121,7 @@ func TestAnIdentityThatTheDirectoryKnowsOtherwise(t *testing.T) {
 	w.rise(id)
 	_, op := w.put(id, two())
 	w.fails(op.ID, "identity", "delete the gateway and make it again")
+	if err := w.set.Embody(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
