@@ -129,7 +129,7 @@ func TestNarrowDoorsStayNarrow(t *testing.T) {
 		"github.com/gopacket/gopacket":   {"edge/trace"},
 		"github.com/ebitengine/purego":   {"wire/codec"},
 		"github.com/go-jose/go-jose/v4":  {"control/directory"},
-		"github.com/coreos/go-oidc/v3":   {"front/arm", "control/directory"},
+		"github.com/coreos/go-oidc/v3":   {"front/arm", "control/directory", "sandbox/operatorconnect"},
 		"github.com/go-webauthn":         {"control/directory"},
 		"github.com/pquerna/otp":         {"control/directory"},
 		"golang.org/x/crypto/argon2":     {"control/directory"},

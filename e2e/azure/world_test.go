@@ -32,8 +32,9 @@ const (
 
 var (
 	root    *authority.Authority
-	rootPEM string // file with the authority that all clients trust
-	program string // tandem
+	rootPEM string                // file with the authority that all clients trust
+	program string                // tandem
+	folders = map[string]string{} // of the nodes, by the URL of their API
 )
 
 // TestMain makes the authority before anything asks for the trusted roots,
@@ -159,6 +160,7 @@ func serve(t *testing.T) string {
 		}
 	})
 	url := fmt.Sprintf("https://localhost:%d", ports.API)
+	folders[url] = dir
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: root.Roots()}}}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

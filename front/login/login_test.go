@@ -114,6 +114,8 @@ func TestEachFormOfTheEndpointLeadsToAToken(t *testing.T) {
 		{"/lab.telecom.example/v2.0/.well-known/openid-configuration", base + "/" + tenant + "/v2.0"},
 		{"/" + tenant + "/.well-known/openid-configuration", base + "/" + tenant + "/"},
 		{"/adfs/.well-known/openid-configuration", base + "/adfs"},
+		{"/common/v2.0/.well-known/openid-configuration", base + "/" + tenant + "/v2.0"},
+		{"/organizations/v2.0/.well-known/openid-configuration", base + "/" + tenant + "/v2.0"},
 		{"/ADFS/.Well-Known/openid-configuration/", base + "/adfs"},
 	} {
 		t.Run(tt.discovery, func(t *testing.T) {

@@ -386,7 +386,7 @@ func TestAPersonSignsIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		var claims map[string]any
-		if err := id.Claims(&claims); err != nil || id.Nonce != "n-1" || claims["oid"] != h.ann.ID || claims["preferred_username"] != h.ann.Name || claims["tid"] != tenant {
+		if err := id.Claims(&claims); err != nil || id.Nonce != "n-1" || id.Subject != h.ann.ID || claims["oid"] != h.ann.ID || claims["preferred_username"] != h.ann.Name || claims["tid"] != tenant {
 			t.Errorf("%v %v", claims, err)
 		}
 		info, _ := base64.RawURLEncoding.DecodeString(got.text("client_info"))
@@ -561,6 +561,9 @@ func TestAProgramWithoutABrowser(t *testing.T) {
 		code, typed := d.text("device_code"), d.text("user_code")
 		if d.Code != 200 || !strings.Contains(d.text("message"), typed) || d.text("verification_uri") != base+"/"+tenant+"/device" {
 			t.Fatalf("%s", d.Body)
+		}
+		if d.JSON["verification_uri_complete"] != nil {
+			t.Error("there is a link that carries the code")
 		}
 		for i, want := range []string{"authorization_pending", "slow_down", "slow_down"} {
 			if r := poll(directory.AzureCLIID, code); r.text("error") != want {
