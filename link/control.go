@@ -95,7 +95,7 @@ func (c *Control) open(ctx context.Context) error {
 	// A cluster that has no leader yet answers nothing: asked again, it may.
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	status, err := c.stream(ctx, jetstream.StreamConfig{Name: statusStream, Subjects: []string{statusSubject + "*"}, MaxMsgsPerSubject: 1, MaxMsgSize: maxPayload})
+	status, err := c.stream(ctx, jetstream.StreamConfig{Name: statusStream, Subjects: []string{statusSubject + "*"}, MaxMsgsPerSubject: 1, MaxMsgSize: maxStatus})
 	if err != nil {
 		return err
 	}
@@ -188,6 +188,10 @@ func (c *Control) hear(m jetstream.Msg) {
 	var s EdgeStatus
 	if err := json.Unmarshal(m.Data(), &s); err != nil {
 		c.log.Warn("link: an edge's report cannot be read", "node", node, "error", err)
+		return
+	}
+	if err := s.sound(); err != nil {
+		c.log.Warn("link: an edge's report is not believed", "node", node, "error", err)
 		return
 	}
 	s.Node = node // whatever it says: the server knows by the subject who it is

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -43,7 +44,13 @@ type Server struct {
 	nats   *server.Server // RO
 	front  *front         // RO: where other nodes connect; nil when they cannot
 	secret string         // RO: known to this process alone
+	dir    string         // RO: of the streams
 	log    *slog.Logger   // RO
+
+	streams server.JetStreamConfig // RO: as they were opened
+	done    chan struct{}          // closed by stop
+	stop    func()                 // RO: once
+	tends   sync.WaitGroup         // who looks after the streams
 }
 
 // maxPayload bounds a message; what is larger goes in pieces.
@@ -52,7 +59,8 @@ const maxPayload = 1 << 20
 // Serve starts it and returns when it takes connections. In a cluster, its
 // streams answer when most of the nodes are there.
 func Serve(c ServerConfig) (*Server, error) {
-	s := &Server{secret: rand.Text(), log: orDefault(c.Log)}
+	s := &Server{secret: rand.Text(), dir: c.Dir, log: orDefault(c.Log), done: make(chan struct{})}
+	s.stop = sync.OnceFunc(func() { close(s.done) })
 	opts := &server.Options{
 		ServerName: c.Node, DontListen: true, NoSigs: true,
 		JetStream: true, StoreDir: c.Dir, SyncAlways: true, DisableJetStreamBanner: true,
@@ -94,6 +102,9 @@ func Serve(c ServerConfig) (*Server, error) {
 			return nil, err
 		}
 	}
+	s.streams = *nats.JetStreamConfig()
+	s.streams.StoreDir = c.Dir // to which the server adds its own folder
+	s.tends.Go(func() { s.reviveWhenThereIsRoom(s.done) })
 	return s, nil
 }
 
@@ -241,6 +252,8 @@ func (s *Server) inner() netip.AddrPort {
 
 // Close stops it. Connections to it go on trying.
 func (s *Server) Close() {
+	s.stop()
+	s.tends.Wait()
 	if s.front != nil {
 		s.front.close()
 	}

@@ -1,6 +1,10 @@
 package link
 
-import "time"
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
 
 // EdgeStatus is what an edge says of itself.
 type EdgeStatus struct {
@@ -69,4 +73,51 @@ type SigningRequest struct {
 	Name  string   `json:"name"`  // under which the edge will keep the certificate
 	Names []string `json:"names"` // that it is to bear
 	CSR   string   `json:"csr"`   // PEM
+}
+
+// Bounds of what an edge says of itself: a control node keeps it in memory and
+// shows it to people. Tandem's own edges are far below.
+const (
+	maxStatus = 128 << 10 // bytes
+	maxPlaces = 64        // listeners, ranges of media, requests
+	maxNames  = 200       // in a certificate
+	maxText   = 1024      // bytes of a name, an address or a sentence
+)
+
+// sound tells what is wrong with a report.
+func (s *EdgeStatus) sound() error {
+	if len(s.Listeners) > maxPlaces || len(s.Media) > maxPlaces || len(s.Requests) > maxPlaces {
+		return fmt.Errorf("it has more than %d listeners, ranges of media or requests", maxPlaces)
+	}
+	texts := []string{s.Region, s.Version, s.State, s.Gateway, s.Error}
+	for _, l := range s.Listeners {
+		texts = append(texts, l.Name, l.Side, l.Transport, l.Address, l.Advertise)
+		if a, err := netip.ParseAddrPort(l.Address); l.Address != "" && (err != nil || !unicast(a.Addr())) {
+			return fmt.Errorf("listener %.64q is at %.64q, which is no address of a machine", l.Name, l.Address)
+		}
+		if c := l.Certificate; c != nil {
+			if len(c.Bears) > maxNames {
+				return fmt.Errorf("a certificate bears more than %d names", maxNames)
+			}
+			texts = append(append(texts, c.Name, c.Issuer, c.Serial), c.Bears...)
+		}
+	}
+	for _, m := range s.Media {
+		texts = append(texts, m.Side)
+		if a, err := netip.ParseAddr(m.Address); err != nil || !unicast(a) {
+			return fmt.Errorf("media is at %.64q, which is no address of a machine", m.Address)
+		}
+	}
+	for _, t := range texts {
+		if len(t) > maxText {
+			return fmt.Errorf("a text of it has more than %d bytes", maxText)
+		}
+	}
+	return nil
+}
+
+// unicast tells whether one machine can have an address; 0.0.0.0 stands for all
+// that it has.
+func unicast(a netip.Addr) bool {
+	return !a.Unmap().IsMulticast() && a.Unmap() != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }

@@ -121,7 +121,7 @@ func (s *Set) nodes(ctx context.Context, r *row) (mine []assignment, status map[
 type Edge struct {
 	Node, Region string
 	Serves       bool   // it is there and carries the gateway's calls
-	Why          string // why it does not, with what to do
+	Why          string // why it does not, or not as it should, with what to do
 }
 
 // Edges are those of a gateway, by name.
@@ -156,6 +156,8 @@ func (s *Set) standing(ctx context.Context, tx *store.Tx, g *row) (list []Edge, 
 			x.Why = fmt.Sprintf("edge %s of %s is draining and takes no new calls", a.node, a.region)
 		case e.Gateway != g.ID.String():
 			x.Why = fmt.Sprintf("edge %s of %s does not run this gateway yet", a.node, a.region)
+		case e.Refused > e.Revision && e.Error != "":
+			x.Serves, x.Why = true, fmt.Sprintf("edge %s of %s goes on with revision %d, since it refuses %d: %s", a.node, a.region, e.Revision, e.Refused, e.Error)
 		default:
 			x.Serves = true
 		}

@@ -41,6 +41,7 @@ func TestEdgesThatDieLaterAreTold(t *testing.T) {
 	}{
 		{"dies", func(e *link.EdgeStatus) { e.Live = false }, "westeurope carries no calls: edge r1-a of westeurope is away since"},
 		{"drains", func(e *link.EdgeStatus) { e.State = link.Draining }, "draining"},
+		{"refuses what is newer", func(e *link.EdgeStatus) { e.Refused, e.Error = e.Revision+1, "sip.listeners: no TCP" }, "goes on with revision 1, since it refuses 2: sip.listeners: no TCP"},
 		{"has lost its snapshot", func(e *link.EdgeStatus) { e.Gateway = "" }, "does not run this gateway"},
 	} {
 		var before link.EdgeStatus

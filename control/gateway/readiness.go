@@ -166,11 +166,13 @@ func outages(regions []string, edges []Edge) (dark []string) {
 		var why []string
 		serves := 0
 		for _, e := range edges {
-			switch {
-			case e.Region != region:
-			case e.Serves:
+			if e.Region != region {
+				continue
+			}
+			if e.Serves {
 				serves++
-			default:
+			}
+			if e.Why != "" {
 				why = append(why, e.Why)
 			}
 		}

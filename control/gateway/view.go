@@ -228,7 +228,7 @@ func contact(edges []link.EdgeStatus, side, transport string) (c Contact) {
 	for _, e := range edges {
 		for _, l := range e.Listeners {
 			at := reached(l)
-			if l.Side != side || transport != "" && l.Transport != transport || !at.IsValid() {
+			if l.Side != side || transport != "" && l.Transport != transport || !at.IsValid() || at.Addr().IsUnspecified() {
 				continue
 			}
 			if a := at.Addr().Unmap().String(); !slices.Contains(c.IPAddresses, a) {
