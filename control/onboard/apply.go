@@ -3,11 +3,11 @@ package onboard
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/store"
 )
@@ -190,7 +190,7 @@ func (p *pass) run(ctx context.Context) (done int, err error) {
 		if err != nil {
 			return done, err
 		}
-		if err := p.keep(ctx, p.w, st, status, acted, p.By); err != nil {
+		if err := p.keep(ctx, st, status, acted); err != nil {
 			return done, err
 		}
 		if acted && status.State.Settled() {
@@ -273,6 +273,8 @@ func (s *Set) patience(problem error) time.Duration {
 func attempt(ctx context.Context, w *World, st Step) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, actTime)
 	defer cancel()
+	w.told.forget()
+	defer w.told.forget()
 	defer func() {
 		if p := recover(); p != nil {
 			err = panicked(w, st, "action", p)
@@ -286,6 +288,7 @@ func attempt(ctx context.Context, w *World, st Step) (err error) {
 func settle(ctx context.Context, w *World, st Step, patience time.Duration) sight {
 	until, pause := time.Now().Add(patience), 100*time.Millisecond
 	for {
+		w.told.forget()
 		seen := check(ctx, w, st)
 		if seen.err == nil && (seen.State != Ready || seen.By != "") || time.Now().Add(pause).After(until) {
 			return seen
@@ -300,36 +303,46 @@ func settle(ctx context.Context, w *World, st Step, patience time.Duration) sigh
 }
 
 // keep writes down how a step stands, and tells what is new about it.
-func (s *Set) keep(ctx context.Context, w *World, st Step, status Status, acted bool, by string) error {
-	old := w.memory[st.ID]
-	m, events := remember(old, st, status, acted, by)
-	hands, err := s.drafts(ctx, w, st, status)
+func (p *pass) keep(ctx context.Context, st Step, status Status, acted bool) error {
+	hands, err := p.drafts(ctx, p.w, st, status)
 	if err != nil {
-		s.log.Warn("a message to be handed over cannot be written", "step", st.ID, "err", err)
+		p.log.Warn("a message to be handed over cannot be written", "step", st.ID, obs.KeyError, err)
 	}
-	w.memory[st.ID] = m
-	return w.commit(ctx, func(tx *store.Tx) error {
-		if err := m.keep(ctx, tx, w.Subject); err != nil {
+	m, events := remember(p.w.memory[st.ID], status, acted, p.By)
+	p.w.memory[st.ID] = m
+	return p.w.commit(ctx, func(tx *store.Tx) error { return p.write(ctx, tx, p.w.Subject, news{m, events, hands}) })
+}
+
+// news is what is to be written about a step.
+type news struct {
+	memory
+	events []Event
+	hands  []HandOver
+}
+
+func (s *Set) write(ctx context.Context, tx *store.Tx, sub Subject, n news) error {
+	if err := n.keep(ctx, tx, sub); err != nil {
+		return err
+	}
+	for _, e := range n.events {
+		if err := tell(ctx, tx, sub, e); err != nil {
 			return err
 		}
-		for _, e := range events {
-			if err := tell(ctx, tx, w.Subject, e); err != nil {
-				return err
-			}
-			if e.What == SeenDrift || e.What == WentWrong {
-				tx.After(func() { s.tell(slog.LevelWarn, "a step of the onboarding "+string(e.What), w, status) })
-			}
+		if e.What == SeenDrift || e.What == WentWrong {
+			tx.After(func() {
+				s.log.Warn("a step of an onboarding has "+string(e.What), "gateway", sub.Gateway.Name, "service", sub.Service, "step", e.Step, "detail", e.Detail)
+			})
 		}
-		return s.wait(ctx, tx, w, hands)
-	})
+	}
+	return wait(ctx, tx, sub, n.hands)
 }
 
 // remember is what is known of a step from now on, and what there is to tell.
-func remember(old memory, st Step, now Status, acted bool, by string) (m memory, events []Event) {
+func remember(old memory, now Status, acted bool, by string) (m memory, events []Event) {
 	m = old
-	m.step, m.state, m.detail, m.acting = st.ID, now.State, now.Detail, time.Time{}
+	m.step, m.state, m.detail, m.acting = now.ID, now.State, now.Detail, time.Time{}
 	say := func(what Happening, who string) {
-		events = append(events, Event{Step: st.ID, What: what, Who: who, Detail: now.Detail})
+		events = append(events, Event{Step: now.ID, What: what, Who: who, Detail: now.Detail})
 	}
 	at := store.Time(store.Micros(time.Now()))
 	switch now.State {
@@ -375,6 +388,7 @@ func remember(old memory, st Step, now Status, acted bool, by string) (m memory,
 }
 
 // Look sees how everything stands and keeps it, as an apply that may not act.
+// While one that may goes on, it keeps nothing: that looks itself.
 func (s *Set) Look(ctx context.Context, sub Subject, by string) (Plan, error) {
 	w, err := s.world(ctx, sub, Options{})
 	if err != nil {
@@ -384,20 +398,29 @@ func (s *Set) Look(ctx context.Context, sub Subject, by string) (Plan, error) {
 	if err != nil {
 		return p, err
 	}
-	w.commit = s.cfg.Store.Write
-	err = s.cfg.Store.Write(ctx, func(tx *store.Tx) error { return s.begin(ctx, tx, w.Subject, Options{}, by) })
-	if err != nil {
-		return p, err
-	}
-	for i, st := range s.steps[w.Track] {
-		if !w.memory[st.ID].acting.IsZero() {
-			continue // an apply is at it
+	return p, s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
+		op, err := s.cfg.Operations.LatestIn(ctx, tx, w.Subject.resource())
+		switch {
+		case err == nil && !op.Status.Ended():
+			return nil
+		case err != nil && fault.Of(err) != fault.NotFound:
+			return err
 		}
-		if err := s.keep(ctx, w, st, p.Steps[i], false, by); err != nil {
-			return p, err
+		if err := s.begin(ctx, tx, w.Subject, Options{}, by); err != nil {
+			return err
 		}
-	}
-	return p, s.cfg.Store.Write(ctx, func(tx *store.Tx) error { return looked(ctx, tx, w.Subject) })
+		known, err := loadMemory(ctx, tx, w.Subject)
+		if err != nil {
+			return err
+		}
+		for _, st := range p.Steps {
+			m, events := remember(known[st.ID], st, false, by)
+			if err := s.write(ctx, tx, w.Subject, news{m, events, p.handed(st.ID)}); err != nil {
+				return err
+			}
+		}
+		return looked(ctx, tx, w.Subject)
+	})
 }
 
 // Watch looks at every procedure that was begun, again and again until ctx
@@ -414,11 +437,11 @@ func (s *Set) Watch(ctx context.Context, every time.Duration) {
 		subjects, err := s.Subjects(ctx)
 		for _, sub := range subjects {
 			if _, err := s.Look(ctx, sub, string(Tandem)); err != nil && ctx.Err() == nil {
-				s.log.Warn("the onboarding of a gateway cannot be looked at", "gateway", sub.Gateway.Name, "service", sub.Service, "err", err)
+				s.log.Warn("the onboarding of a gateway cannot be looked at", "gateway", sub.Gateway.Name, "service", sub.Service, obs.KeyError, err)
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			s.log.Warn("the onboarding of gateways cannot be looked at", "err", err)
+			s.log.Warn("the onboarding of gateways cannot be looked at", obs.KeyError, err)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (w *World) synergy(ctx context.Context) (entra.Principal, error) {
 	if err != nil {
 		return entra.Principal{}, err
 	}
-	return d.PrincipalOf(ctx, synergyApp)
+	return once(&w.told, "synergy", func() (entra.Principal, error) { return d.PrincipalOf(ctx, synergyApp) })
 }
 
 // resource is the gateway; fault.NotFound while there is none.
@@ -138,7 +138,7 @@ func answered(id, fact, missing string) func(context.Context, *World) (Finding, 
 	return func(ctx context.Context, w *World) (Finding, error) {
 		f, err := look(ctx, w)
 		if h, ok := w.HandOver(id); ok && f.State == Ready && h.State != Drafted {
-			return Await("Handed over on " + h.Sent.Format("2006-01-02") + ": " + missing), err
+			return Await(missing + "; asked on " + h.Sent.Format("2006-01-02")), err
 		}
 		return f, err
 	}

@@ -209,7 +209,7 @@ func (w *World) application(ctx context.Context, r registration) (entra.Applicat
 	if err != nil {
 		return entra.Application{}, err
 	}
-	found, err := d.ApplicationsNamed(ctx, r.name)
+	found, err := once(&w.told, "application "+r.key, func() ([]entra.Application, error) { return d.ApplicationsNamed(ctx, r.name) })
 	switch {
 	case err != nil:
 		return entra.Application{}, err
@@ -485,7 +485,7 @@ func (w *World) vault(ctx context.Context, r registration) (entra.Vault, error) 
 	if err != nil {
 		return entra.Vault{}, err
 	}
-	return v.Vault(ctx, w.vaultID(r))
+	return once(&w.told, "vault "+w.vaultID(r), func() (entra.Vault, error) { return v.Vault(ctx, w.vaultID(r)) })
 }
 
 func checkVaults(ctx context.Context, w *World) (Finding, error) {
@@ -495,7 +495,7 @@ func checkVaults(ctx context.Context, w *World) (Finding, error) {
 	owner := map[string]string{}
 	return w.each("Each registration has a vault of its own", func(r registration) (string, []Evidence, error) {
 		id := w.vaultID(r)
-		v, err := w.Vaults.Vault(ctx, id)
+		v, err := w.vault(ctx, r)
 		switch other := owner[strings.ToLower(id)]; {
 		case other != "":
 			return "shares its vault with " + other, nil, nil
@@ -658,6 +658,11 @@ func checkSecrets(ctx context.Context, w *World) (Finding, error) {
 	})
 }
 
+// held is what a vault holds under a name.
+func (w *World) held(ctx context.Context, v entra.Vault, name string) (entra.Secret, error) {
+	return once(&w.told, "secret "+v.ID+" "+name, func() (entra.Secret, error) { return w.Vaults.Secret(ctx, v, name) })
+}
+
 // rotates tells whether a registration's secret is replaced in time; where
 // nobody does that, nobody is asked to.
 func (w *World) rotates(ctx context.Context, r registration, a entra.Application) (bool, error) {
@@ -676,11 +681,11 @@ func (w *World) secret(ctx context.Context, r registration, a entra.Application)
 	if err != nil {
 		return key, "", err
 	}
-	id, err := w.Vaults.Secret(ctx, v, clientIDSecret)
+	id, err := w.held(ctx, v, clientIDSecret)
 	if err != nil && fault.Of(err) != fault.NotFound {
 		return key, "", err
 	}
-	s, err := w.Vaults.Secret(ctx, v, clientSecret)
+	s, err := w.held(ctx, v, clientSecret)
 	switch {
 	case fault.Of(err) == fault.NotFound:
 		return key, "no secret in its vault", nil

@@ -139,10 +139,47 @@ func TestPrepareToDeploy(t *testing.T) {
 		}
 	})
 
+	w.under(t, "5. Create a network design", func(*testing.T) {
+		w.is(p, "A15", onboard.Ready, "tandem network check")
+		w.declare("network-design", "2022-12-20")
+		p = w.plan(old)
+		w.is(p, "A15", onboard.Declared, "2022-12-20")
+	})
+
+	w.under(t, "7. Collect Service Regions configuration values", func(*testing.T) {
+		w.is(p, "A17", onboard.Ready, "0 of 4")
+		w.declare("region-1", "westeurope", "operator-address-1", "198.51.100.1", "region-2", "westeurope", "operator-address-2", "198.51.100.2")
+		w.is(w.plan(old), "A17", onboard.Ready, "the first is the same")
+		if err := w.set.Declare(w.Context(), w.sub, map[string]string{"operator-address-1": "2001:db8::1"}, "anna"); err == nil {
+			w.Error("an IPv6 address is taken")
+		}
+		w.declare("region-2", "northeurope")
+		p = w.plan(old)
+		w.is(p, "A17", onboard.Done)
+	})
+
+	w.under(t, "8. Decide if you want tags", func(*testing.T) {
+		if !w.is(p, "A18", onboard.Ready).Optional {
+			w.Error("tags are no duty")
+		}
+		w.declare("tags", "no")
+		p = w.plan(old)
+		w.is(p, "A18", onboard.Declared)
+	})
+
+	w.under(t, "6. Collect basic information for deploying an Azure Communications Gateway", func(*testing.T) {
+		w.is(p, "A16", onboard.Ready, "region, supported codecs, supported voice platforms, emergency call handling")
+		w.declare("codecs", "PCMA,G722", "platforms", "TeamsPhoneMobile", "emergency", "Standard")
+		w.is(w.plan(old), "A16", onboard.Ready, "Operator Connect is not among them")
+		w.declare("platforms", "OperatorConnect, TeamsPhoneMobile")
+		w.is(w.plan(old), "A16", onboard.Ready, "missing: region")
+	})
+
 	w.under(t, "4.1 Create a Key Vault", func(*testing.T) {
 		w.is(p, "A10", onboard.Failed, "in which region")
 		w.declare("management-region", "westeurope")
 		p = w.apply(old)
+		w.is(p, "A16", onboard.Done)
 		st := w.is(p, "A10", onboard.Done)
 		billing, uploader := w.shown(st, "Billing Service, vault"), w.shown(st, "Call Duration, vault")
 		if billing == uploader || !strings.HasPrefix(billing, "/subscriptions/"+sub+"/resourceGroups/voice/providers/Microsoft.KeyVault/vaults/one-billing-") {
@@ -248,43 +285,6 @@ func TestPrepareToDeploy(t *testing.T) {
 				}
 			}
 		}
-	})
-
-	w.under(t, "5. Create a network design", func(*testing.T) {
-		w.is(p, "A15", onboard.Ready, "tandem network check")
-		w.declare("network-design", "2022-12-20")
-		p = w.plan(old)
-		w.is(p, "A15", onboard.Declared, "2022-12-20")
-	})
-
-	w.under(t, "6. Collect basic information for deploying an Azure Communications Gateway", func(*testing.T) {
-		w.is(p, "A16", onboard.Ready, "supported codecs, supported voice platforms, emergency call handling")
-		w.declare("codecs", "PCMA,G722", "platforms", "TeamsPhoneMobile", "emergency", "Standard")
-		w.is(w.plan(old), "A16", onboard.Ready, "Operator Connect is not among them")
-		w.declare("platforms", "OperatorConnect, TeamsPhoneMobile")
-		p = w.plan(old)
-		w.is(p, "A16", onboard.Done)
-	})
-
-	w.under(t, "7. Collect Service Regions configuration values", func(*testing.T) {
-		w.is(p, "A17", onboard.Ready, "0 of 4")
-		w.declare("region-1", "westeurope", "operator-address-1", "198.51.100.1", "region-2", "westeurope", "operator-address-2", "198.51.100.2")
-		w.is(w.plan(old), "A17", onboard.Ready, "the first is the same")
-		if err := w.set.Declare(w.Context(), w.sub, map[string]string{"operator-address-1": "2001:db8::1"}, "anna"); err == nil {
-			w.Error("an IPv6 address is taken")
-		}
-		w.declare("region-2", "northeurope")
-		p = w.plan(old)
-		w.is(p, "A17", onboard.Done)
-	})
-
-	w.under(t, "8. Decide if you want tags", func(*testing.T) {
-		if !w.is(p, "A18", onboard.Ready).Optional {
-			w.Error("tags are no duty")
-		}
-		w.declare("tags", "no")
-		p = w.plan(old)
-		w.is(p, "A18", onboard.Declared)
 	})
 
 	if !p.Finished() || len(p.Acts()) > 0 || len(p.Next()) > 0 {

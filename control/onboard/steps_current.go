@@ -12,6 +12,9 @@ import (
 	"github.com/tandemgw/tandem/control/zone"
 )
 
+// scriptNote is said of the step that the document does by a script.
+const scriptNote = "The document's script in effect: what is assigned is read, each role that is missing is assigned, and all are read again"
+
 // stepsCurrent are those of "Connect Azure Communications Gateway to Operator
 // Connect or Teams Phone Mobile", with what the documents before it ask for:
 // its prerequisites, "Prepare to deploy", "Deploy" and "Integrate with Azure
@@ -30,7 +33,7 @@ func stepsCurrent() []Step {
 		},
 		{
 			ID: "B2", Section: prerequisites, Title: "Have an onboarding team", Who: You,
-			Check: answered("B2", "onboarding-contact", "nobody of the onboarding team is named"), Draft: draftTeam,
+			Check: answered("B2", "onboarding-contact", "Nobody of the onboarding team is named"), Draft: draftTeam,
 			Instruct: declaring("Write to the onboarding team, and say who is in charge of you", "onboarding-contact=<name, mail address>"),
 		},
 		{
@@ -39,7 +42,7 @@ func stepsCurrent() []Step {
 		},
 		{
 			ID: "B4", Section: prerequisites, Title: "Ask the onboarding team to enable the subscription", Needs: []string{"B2"}, Who: OnboardingTeam,
-			Check: answered("B4", "subscription-enabled", "the onboarding team has not confirmed that the subscription is enabled"), Draft: draftSubscription,
+			Check: answered("B4", "subscription-enabled", "The onboarding team has not confirmed that the subscription is enabled"), Draft: draftSubscription,
 			Instruct: declaring("Send the message, and say when they confirmed", "subscription-enabled=<YYYY-MM-DD>"),
 		},
 		{
@@ -62,7 +65,7 @@ func stepsCurrent() []Step {
 		},
 		{
 			ID: "B9", Section: integrate, Title: "Exchange certificates and roots, and configure names and allow-lists", Needs: []string{"B8"}, Who: You,
-			Check: said("certificates", "nobody has said that both sides were seen to trust each other"), Draft: draftNames,
+			Check: said("certificates", "Nobody has said that both sides were seen to trust each other"), Draft: draftNames,
 			Instruct: declaring("Load the gateway's names and ranges into your network, make a call over TLS each way, and say when it worked", "certificates=<YYYY-MM-DD>"),
 		},
 		{
@@ -71,7 +74,7 @@ func stepsCurrent() []Step {
 		},
 		{
 			ID: "B11", Section: integrate, Title: "See BFD up, with all of the gateway's traffic on those links", Needs: []string{"B9"}, Who: You,
-			Check:    said("bfd", "nobody has said that BFD was seen up"),
+			Check:    said("bfd", "Nobody has said that BFD was seen up"),
 			Instruct: declaring("Configure BFD with 150 ms and a multiplier of 3 on every link", "bfd=<YYYY-MM-DD>"),
 		},
 		{
@@ -93,7 +96,7 @@ func stepsCurrent() []Step {
 			Check: checkEnabled, Instruct: instructEnabled,
 		},
 		{
-			ID: "B16", Section: "Add the Project Synergy application to your Azure tenant", Title: "Add the service principal of Project Synergy", Needs: []string{"B3", "B8"}, Who: Tandem, Touches: []Part{OfDirectory},
+			ID: "B16", Section: "Add the Project Synergy application to your Azure tenant", Title: "Add the service principal of Project Synergy", Needs: []string{"B3", "B8"}, Who: Tandem, Touches: []Part{OfDirectory}, Note: moduleNote,
 			Check: unlessOnboarded(checkSynergy), Act: addSynergy, Will: willAddSynergy, Instruct: instructSynergy,
 		},
 		{
@@ -105,7 +108,7 @@ func stepsCurrent() []Step {
 			Check: checkIdentity, Act: makeIdentity, Will: willMakeIdentity, Instruct: instructIdentity,
 		},
 		{
-			ID: "B19", Section: "Set up application roles for Azure Communications Gateway", Title: "Assign the seven roles of Project Synergy to the gateway's identity", Needs: []string{"B16", "B18"}, Who: Tandem, Touches: []Part{OfDirectory},
+			ID: "B19", Section: "Set up application roles for Azure Communications Gateway", Title: "Assign the seven roles of Project Synergy to the gateway's identity", Needs: []string{"B16", "B18"}, Who: Tandem, Touches: []Part{OfDirectory}, Note: scriptNote,
 			Check: checkRoles, Act: assignRoles, Will: willAssignRoles, Instruct: instructRoles,
 		},
 		{
@@ -114,7 +117,7 @@ func stepsCurrent() []Step {
 		},
 		{
 			ID: "B21", Section: "Test your Operator Connect portal access", Title: "Sign in to the Operator Connect portal", Needs: []string{"B20"}, Who: You,
-			Check: said("portal-access", "nobody has said that signing in worked"),
+			Check: said("portal-access", "Nobody has said that signing in worked"),
 			Instruct: func(w *World) Instruction {
 				return Instruction{Text: "Sign in as the user who sets up the gateway, and say when it worked: " + w.declare("portal-access=<YYYY-MM-DD>"), Where: portal}
 			},
@@ -154,23 +157,26 @@ func instructOneTenant(w *World) Instruction {
 	return Instruction{Text: "The gateway's identity has to live in the tenant that contains Project Synergy; production and lab share it", Command: w.declare("tenants=two", "synergy-tenant=<tenant ID>")}
 }
 
-func checkValues(ctx context.Context, w *World) (Finding, error) {
+// values are all that a deployment is made of.
+func (w *World) values(ctx context.Context) ([]need, error) {
 	all, err := w.basics(ctx)
 	if err != nil {
-		return Finding{}, err
+		return nil, err
 	}
 	regions, err := w.regions(ctx)
+	if err != nil || w.Subject.Service != "TeamsPhoneMobile" {
+		return append(all, regions...), err
+	}
+	r, err := w.maybe(ctx)
+	return append(append(all, regions...),
+		need{name: "number for voicemail", fact: "voicemail-number", value: firstOf(r.Properties.TeamsVoicemailPilotNumber, w.Fact("voicemail-number"))},
+		need{name: "way to Microsoft's phone system", fact: "mcp", value: w.mcp(r)}), err
+}
+
+func checkValues(ctx context.Context, w *World) (Finding, error) {
+	all, err := w.values(ctx)
 	if err != nil {
 		return Finding{}, err
-	}
-	all = append(all, regions...)
-	if w.Subject.Service == "TeamsPhoneMobile" {
-		r, err := w.maybe(ctx)
-		if err != nil {
-			return Finding{}, err
-		}
-		all = append(all, need{name: "number for voicemail", fact: "voicemail-number", value: firstOf(r.Properties.TeamsVoicemailPilotNumber, w.Fact("voicemail-number"))},
-			need{name: "way to Microsoft's phone system", fact: "mcp", value: w.mcp(r)})
 	}
 	f, err := needed(all)
 	if err != nil || f.State != Done {
@@ -205,17 +211,12 @@ func (w *World) mcp(r gateway.Resource) string {
 func instructValues(w *World) Instruction {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
 	defer cancel()
-	f, err := checkBasics(ctx, w)
-	switch {
-	case err == nil && f.State != Done:
-		return instructBasics(w)
-	case w.Subject.Service == "TeamsPhoneMobile" && w.Fact("mcp") == "":
-		return Instruction{Text: "Choose the number for voicemail and how calls get to Microsoft's phone system", Command: w.declare("voicemail-number=<number>", "mcp=on-premises")}
+	if all, err := w.values(ctx); err == nil {
+		if f, err := needed(all); err == nil && f.State == Done {
+			return instructDesign(w)
+		}
 	}
-	if f, err := checkRegions(ctx, w); err == nil && f.State != Done {
-		return instructRegions(w)
-	}
-	return instructDesign(w)
+	return w.instructNeeds(w.values)
 }
 
 // verificationNumbers are how many a service wants ("Prepare to deploy", Collect
@@ -376,7 +377,7 @@ func checkMCP(ctx context.Context, w *World) (Finding, error) {
 	if v, ok := w.Value("ifc"); ok {
 		return Said("Configured on "+v.Value, Is("initial filter criteria", v.Value), Is("declared by", v.By)), nil
 	}
-	return Missing("nobody has said that the core hands calls of the test numbers over"), nil
+	return Missing("Nobody has said that the core hands calls of the test numbers over"), nil
 }
 
 func instructMCP(w *World) Instruction {
@@ -535,7 +536,7 @@ func (w *World) identity(ctx context.Context) (entra.Principal, error) {
 		return entra.Principal{}, err
 	}
 	name := w.Subject.Gateway.Name
-	found, err := d.PrincipalsNamed(ctx, name)
+	found, err := once(&w.told, "identity", func() ([]entra.Principal, error) { return d.PrincipalsNamed(ctx, name) })
 	switch {
 	case err != nil:
 		return entra.Principal{}, err

@@ -126,17 +126,27 @@ func checkRegions(ctx context.Context, w *World) (Finding, error) {
 	return needed(all)
 }
 
-func instructBasics(w *World) Instruction {
-	return Instruction{Text: "Collect the values, or make the gateway with them", Command: w.declare("management-region=<region>", "codecs=PCMA,PCMU", "platforms="+w.Subject.Service, "emergency=Standard")}
+// instructNeeds tells how what is missing is said.
+func (w *World) instructNeeds(needs func(context.Context) ([]need, error)) Instruction {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	all, _ := needs(ctx) // without it the first words are true all the same
+	i := Instruction{Text: "Collect the values, or make the gateway with them", Command: "tandem apply -f gateway.yaml"}
+	var said []string
+	for _, n := range all {
+		if n.fact != "" && (n.value == "" || n.wrong != "") {
+			said = append(said, n.fact+"=<"+n.name+">")
+		}
+	}
+	if len(said) > 0 {
+		i.Command = w.declare(said...)
+	}
+	return i
 }
 
-func instructRegions(w *World) Instruction {
-	said := []string{"region-1=<region>", "operator-address-1=<address>", "region-2=<region>", "operator-address-2=<address>"}
-	if w.Environment == Lab {
-		said = said[:2]
-	}
-	return Instruction{Text: "Collect the values, or make the gateway with them", Command: w.declare(said...)}
-}
+func instructBasics(w *World) Instruction { return w.instructNeeds(w.basics) }
+
+func instructRegions(w *World) Instruction { return w.instructNeeds(w.regions) }
 
 // checkDesign takes a person's word for the network, and the resource's for its
 // regions.

@@ -70,6 +70,7 @@ type World struct {
 	vouched string // object ID of the gateway's identity in our own directory; "": it has none
 
 	set    *Set
+	told   answers
 	facts  map[string]Value
 	sent   map[string]HandOver
 	memory map[string]memory
