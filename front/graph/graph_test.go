@@ -549,6 +549,33 @@ func TestADomainIsProvenByItsTXTRecord(t *testing.T) {
 	}
 }
 
+func TestWhatHangsOnAnObjectComesWithIt(t *testing.T) {
+	w := newWorld(t)
+	admin := w.admin()
+	p, err := w.directory.AddPrincipal(t.Context(), w.ours, directory.SynergyID, "Operator Connect")
+	w.must(err)
+	gateway, _ := w.program("contoso-gateway")
+	w.script(admin, p, gateway)
+	o := w.ask(admin, "GET", "/servicePrincipals/"+p.ID+"?$expand=appRoleAssignedTo,appRoleAssignments&$select=id", nil).is(200)
+	if len(o["appRoleAssignedTo"].([]any)) != 7 || len(o["appRoleAssignments"].([]any)) != 0 || o["appRoles"] != nil {
+		t.Errorf("%v", o)
+	}
+	for _, o := range w.ask(admin, "GET", "/servicePrincipals?$expand=appRoleAssignments", nil).list() {
+		if list, is := o["appRoleAssignments"].([]any); !is || o["id"] == gateway.ID && len(list) != 7 {
+			t.Errorf("%v has %d", o["displayName"], len(list))
+		}
+	}
+	w.ask(admin, "GET", "/servicePrincipals?$expand=owners", nil).fails(400, "Request_UnsupportedQuery", "'owners' cannot be expanded")
+	w.ask(admin, "GET", "/applications?$expand=members", nil).fails(400, "Request_UnsupportedQuery", "cannot be expanded")
+	for i := range 30 {
+		_, err := w.directory.CreateGroup(t.Context(), w.ours, directory.Group{DisplayName: fmt.Sprintf("g%d", i)})
+		w.must(err)
+	}
+	if page := w.ask(admin, "GET", "/groups?$expand=members&$top=500", nil).is(200); len(page["value"].([]any)) != 20 || page["@odata.nextLink"] == nil {
+		t.Errorf("a page has %d", len(page["value"].([]any)))
+	}
+}
+
 func TestGrants(t *testing.T) {
 	w := newWorld(t)
 	admin := w.admin()

@@ -86,15 +86,19 @@ func (a *api) deleteGroup(q *request) (answer, error) {
 }
 
 func (a *api) members(q *request) (answer, error) {
-	list, err := a.Directory.Members(q.Context(), q.caller, q.vars["id"])
-	if err != nil {
-		return answer{}, err
-	}
-	all, err := a.objects(q.Context(), q.caller, list)
+	all, err := a.membersOf(q, q.vars["id"])
 	if err != nil {
 		return answer{}, err
 	}
 	return a.list(q, memberKind, "directoryObjects", q.only(all))
+}
+
+func (a *api) membersOf(q *request, id string) ([]object, error) {
+	list, err := a.Directory.Members(q.Context(), q.caller, id)
+	if err != nil {
+		return nil, err
+	}
+	return a.objects(q.Context(), q.caller, list)
 }
 
 func (a *api) addMember(q *request) (answer, error) {

@@ -14,6 +14,13 @@ func (a *api) list(q *request, k *kind, collection string, all []object) (answer
 	if err != nil {
 		return answer{}, err
 	}
+	more, err := q.query.expansions(k)
+	if err != nil {
+		return answer{}, err
+	}
+	if len(more) > 0 {
+		v.top = min(v.top, mostExpanded)
+	}
 	page, next, count := v.page(all)
 	if q.counts() {
 		return ok(strconv.Itoa(count))
@@ -21,6 +28,9 @@ func (a *api) list(q *request, k *kind, collection string, all []object) (answer
 	values := make([]object, len(page))
 	for i, o := range page {
 		values[i] = chosen(o, v.names)
+		if err := a.expand(q, more, o, values[i]); err != nil {
+			return answer{}, err
+		}
 	}
 	body := object{"@odata.context": a.context(q, collection, v.names), "value": values}
 	if v.count {
@@ -43,7 +53,15 @@ func (a *api) one(q *request, k *kind, collection string, o object) (answer, err
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(a.entity(q, collection, chosen(o, names), names))
+	more, err := q.query.expansions(k)
+	if err != nil {
+		return answer{}, err
+	}
+	out := chosen(o, names)
+	if err := a.expand(q, more, o, out); err != nil {
+		return answer{}, err
+	}
+	return ok(a.entity(q, collection, out, names))
 }
 
 // made answers with a new object.

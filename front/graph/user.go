@@ -215,17 +215,25 @@ func (a *api) myMemberships(q *request) (answer, error) { return a.memberships(q
 
 // memberships are the groups and directory roles that an object is in.
 func (a *api) memberships(q *request, id string) (answer, error) {
-	groups, err := a.Directory.GroupsOf(q.Context(), q.caller, id)
+	all, err := a.membershipsOf(q, id)
 	if err != nil {
 		return answer{}, err
 	}
+	return a.list(q, memberKind, "directoryObjects", q.only(all))
+}
+
+func (a *api) membershipsOf(q *request, id string) ([]object, error) {
+	groups, err := a.Directory.GroupsOf(q.Context(), q.caller, id)
+	if err != nil {
+		return nil, err
+	}
 	roles, err := a.Directory.RolesOf(q.Context(), q.caller, id)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	all := shaped(groups, func(g directory.Group) object { return typed("group", groupShape(g)) })
 	for _, r := range roles {
 		all = append(all, typed("directoryRole", roleShape(r)))
 	}
-	return a.list(q, memberKind, "directoryObjects", q.only(all))
+	return all, nil
 }
