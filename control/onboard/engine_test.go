@@ -376,3 +376,69 @@ func TestEveryStepAndFactOfTheDocuments(t *testing.T) {
 		}
 	}
 }
+
+func TestALookLeavesARunningApplyAlone(t *testing.T) {
+	going, goOn := make(chan struct{}), make(chan struct{})
+	done := false
+	step := one(&done, nil)
+	step.Act = func(context.Context, *World) error {
+		close(going)
+		<-goOn
+		done = true
+		return nil
+	}
+	b := newBench(t, storetest.New(t), []Step{step})
+	if _, err := b.Apply(t.Context(), b.sub, Options{}, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	<-going
+	before, _ := b.Last(t.Context(), b.sub)
+	if _, err := b.Look(t.Context(), b.sub, "Tandem"); err != nil {
+		t.Fatal(err)
+	}
+	if after, _ := b.Last(t.Context(), b.sub); after != before {
+		t.Error("it has kept something")
+	}
+	close(goOn)
+	if st := b.do(Options{}).Steps[0]; st.State != Done || st.DoneBy != "Tandem for anna" {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestWhatWasSentMeanwhileStaysSent(t *testing.T) {
+	done := false
+	step := one(&done, nil)
+	step.Act, step.Draft = nil, func(context.Context, *World) ([]Draft, error) { return []Draft{{Subject: "a question"}}, nil }
+	b := newBench(t, storetest.New(t), []Step{step})
+	stale := b.see(Options{}).HandOvers
+	if _, err := b.Send(t.Context(), b.sub, Sending{ID: "S0", By: "anna"}); err != nil {
+		t.Fatal(err)
+	}
+	err := b.cfg.Store.Write(t.Context(), func(tx *store.Tx) error { return wait(t.Context(), tx, b.sub, stale) })
+	if h := b.see(Options{}).HandOvers[0]; err != nil || h.State != Awaiting || h.SentBy != "anna" {
+		t.Errorf("%v %+v", err, h)
+	}
+}
+
+func TestDriftIsSeenByItself(t *testing.T) {
+	done := false
+	b := newBench(t, storetest.New(t), []Step{one(&done, nil)})
+	b.do(Options{})
+	done = false
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		b.Watch(ctx, time.Millisecond)
+	}()
+	for until := time.Now().Add(10 * time.Second); !slices.Contains(b.told("S0"), "drifted"); {
+		if time.Now().After(until) {
+			t.Fatal("nobody has told of it")
+		}
+	}
+	cancel()
+	<-ended
+	if done {
+		t.Error("it was repaired, and nobody asked for that")
+	}
+}

@@ -111,28 +111,35 @@ func write(ctx context.Context, w *World, st Step) (list []Draft, err error) {
 }
 
 // wait keeps the hand-overs of a step that was looked at: those that are not
-// answered are waited for.
-func (s *Set) wait(ctx context.Context, tx *store.Tx, w *World, hands []HandOver) error {
+// answered are waited for. Somebody may have sent one since, or have the answer.
+func wait(ctx context.Context, tx *store.Tx, sub Subject, hands []HandOver) error {
+	if len(hands) == 0 {
+		return nil
+	}
+	known, err := loadHandOvers(ctx, tx, sub)
+	if err != nil {
+		return err
+	}
 	now := store.Time(store.Micros(time.Now()))
 	for _, h := range hands {
-		old, known := w.sent[h.ID]
-		switch h.State {
-		case Drafted:
-			if known && reflect.DeepEqual(old.Draft, h.Draft) {
-				continue
-			}
-			if h.Drafted.IsZero() {
-				h.Drafted = now
-				if err := tell(ctx, tx, w.Subject, Event{Step: h.Step, What: Wrote, Detail: h.ID + ": " + h.Draft.Subject}); err != nil {
-					return err
-				}
-			}
-		case Sent, Awaiting:
+		old, ok := known[h.ID]
+		switch {
+		case !ok:
+			h.Drafted = now
+			err = tell(ctx, tx, sub, Event{Step: h.Step, What: Wrote, Detail: h.ID + ": " + h.Draft.Subject})
+		case old.State == Drafted && !reflect.DeepEqual(old.Draft, h.Draft):
+			old.Draft = h.Draft
+			h = old
+		case old.State == Sent, old.State == Awaiting:
+			h = old
 			h.State, h.Waiting = Awaiting, now
 		default:
 			continue
 		}
-		if err := h.keep(ctx, tx, w.Subject); err != nil {
+		if err == nil {
+			err = h.keep(ctx, tx, sub)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"runtime/debug"
 	"slices"
@@ -91,6 +90,11 @@ func (p Plan) Next() (next []Status) {
 		}
 	}
 	return next
+}
+
+// handed are the hand-overs of a step.
+func (p Plan) handed(step string) []HandOver {
+	return slices.DeleteFunc(slices.Clone(p.HandOvers), func(h HandOver) bool { return h.Step != step })
 }
 
 // Finished tells that nothing is left but what is optional, or not offered yet.
@@ -425,9 +429,4 @@ func (s *Set) Subjects(ctx context.Context) (list []Subject, err error) {
 		return err
 	})
 	return list, err
-}
-
-// log is one line of something that a person should see.
-func (s *Set) tell(level slog.Level, text string, w *World, st Status) {
-	s.log.Log(context.Background(), level, text, "gateway", w.Subject.Gateway.Name, "service", w.Subject.Service, "step", st.ID, "title", st.Title, "detail", st.Detail)
 }

@@ -101,9 +101,7 @@ func (p Plan) Sections() (list []Section) {
 }
 
 // Hands are the hand-overs of a step.
-func (r report) Hands(step string) []HandOver {
-	return slices.DeleteFunc(slices.Clone(r.HandOvers), func(h HandOver) bool { return h.Step != step })
-}
+func (r report) Hands(step string) []HandOver { return r.handed(step) }
 
 // Dates are when a hand-over went through its states.
 func (h HandOver) Dates() string {
