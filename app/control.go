@@ -22,6 +22,7 @@ import (
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/onboard"
 	"github.com/tandemgw/tandem/control/operation"
+	"github.com/tandemgw/tandem/control/operatorconnect"
 	"github.com/tandemgw/tandem/control/publish"
 	"github.com/tandemgw/tandem/control/record"
 	"github.com/tandemgw/tandem/control/rotation"
@@ -55,10 +56,11 @@ type plane struct {
 	publish       *publish.Set
 	gateways      *gateway.Set
 	calls         *record.Regions
-	vaults        *vault.Set     // nil: there are none
-	keyFile       *vault.KeyFile // of those
-	tenant        ops.Tenant     // of the operator: ours, or elsewhere
-	rotations     *rotation.Set  // nil: there are no vaults at all
+	vaults        *vault.Set                                           // nil: there are none
+	keyFile       *vault.KeyFile                                       // of those
+	tenant        ops.Tenant                                           // of the operator: ours, or elsewhere
+	rotations     *rotation.Set                                        // nil: there are no vaults at all
+	connect       func(onboard.Asker) (*operatorconnect.Client, error) // nil: no environment is configured
 	onboard       *onboard.Set
 	keeper        *keeper // nil: no Operator Connect is configured
 	tester        *tester.Set

@@ -15,7 +15,7 @@ import (
 // openSecrets sees to the client secrets of registrations, in the same
 // directory and vaults that onboarding makes them in.
 func (p *plane) openSecrets(s onboard.Systems) error {
-	p.tenant = ops.Tenant{Directory: s.Directory, Vaults: s.Vaults}
+	p.tenant, p.connect = ops.Tenant{Directory: s.Directory, Vaults: s.Vaults}, s.OperatorConnect
 	if s.Vaults == nil {
 		return nil
 	}

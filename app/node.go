@@ -354,7 +354,10 @@ func (n *Node) api() ops.Config {
 		c.Calls, c.Records, c.Traces, c.Peers, c.Explain, c.Edges = all, all, all, all, all, all
 		c.Certificates, c.Texts = edgeCertificates{n}, texts{n}
 		c.Onboard = n.onboarding
-		c.Secrets, c.RotateKey, c.Tenant = n.secrets, n.rotateKey, n.tenant
+		if n.cfg.Control.Login.Issuer == "" {
+			c.Users = n.users
+		}
+		c.Secrets, c.RotateKey, c.Tenant, c.Connect = n.secrets, n.rotateKey, n.tenant, n.asGateway
 	}
 	return c
 }

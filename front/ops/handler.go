@@ -60,6 +60,12 @@ type api struct{ Config }
 //	POST   /vault-key/rotate   another key for the vaults; all data keys are wrapped anew
 //	GET    /tenant             where the operator's directory and vaults are
 //	ANY    /tenant/{host}/…    asks them, as the deployment does
+//	GET    /users              of a control node: who may sign in
+//	POST   /users              make somebody known: {"name":"…","admin":true}; the answer has the link that sets a password
+//	POST   /users/{name}/reset forget what they sign in with, and make another link
+//	PATCH  /users/{name}       {"enabled":false}
+//	DELETE /users/{name}       take them away
+//	ANY    /operatorconnect/{gateway}/…  asks Operator Connect, as the gateway does
 //	GET    /backup             a consistent copy of the node's data, a tar
 //	POST   /reload             read the configuration again; {"dryRun":true,"file":"…"} only compares
 //	GET    /health             state of the node; 503 unless ready
@@ -90,7 +96,9 @@ func Handler(c Config) http.Handler {
 	a.edges(mux)
 	a.secrets(mux)
 	a.tenant(mux)
+	a.connect(mux)
 	a.onboard(mux)
+	a.users(mux)
 	if c.Metrics != nil {
 		mux.Handle("GET /metrics", c.Metrics)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/control/onboard"
+	"github.com/tandemgw/tandem/control/operatorconnect"
 	"github.com/tandemgw/tandem/link/record"
 )
 
@@ -129,10 +130,14 @@ type Config struct {
 	Texts        Texts                                                // nil: no control node
 	Edges        Edges                                                // nil: no /edges
 	Onboard      func() (*onboard.Set, error)                         // nil: no control node
+	Users        func() (Users, error)                                // nil: no control node, or people sign in elsewhere
 	Secrets      func() (Secrets, error)                              // nil: no control node
-	RotateKey    func(context.Context, KeyStep) (int, error)                 // of the vaults; nil: no control node
-	Tenant       func() (Tenant, error)                               // nil: no control node
-	Health       func() Health
-	Metrics      http.Handler // nil: no /metrics
-	Log          *slog.Logger
+	RotateKey    func(context.Context, KeyStep) (int, error)          // of the vaults; nil: no control node
+	// Connect is Operator Connect, asked as a gateway, "" being the only one; nil:
+	// no control node.
+	Connect func(ctx context.Context, gateway string) (*operatorconnect.Client, error)
+	Tenant  func() (Tenant, error) // nil: no control node
+	Health  func() Health
+	Metrics http.Handler // nil: no /metrics
+	Log     *slog.Logger
 }

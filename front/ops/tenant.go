@@ -47,9 +47,13 @@ func (a api) tenant(mux *http.ServeMux) {
 		return doc, nil
 	}))
 	mux.HandleFunc("/tenant/{host}/{rest...}", func(w http.ResponseWriter, r *http.Request) {
+		host := r.PathValue("host")
 		t, err := a.Tenant()
 		if err == nil {
-			err = t.serve(w, r, a)
+			err = fault.New(fault.NotFound, "the tenant has nothing at "+host)
+			if token, transport := t.door(host); token != nil {
+				err = a.forward(w, r, way{"/tenant/" + host, host, token, transport})
+			}
 		}
 		if err != nil {
 			a.fail(w, r, err)
@@ -73,30 +77,33 @@ func (t Tenant) door(host string) (entra.Token, http.RoundTripper) {
 	return nil, nil
 }
 
-func (t Tenant) serve(w http.ResponseWriter, r *http.Request, a api) error {
-	host := r.PathValue("host")
-	token, transport := t.door(host)
-	if token == nil {
-		return fault.New(fault.NotFound, "the tenant has nothing at "+host)
-	}
+// way is where a request through the socket goes on, and with whose token.
+type way struct {
+	prefix string // of the path, that falls away
+	host   string
+	token  entra.Token
+	http   http.RoundTripper
+}
+
+// forward sends a request on with the node's token.
+func (a api) forward(w http.ResponseWriter, r *http.Request, x way) error {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	bearer, err := token(ctx)
+	bearer, err := x.token(ctx)
 	if err != nil {
 		return err
 	}
-	prefix := "/tenant/" + host
 	proxy := httputil.ReverseProxy{
-		Transport: transport,
+		Transport: x.http,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			u := *p.In.URL
-			u.Scheme, u.Host = "https", host
-			u.Path, u.RawPath = strings.TrimPrefix(u.Path, prefix), strings.TrimPrefix(u.RawPath, prefix)
-			p.Out.URL, p.Out.Host = &u, host
+			u.Scheme, u.Host = "https", x.host
+			u.Path, u.RawPath = strings.TrimPrefix(u.Path, x.prefix), strings.TrimPrefix(u.RawPath, x.prefix)
+			p.Out.URL, p.Out.Host = &u, x.host
 			p.Out.Header.Set("Authorization", "Bearer "+string(bearer))
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			a.fail(w, r, &fault.Error{Kind: fault.Unavailable, Public: host + " does not answer", Err: err})
+			a.fail(w, r, &fault.Error{Kind: fault.Unavailable, Public: x.host + " does not answer", Err: err})
 		},
 	}
 	proxy.ServeHTTP(w, r.WithContext(ctx))
@@ -110,32 +117,35 @@ func (c *Client) Tenant(ctx context.Context) (t Tenant, err error) {
 		return t, err
 	}
 	// The token is the node's, which puts its own in.
-	token := func(context.Context) (obs.Secret, error) { return "of-the-node", nil }
-	if t.Directory, err = entra.New(entra.Config{URL: doc.Graph, Login: doc.Login, Tenant: doc.Tenant, Token: token, HTTP: door{c}}); err != nil || doc.Domain == "" {
+	token := func(context.Context) (obs.Secret, error) { return ofTheNode, nil }
+	to := door{c, func(r *http.Request) string { return "/tenant/" + r.URL.Host }}
+	if t.Directory, err = entra.New(entra.Config{URL: doc.Graph, Login: doc.Login, Tenant: doc.Tenant, Token: token, HTTP: to}); err != nil || doc.Domain == "" {
 		return t, err
 	}
-	t.Vaults, err = entra.NewVaults(entra.VaultsConfig{Manager: doc.Manager, Domain: doc.Domain, Tenant: doc.Tenant, Manage: token, Open: token, HTTP: door{c}})
+	t.Vaults, err = entra.NewVaults(entra.VaultsConfig{Manager: doc.Manager, Domain: doc.Domain, Tenant: doc.Tenant, Manage: token, Open: token, HTTP: to})
 	return t, err
 }
 
-// door carries requests to a tenant's systems by way of the node.
-type door struct{ c *Client }
+// ofTheNode stands where a token would: the node puts its own in.
+const ofTheNode = "of-the-node"
+
+// door carries requests to systems of the operator's by way of the node.
+type door struct {
+	c      *Client
+	prefix func(*http.Request) string
+}
 
 // RoundTrip sends a request to the node.
 func (d door) RoundTrip(r *http.Request) (*http.Response, error) {
 	in := r.Clone(r.Context())
 	in.URL.Scheme, in.URL.Host, in.Host = "http", "node", "node"
-	prefix := "/tenant/" + r.URL.Host
-	in.URL.Path = prefix + in.URL.Path
-	if in.URL.RawPath != "" {
-		in.URL.RawPath = prefix + in.URL.RawPath
+	prefix := d.prefix(r)
+	in.URL.Path, in.URL.RawPath = prefix+r.URL.Path, ""
+	if r.URL.RawPath != "" {
+		in.URL.RawPath = prefix + r.URL.RawPath
 	}
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
-	res, err := d.c.Do(in)
-	if err != nil {
-		return nil, err
-	}
-	return res, nil
+	return d.c.Do(in)
 }
