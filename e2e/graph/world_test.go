@@ -59,6 +59,7 @@ type world struct {
 	directory *directory.Set
 	ours      directory.Caller
 	client    *http.Client
+	root      []byte // certificate of the authority, PEM
 	log       *lines
 }
 
@@ -71,6 +72,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { db.Close() })
 	ca, err := authority.New("Tandem test")
 	w.must(err)
+	w.root = ca.RootPEM()
 	certificate, err := ca.Issue(authority.Terms{}, "localhost")
 	w.must(err)
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{*certificate}})
