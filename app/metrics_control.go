@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/control/onboard"
 	"github.com/tandemgw/tandem/front/ops"
 )
 
@@ -18,6 +19,7 @@ var (
 	descEdgeFail   = desc("edge_certificate_failures", "Orders of it that failed since the last success.", "node")
 	descSecretEnds = desc("secret_not_after_seconds", "Unix time at which a client secret that control replaces ends.", "secret")
 	descSecretFail = desc("secret_failures", "Attempts to replace it that failed since the last success.", "secret")
+	descOnboarding = desc("onboarding_steps", "Steps of onboardings that were begun, by how they stood when they were last looked at: drifted is to be alarmed at.", "state")
 	descDNS        = desc("dns_queries_total", "Queries of the gateways' zones, by what came of them: answered, refused, short, dropped, transferred.", "outcome")
 
 	descOperations = desc("operations_total", "Operations that ended on this node.", "status")
@@ -53,6 +55,7 @@ func (c controlCollector) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(c.n.life, lookTime)
 	defer cancel()
 	c.collectSecrets(ctx, out, p)
+	c.collectOnboarding(ctx, out, p)
 	list, err := p.certificates.List(ctx)
 	if err != nil {
 		c.n.log.Warn("read the certificates of edges", obs.KeyError, err)
@@ -79,6 +82,18 @@ func (c controlCollector) collectSecrets(ctx context.Context, out chan<- prometh
 			out <- prometheus.MustNewConstMetric(descSecretEnds, prometheus.GaugeValue, float64(x.Ends.Unix()), x.Name())
 		}
 		out <- prometheus.MustNewConstMetric(descSecretFail, prometheus.GaugeValue, float64(x.Attempts), x.Name())
+	}
+}
+
+// collectOnboarding reads how onboardings stand.
+func (c controlCollector) collectOnboarding(ctx context.Context, out chan<- prometheus.Metric, p *plane) {
+	n, err := p.onboard.Tally(ctx)
+	if err != nil {
+		c.n.log.Warn("read how onboardings stand", obs.KeyError, err)
+		return
+	}
+	for _, state := range []onboard.State{onboard.Done, onboard.Declared, onboard.Skipped, onboard.Ready, onboard.Waiting, onboard.Blocked, onboard.Drifted, onboard.Failed, onboard.NotOffered} {
+		out <- prometheus.MustNewConstMetric(descOnboarding, prometheus.GaugeValue, float64(n[state]), string(state))
 	}
 }
 

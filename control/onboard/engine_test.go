@@ -103,6 +103,9 @@ func TestDriftIsToldOnceAndRepaired(t *testing.T) {
 				t.Fatal(err, p.Steps)
 			}
 		}
+		if n, err := b.Tally(t.Context()); err != nil || n[Drifted] != 1 {
+			t.Error(err, n)
+		}
 		now := b.see(Options{}).Steps[0]
 		if now.State != Drifted || now.Drifted.IsZero() || now.Done != first.Done || now.Will == "" {
 			t.Errorf("%+v", now)

@@ -430,3 +430,27 @@ func (s *Set) Subjects(ctx context.Context) (list []Subject, err error) {
 	})
 	return list, err
 }
+
+// Tally is how many steps of all procedures were in which state when they were
+// last looked at.
+func (s *Set) Tally(ctx context.Context) (map[State]int, error) {
+	type found struct {
+		track Track
+		step  string
+		state State
+	}
+	var rows []found
+	err := s.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		rows, err = store.All(ctx, tx, func(scan store.Scan) (f found, err error) {
+			return f, scan(&f.track, &f.step, &f.state)
+		}, "SELECT o.track, s.step, s.state FROM onboard_step s JOIN onboard o ON o.subject = s.subject")
+		return err
+	})
+	n := map[State]int{}
+	for _, f := range rows {
+		if slices.ContainsFunc(s.steps[cmp.Or(f.track, TrackCurrent)], func(st Step) bool { return st.ID == f.step }) {
+			n[f.state]++
+		}
+	}
+	return n, err
+}
