@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/store"
 )
@@ -16,7 +17,8 @@ import (
 // The numbers of RFC 8628.
 const (
 	deviceLife  = 15 * time.Minute
-	devicePause = 5 // seconds between two questions (§3.5)
+	devicePause = 5      // seconds between two questions (§3.5)
+	maxDevices  = 10_000 // codes at once: anybody may ask for one
 )
 
 // letters are those of user codes: no vowels, so that no words come out, and
@@ -63,6 +65,16 @@ func (s *Set) BeginDevice(ctx context.Context, client, scope, source string) (De
 	err := s.store.Write(ctx, func(tx *store.Tx) error {
 		if err := s.sweep(ctx, tx); err != nil {
 			return err
+		}
+		if _, err := tx.Exec(ctx, "DELETE FROM device_code WHERE ends < ?", store.Micros(now())); err != nil {
+			return err
+		}
+		var n int
+		if err := tx.Row(ctx, "SELECT count(*) FROM device_code").Scan(&n); err != nil {
+			return err
+		}
+		if n >= maxDevices {
+			return fault.New(fault.Exhausted, "Too many device codes are waiting to be used. Try again in a few minutes.")
 		}
 		_, err := tx.Exec(ctx, "INSERT INTO device_code (hash, user_code, client, scope, source, created, ends, asked, pause, state, family) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, 'waiting', '')",
 			digest(string(d.Code)), userCode(string(d.UserCode)), client, scope, source, store.Micros(now()), store.Micros(now().Add(deviceLife)), devicePause)

@@ -204,6 +204,19 @@ func (s *Set) credentials(ctx context.Context, tenant, name string) (u User, has
 	return u, hash, err
 }
 
+// HasPassword tells whether somebody has followed their link.
+func (s *Set) HasPassword(ctx context.Context, account string) (has bool, err error) {
+	err = s.store.Read(ctx, func(tx *store.Tx) error {
+		var n int
+		err := tx.Row(ctx, "SELECT 1 FROM password WHERE account = ?", account).Scan(&n)
+		if has = err == nil; errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return has, err
+}
+
 // invitationLife is how long a link may lie in somebody's mail.
 const invitationLife = 24 * time.Hour
 

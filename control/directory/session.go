@@ -131,6 +131,18 @@ func (s *Set) EndSession(ctx context.Context, token string) error {
 	})
 }
 
+// SignOut ends all that goes on in somebody's name.
+func (s *Set) SignOut(ctx context.Context, c Caller, id string) error {
+	e := edit{by: c, needs: writeUsers, action: "microsoft.directory/users/invalidateAllRefreshTokens", target: target(c.Tenant, "users", id)}
+	return s.change(ctx, &e, func(tx *store.Tx) error {
+		u, err := s.userToChange(ctx, tx, &e, id)
+		if err != nil {
+			return err
+		}
+		return s.signOut(ctx, tx, u.ID, "signed out by an administrator")
+	})
+}
+
 // signOut ends all that goes on in somebody's name: sessions, and what programs
 // were given.
 func (s *Set) signOut(ctx context.Context, tx *store.Tx, account, why string) error {

@@ -3,6 +3,7 @@ package login_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -407,9 +408,9 @@ func TestNamesAreNotTold(t *testing.T) {
 	h.door = open(t)
 	h.furnish()
 	h.password(h.ann)
-	took := func(name string) (median time.Duration, page string) {
+	took := func(name string) (least time.Duration, page string) {
 		var all []time.Duration
-		for i := range 7 {
+		for i := range 6 {
 			b := h.browser("198.51.100." + string(rune('1'+i)) + ":1").get("/" + tenant + "/signin")
 			begun := time.Now()
 			b.fill("password", "name", name, "password", "wrong")
@@ -419,18 +420,26 @@ func TestNamesAreNotTold(t *testing.T) {
 			page = strings.ReplaceAll(strings.ReplaceAll(page, name, ""), hiddenIn.FindStringSubmatch(b.body)[2], "")
 		}
 		slices.Sort(all)
-		return all[len(all)/2], page
+		return all[0], page
 	}
-	known, one := took(h.ann.Name)
-	unknown, two := took("nobody@lab.telecom.example")
-	invited, three := took(h.bob.Name) // who has no password yet
-	if one != two || one != three {
-		t.Errorf("the pages differ:\n%s\n%s\n%s", one, two, three)
-	}
-	for name, d := range map[string]time.Duration{"unknown": unknown, "invited": invited} {
-		if d < known/2 || d > 2*known {
-			t.Errorf("%s: %v, known: %v", name, d, known)
+	// The machine may be busy with something else: one quiet round is enough.
+	for round := range 4 {
+		known, one := took(h.ann.Name)
+		unknown, two := took("nobody@lab.telecom.example")
+		invited, three := took(h.bob.Name) // who has no password yet
+		if one != two || one != three {
+			t.Fatalf("the pages differ:\n%s\n%s\n%s", one, two, three)
 		}
+		same := func(d time.Duration) bool { return d > known*2/3 && d < known*3/2 }
+		if same(unknown) && same(invited) {
+			return
+		}
+		if round == 3 {
+			t.Errorf("unknown: %v, invited: %v, known: %v", unknown, invited, known)
+		}
+		h.Handler = login.Handler(login.Config{Directory: h.directory, URL: base, Log: slog.New(slog.DiscardHandler)}) // nobody is held back for the address
+		must[directory.Invitation](h)(h.directory.Invite(t.Context(), us, h.bob.ID, true))
+		h.password(h.ann)
 	}
 }
 

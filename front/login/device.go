@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/directory"
@@ -41,7 +42,14 @@ func (e *endpoint) devicecode(w http.ResponseWriter, r *http.Request, a asked) {
 		e.refuse(w, a, no)
 		return
 	}
-	d, err := e.Directory.BeginDevice(r.Context(), p.AppID, scope, source(r.RemoteAddr))
+	from := source(r.RemoteAddr)
+	if wait := e.devices.wait(from, "", time.Now()); wait > 0 {
+		w.Header().Set("Retry-After", seconds(wait))
+		e.refuse(w, a, refusal{http.StatusTooManyRequests, "slow_down", 50196, "Too many device codes were asked for from this address. Wait " + seconds(wait) + " seconds."})
+		return
+	}
+	e.devices.bad(from, "", time.Now()) // each is counted
+	d, err := e.Directory.BeginDevice(r.Context(), p.AppID, scope, from)
 	if err != nil {
 		e.fail(w, a, err)
 		return

@@ -55,6 +55,7 @@ type endpoint struct {
 	Config
 	routes  map[string]route // RO: by path below the tenant
 	guard   *guard
+	devices *guard        // of codes that were asked for, not of wrong ones
 	turn    chan struct{} // RO: a place for each secret that is looked at
 	foreign *http.CrossOriginProtection
 }
@@ -87,7 +88,7 @@ var (
 func Handler(c Config) http.Handler {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	c.URL = strings.TrimRight(c.URL, "/")
-	e := &endpoint{Config: c, guard: newGuard(), turn: make(chan struct{}, turns), foreign: http.NewCrossOriginProtection(), routes: map[string]route{}}
+	e := &endpoint{Config: c, guard: newGuard(), devices: newGuard(), turn: make(chan struct{}, turns), foreign: http.NewCrossOriginProtection(), routes: map[string]route{}}
 	// On reverse proxies Host may differ; the address that people see is known.
 	if u, err := url.Parse(c.URL); err == nil && u.Host != "" {
 		if err := e.foreign.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {

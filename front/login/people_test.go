@@ -603,6 +603,14 @@ func TestAProgramWithoutABrowser(t *testing.T) {
 		if r := poll(directory.AzureCLIID, d.text("device_code")); r.text("error") != "expired_token" {
 			t.Errorf("%s", r.Body)
 		}
+		// Nobody fills the store with codes.
+		held := false
+		for range 30 {
+			held = held || ask(directory.AzureCLIID).Code == http.StatusTooManyRequests
+		}
+		if !held {
+			t.Error("thirty codes at once")
+		}
 		// Ten guesses, then a pause.
 		for range 10 {
 			ann.get("/"+tenant+"/device").fill("user_code", "user_code", "BBBB-BBBB").shows("Enter the code")
