@@ -13,7 +13,7 @@ const graph = Client.initWithMiddleware({
 })
 const synergy = 'eb63d611-525e-4a31-abd7-0cb33f679599'
 
-(async () => {
+async function main () {
   const added = await graph.api('/servicePrincipals').post({ appId: synergy, displayName: 'Operator Connect' })
   const found = await graph.api('/servicePrincipals').filter(`appId eq '${synergy}'`).select(['id', 'displayName']).get()
   assert.deepStrictEqual(found.value, [{ id: added.id, displayName: 'Operator Connect' }])
@@ -32,7 +32,5 @@ const synergy = 'eb63d611-525e-4a31-abd7-0cb33f679599'
   await graph.api(`/applications/${app.id}`).delete()
   await assert.rejects(graph.api(`/applications/${app.id}`).get(), (e) => e.statusCode === 404 && e.code === 'Request_ResourceNotFound' && Boolean(e.requestId))
   console.log('done')
-})().catch((e) => {
-  console.error(e)
-  process.exit(1)
-})
+}
+main().catch(e => { console.error(e); process.exit(1) })
