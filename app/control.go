@@ -79,7 +79,7 @@ func (n *Node) openPlane() error {
 	defer cancel()
 	p := &plane{n: n, cfg: n.cfg.Control}
 	for _, start := range []func(context.Context) error{
-		p.openStore, p.openLink, p.openDirectory, p.openSubscriptions, p.giveRoles, p.openVaults, p.openRecords, p.openGateways, p.openOnboarding, p.run,
+		p.openStore, p.openLink, p.openSubscriptions, p.openVaults, p.openDirectory, p.giveRoles, p.openRecords, p.openGateways, p.openOnboarding, p.run,
 	} {
 		if err := start(ctx); err != nil {
 			return err
@@ -129,6 +129,9 @@ func (p *plane) openDirectory(ctx context.Context) error {
 		Address: p.url(), Graph: []string{p.url(), "https://" + p.cfg.API.Name}, Zone: ownZone{p}, Resolver: lookUp(p.n.cfg.SIP.DNS), Audit: p.auditDirectory, Audiences: p.tokenResources(), Portal: p.portal(),
 	}
 	c.Tenant, c.Others = p.cfg.tenants()
+	if p.keyFile != nil {
+		c.Keeper = p.keyFile
+	}
 	for _, client := range p.cfg.Login.Clients {
 		if client.SecretFile == "" {
 			continue // signs in elsewhere
@@ -145,7 +148,7 @@ func (p *plane) openDirectory(ctx context.Context) error {
 }
 
 func (p *plane) openSubscriptions(context.Context) error {
-	c := subscription.Config{Store: p.store, Tenant: subscription.Tenant(p.cfg.Tenant), Principals: p.directory, Assignments: p.onboardRoles(), Log: p.n.log}
+	c := subscription.Config{Store: p.store, Tenant: subscription.Tenant(p.cfg.Tenant), Principals: whoever{p}, Assignments: p.onboardRoles(), Log: p.n.log}
 	for _, s := range p.cfg.Subscriptions {
 		c.Subscriptions = append(c.Subscriptions, subscription.Subscription(s))
 	}
@@ -177,7 +180,7 @@ func (p *plane) openGateways(ctx context.Context) (err error) {
 		Store: p.store, Operations: p.operations, Log: p.n.log,
 		Locations: p.subscriptions.Locations, Suffix: p.cfg.Suffix, Tenant: p.cfg.Tenant.ID,
 		Edges: p.link, Publish: p.publish, Identities: p.directory,
-		Place: arm.Place(p.subscriptions), Audit: arm.Audit(p.subscriptions),
+		Place: arm.Place(p.subscriptions), Audit: arm.Audit(p.subscriptions), Unserved: p.unserved,
 	}
 	if err := p.openZone(ctx); err != nil {
 		return err

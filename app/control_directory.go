@@ -30,6 +30,19 @@ func (o ownZone) RemoveText(ctx context.Context, name, value string) error {
 	return o.p.zone.RemoveText(ctx, name, value)
 }
 
+// whoever is the directory for those who give roles to what is in it. It is
+// opened after them: its keys are sealed with the key of the vaults, which ask
+// who may.
+type whoever struct{ p *plane }
+
+func (x whoever) Memberships(ctx context.Context, tx *store.Tx, object string) ([]string, error) {
+	return x.p.directory.Memberships(ctx, tx, object)
+}
+
+func (x whoever) KindOf(ctx context.Context, tx *store.Tx, tenant, object string) (string, error) {
+	return x.p.directory.KindOf(ctx, tx, tenant, object)
+}
+
 // lookUp asks the resolvers of the configuration; none: the machine's.
 func lookUp(servers []netip.AddrPort) *net.Resolver {
 	if len(servers) == 0 {

@@ -121,7 +121,7 @@ const (
 // onboarder is the service principal by which Tandem acts in its own
 // directory.
 func (p *plane) onboarder() string {
-	return directory.ObjectID(p.directory.Tenant().ID, directory.OnboardingID)
+	return directory.ObjectID(p.cfg.Tenant.ID, directory.OnboardingID)
 }
 
 // onboardRoles let it make vaults, where there are some.

@@ -63,6 +63,7 @@ type Config struct {
 	Audiences []string
 	Log       *slog.Logger
 
+	Keeper   keeper       // seals keys and seeds in the database; nil: they lie open in it
 	Resolver resolver     // for verification of domains; nil: the machine's
 	Zone     texts        // nil: the deployment serves no zone
 	HTTP     *http.Client // to issuers of federated credentials; nil: as the machine does
@@ -85,6 +86,7 @@ type Set struct {
 	log       *slog.Logger                                   // RO
 	life      time.Duration                                  // RO
 	rotation  time.Duration                                  // RO
+	keeper    keeper                                         // RO
 	resolver  resolver                                       // RO
 	zone      texts                                          // RO
 	audit     func(context.Context, *store.Tx, Change) error // RO
@@ -103,7 +105,7 @@ type Set struct {
 // sure there is a key.
 func Open(ctx context.Context, c Config) (*Set, error) {
 	s := &Set{
-		store: c.Store, audiences: c.Audiences, log: cmp.Or(c.Log, slog.Default()), resolver: c.Resolver, zone: c.Zone, audit: c.Audit, issuers: newIssuers(c.HTTP),
+		store: c.Store, audiences: c.Audiences, log: cmp.Or(c.Log, slog.Default()), keeper: c.Keeper, resolver: c.Resolver, zone: c.Zone, audit: c.Audit, issuers: newIssuers(c.HTTP),
 		life: cmp.Or(c.Life, time.Hour), rotation: cmp.Or(c.Rotation, 30*24*time.Hour),
 		passkeys: relyingParty(c.Address), hashing: make(chan struct{}, hashers),
 	}
@@ -127,6 +129,9 @@ func Open(ctx context.Context, c Config) (*Set, error) {
 	}
 	if err := s.configure(ctx, c.Clients); err != nil {
 		return nil, fmt.Errorf("write applications: %w", err)
+	}
+	if err := s.sealAll(ctx); err != nil {
+		return nil, err
 	}
 	if _, err := s.ring(ctx, true); err != nil {
 		return nil, fmt.Errorf("read signing keys: %w", err)

@@ -88,6 +88,9 @@ type proposal struct {
 // propose keeps what a session waits for.
 func (s *Set) propose(ctx context.Context, v Session, p proposal) error {
 	b, err := json.Marshal(p)
+	if err == nil {
+		b, err = s.seal(ctx, b, ofProposal(v.hash))
+	}
 	if err != nil {
 		return err
 	}

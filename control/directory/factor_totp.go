@@ -63,7 +63,11 @@ func (s *Set) AddTOTP(ctx context.Context, token, name, code string, from Visito
 	if p.Seed == "" || step == 0 {
 		return Opened{}, ErrFactor
 	}
-	return s.add(ctx, v, Factor{Kind: TOTP, Name: name, content: []byte(p.Seed), counter: step}, from)
+	seed, err := s.seal(ctx, []byte(p.Seed), ofSeed(v.User.ID))
+	if err != nil {
+		return Opened{}, err
+	}
+	return s.add(ctx, v, Factor{Kind: TOTP, Name: name, content: seed, counter: step}, from)
 }
 
 // ShowTOTP makes a session whole. A code is taken once (RFC 6238 §5.2).
@@ -88,7 +92,11 @@ func (s *Set) ShowTOTP(ctx context.Context, token, code string, from Visitor) (o
 		for _, f := range list {
 			step := int64(0)
 			if f.Kind == TOTP {
-				step = stepOf(string(f.content), code, time.Now())
+				seed, err := s.unseal(ctx, f.content, ofSeed(v.User.ID))
+				if err != nil {
+					return err
+				}
+				step = stepOf(string(seed), code, time.Now())
 			}
 			if step <= f.counter {
 				continue // wrong, or seen before

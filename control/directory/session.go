@@ -112,6 +112,9 @@ func (s *Set) session(ctx context.Context, tx *store.Tx, token string) (v Sessio
 	if err != nil {
 		return Session{}, 0, err
 	}
+	if v.proposed, err = s.unseal(ctx, v.proposed, ofProposal(v.hash)); err != nil {
+		return Session{}, 0, err
+	}
 	now := time.Now()
 	if v.Began = store.Time(created); !now.Before(store.Time(ends)) || now.Sub(store.Time(used)) > sessionIdle {
 		return Session{}, 0, ErrSession

@@ -48,7 +48,7 @@ func (s *Set) ring(ctx context.Context, anew bool) ([]key, error) {
 	}
 	var keys []key
 	err := s.store.Read(ctx, func(tx *store.Tx) (err error) {
-		keys, err = readKeys(ctx, tx)
+		keys, err = s.readKeys(ctx, tx)
 		return err
 	})
 	if err == nil && s.due(keys, now) {
@@ -83,8 +83,11 @@ func (s *Set) rotate(ctx context.Context, now time.Time) (keys []key, err error)
 		return nil, err
 	}
 	next := key{id: thumbprint(&private.PublicKey), private: private, created: now, active: now}
+	if der, err = s.seal(ctx, der, ofKey(next.id)); err != nil {
+		return nil, err
+	}
 	err = s.store.Write(ctx, func(tx *store.Tx) error {
-		if keys, err = readKeys(ctx, tx); err != nil || !s.due(keys, now) {
+		if keys, err = s.readKeys(ctx, tx); err != nil || !s.due(keys, now) {
 			return err
 		}
 		if len(keys) > 0 {
@@ -110,7 +113,7 @@ func (s *Set) rotate(ctx context.Context, now time.Time) (keys []key, err error)
 	return keys, err
 }
 
-func readKeys(ctx context.Context, tx *store.Tx) ([]key, error) {
+func (s *Set) readKeys(ctx context.Context, tx *store.Tx) ([]key, error) {
 	return store.All(ctx, tx, func(scan store.Scan) (k key, err error) {
 		var der []byte
 		var created, active int64
@@ -118,6 +121,9 @@ func readKeys(ctx context.Context, tx *store.Tx) ([]key, error) {
 			return k, err
 		}
 		k.created, k.active = store.Time(created), store.Time(active)
+		if der, err = s.unseal(ctx, der, ofKey(k.id)); err != nil {
+			return k, err
+		}
 		private, err := x509.ParsePKCS8PrivateKey(der)
 		if err != nil {
 			return k, err
