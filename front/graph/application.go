@@ -145,7 +145,13 @@ func (a *api) applicationOf(q *request) (directory.Application, error) {
 }
 
 func (a *api) applications(q *request) (answer, error) {
-	all, err := a.Directory.Applications(q.Context(), q.caller)
+	var all []directory.Application
+	var err error
+	if appID, is := q.query.pinned(applicationKind, "appId"); is {
+		all, err = one(a.Directory.Application(q.Context(), q.caller, appID))
+	} else {
+		all, err = a.Directory.Applications(q.Context(), q.caller)
+	}
 	if err != nil {
 		return answer{}, err
 	}

@@ -91,6 +91,17 @@ func TestOperatorConnectIsProjectSynergy(t *testing.T) {
 			t.Errorf("%s: %q", query, got)
 		}
 	}
+	for query, want := range map[string]any{
+		"$filter=appId eq '" + directory.SynergyID + "' and displayName eq 'Operator Connect'": o["id"], "$filter=displayName eq 'x' and appId eq " + directory.SynergyID: "",
+		"$filter=appId eq '" + directory.SynergyID + "' or displayName eq 'x'": o["id"], "$filter=appId eq '" + tenant + "'": "", "$filter=not(appId eq '" + directory.SynergyID + "') and appDisplayName eq 'Project Synergy'": "",
+	} {
+		if got := w.ask(admin, "GET", "/servicePrincipals?"+query, nil).all("id"); got != want {
+			t.Errorf("%s: %q", query, got)
+		}
+	}
+	if got := w.ask(admin, "GET", "/applications?$filter=appId eq '"+tenant+"'", nil).list(); got != nil {
+		t.Errorf("%v", got)
+	}
 	w.ask(admin, "POST", "/servicePrincipals", object{"appId": directory.SynergyID}).fails(409, "Request_MultipleObjectsWithSameKeyValue", "already in use")
 	w.ask(admin, "POST", "/servicePrincipals", object{"appId": "11111111-1111-4111-8111-111111111111"}).fails(400, "Request_BadRequest", "does not reference a valid application")
 	// Both its roles for people and for programs are there.

@@ -71,7 +71,13 @@ func (a *api) principalOf(q *request) (directory.ServicePrincipal, error) {
 }
 
 func (a *api) principals(q *request) (answer, error) {
-	all, err := a.Directory.Principals(q.Context(), q.caller)
+	var all []directory.ServicePrincipal
+	var err error
+	if appID, is := q.query.pinned(principalKind, "appId"); is {
+		all, err = one(a.Directory.PrincipalOf(q.Context(), q.caller, appID))
+	} else {
+		all, err = a.Directory.Principals(q.Context(), q.caller)
+	}
 	if err != nil {
 		return answer{}, err
 	}

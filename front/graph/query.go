@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tandemgw/tandem/base/fault"
 )
 
 // Pages (Microsoft Graph docs, "Paging Microsoft Graph data in your app").
@@ -58,6 +60,43 @@ func readQuery(raw string) (q query, err error) {
 }
 
 func (q query) get(name string) string { return strings.TrimSpace(q.values[name]) }
+
+// pinned is the value that a property must have for a filter of objects of a
+// kind to hold: there is no need to look at all others.
+func (q query) pinned(k *kind, name string) (string, bool) {
+	text := q.get("filter")
+	if text == "" {
+		return "", false
+	}
+	t, err := parseFilter(text, k)
+	if err != nil {
+		return "", false // it will be told
+	}
+	return pins(t, name)
+}
+
+func pins(t term, name string) (string, bool) {
+	switch t := t.(type) {
+	case compare:
+		if text, is := t.to.(string); is && t.op == "eq" && len(t.path) == 1 && t.path[0] == name {
+			return text, true
+		}
+	case both:
+		if text, is := pins(t.a, name); is {
+			return text, true
+		}
+		return pins(t.b, name)
+	}
+	return "", false
+}
+
+// one is a list of what was found, if anything was.
+func one[T any](found T, err error) ([]T, error) {
+	if fault.Of(err) == fault.NotFound {
+		return nil, nil
+	}
+	return []T{found}, err
+}
 
 // view is which objects of a list are wanted, and what of them.
 type view struct {
