@@ -74,7 +74,7 @@ var (
 	guidText  = regexp.MustCompile(`^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	e164Text  = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 	mailText  = regexp.MustCompile(`^[^@\s<>"]+@[^@\s<>"]+\.[^@\s<>"]+$`)
-	vaultText = regexp.MustCompile(`^(?i)/subscriptions/[0-9a-f-]{36}/resourceGroups/[a-z0-9._()-]{1,90}/providers/Microsoft\.KeyVault/vaults/[a-z][a-z0-9-]{1,22}[a-z0-9]$`)
+	vaultText = regexp.MustCompile(`^(?i)/subscriptions/[0-9a-f-]{36}/resourceGroups/[a-z0-9._()-]{0,89}[a-z0-9_()-]/providers/Microsoft\.KeyVault/vaults/[a-z][a-z0-9-]{1,22}[a-z0-9]$`)
 )
 
 func matches(form *regexp.Regexp, what string) func(string) error {

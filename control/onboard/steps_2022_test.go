@@ -1,6 +1,7 @@
 package onboard_test
 
 import (
+	"encoding/json"
 	"net/netip"
 	"slices"
 	"strings"
@@ -222,11 +223,7 @@ func TestPrepareToDeploy(t *testing.T) {
 			if _, err := w.directory.Authenticate(w.Context(), a.AppID, secret); err != nil {
 				w.Errorf("what the vault holds does not sign in: %v", err)
 			}
-			if _, err := w.set.Report(w.Context(), w.sub, old, "md"); err != nil {
-				w.Error(err)
-			} else if text, _ := w.set.Report(w.Context(), w.sub, old, "md"); strings.Contains(text, secret) {
-				w.Error("the report shows a secret")
-			}
+			w.shownNowhere(secret)
 		}
 	})
 
@@ -355,6 +352,34 @@ func TestAnOnboardedOperatorSkips(t *testing.T) {
 	}
 	// What comes after them says what is not there, all the same.
 	w.is(p, "B19", onboard.Failed, "no service principal")
+}
+
+// shownNowhere looks for a secret in all that is told, logged and kept of the
+// procedure.
+func (w *world) shownNowhere(secret string) {
+	w.Helper()
+	all := []string{w.log.String()}
+	for _, format := range []string{"md", "html"} {
+		text, err := w.set.Report(w.Context(), w.sub, old, format)
+		w.must(err)
+		all = append(all, text)
+	}
+	events, _, err := w.set.Follow(w.Context(), w.sub, 0)
+	w.must(err)
+	for _, v := range []any{w.plan(old), events} {
+		text, err := json.Marshal(v)
+		w.must(err)
+		all = append(all, string(text))
+	}
+	all = append(all, w.database())
+	if !strings.Contains(all[len(all)-1], "onboard-apply") {
+		w.Fatal("the database was not read")
+	}
+	for _, text := range all {
+		if strings.Contains(text, secret) {
+			w.Errorf("a secret is shown: %.300s", text)
+		}
+	}
 }
 
 func roleName(p entra.Principal, id string) string {

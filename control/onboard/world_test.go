@@ -1,6 +1,7 @@
 package onboard_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -64,6 +66,8 @@ type world struct {
 
 	tenant *entra.Client // as Tandem Onboarding
 	asked  *requests     // of Graph
+	log    *diary
+	file   string // of the database
 	cfg    onboard.Config
 	set    *onboard.Set
 	sub    onboard.Subject
@@ -72,9 +76,10 @@ type world struct {
 // newWorld has nothing done. change may alter what the procedure sees.
 func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 	t.Helper()
-	w := &world{TB: t, store: storetest.New(t), names: &names{texts: map[string][]string{}}, gateways: &gateways{}, asked: &requests{}}
+	url := storetest.File(t)
+	w := &world{TB: t, store: storetest.Open(t, url), file: strings.TrimPrefix(url, "sqlite:"), names: &names{texts: map[string][]string{}}, gateways: &gateways{}, asked: &requests{}, log: &diary{}}
 	w.sub = onboard.Subject{Gateway: gateway.ID{Subscription: sub, Group: "voice", Name: "one"}, Service: "OperatorConnect"}
-	quiet := slog.New(slog.DiscardHandler)
+	quiet := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	subs := subscription.New(subscription.Config{
 		Store: w.store, Tenant: subscription.Tenant{ID: tenant, Name: "Telecom"}, Subscriptions: []subscription.Subscription{{ID: sub, Name: "voice"}}, Log: quiet,
 		Locations:   []subscription.Location{{Name: "westeurope", DisplayName: "West Europe", Management: true}},
@@ -83,7 +88,7 @@ func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 	_, _, err := subs.PutGroup(t.Context(), subscription.Group{Subscription: sub, Name: "voice", Location: "westeurope"})
 	w.must(err)
 
-	parts := onboard.Parts{Gateways: w.gateways, Zone: w.names, Suffix: "gateways.voice.example", Outside: map[onboard.Part]bool{}}
+	parts := onboard.Parts{Log: quiet, Gateways: w.gateways, Zone: w.names, Suffix: "gateways.voice.example", Outside: map[onboard.Part]bool{}}
 	for _, f := range change {
 		f(&parts)
 	}
@@ -141,6 +146,40 @@ func (w *world) start() {
 	w.must(err)
 	w.must(ops.Start(context.Background()))
 	w.Cleanup(ops.Close)
+}
+
+// database is the database as it lies on the disk.
+func (w *world) database() (text string) {
+	w.Helper()
+	found, err := filepath.Glob(w.file + "*")
+	w.must(err)
+	if len(found) == 0 {
+		w.Fatalf("no file %s", w.file)
+	}
+	for _, at := range found {
+		b, err := os.ReadFile(at)
+		w.must(err)
+		text += string(b)
+	}
+	return text
+}
+
+// diary is a log.
+type diary struct {
+	mu   sync.Mutex
+	text bytes.Buffer // mu
+}
+
+func (d *diary) Write(b []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.Write(b)
+}
+
+func (d *diary) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.String()
 }
 
 func (w *world) must(err error) {
