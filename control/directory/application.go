@@ -355,9 +355,11 @@ func checkRoles(a *Application) error {
 	}
 	a.Roles, a.Scopes = slices.Clone(a.Roles), slices.Clone(a.Scopes)
 	ids, values := map[string]bool{}, map[string]bool{}
-	check := func(id *string, value string) error {
+	check := func(id *string, value, name, description string) error {
 		*id = strings.ToLower(cmp.Or(*id, newID()))
 		switch {
+		case len(name) > maxName || len(description) > 1024:
+			return invalid("The name or the description of '%.50s' is too long.", value)
 		case !guid.MatchString(*id):
 			return invalid("The ID '%.50s' of a role or scope must be a GUID.", *id)
 		case value == "" || len(value) > 120 || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }):
@@ -370,7 +372,7 @@ func checkRoles(a *Application) error {
 	}
 	for i := range a.Roles {
 		r := &a.Roles[i]
-		if err := check(&r.ID, r.Value); err != nil {
+		if err := check(&r.ID, r.Value, r.DisplayName, r.Description); err != nil {
 			return err
 		}
 		if values["role "+r.Value] {
@@ -383,7 +385,7 @@ func checkRoles(a *Application) error {
 	}
 	for i := range a.Scopes {
 		x := &a.Scopes[i]
-		if err := check(&x.ID, x.Value); err != nil {
+		if err := check(&x.ID, x.Value, x.DisplayName, x.Description); err != nil {
 			return err
 		}
 		if values["scope "+x.Value] {

@@ -285,6 +285,8 @@ func TestWhatCannotBeRegistered(t *testing.T) {
 	}
 	refuse("an identifier URI of another", directory.Application{URIs: []string{"api://MINE/"}})
 	refuse("a role twice", directory.Application{Roles: []directory.AppRole{{Value: "A", For: []string{"User"}}, {Value: "A", For: []string{"User"}}}})
+	refuse("a novel as a role", directory.Application{Roles: []directory.AppRole{{Value: "A", Description: strings.Repeat("x", 1025), For: []string{"User"}}}})
+	refuse("a novel as a scope", directory.Application{Scopes: []directory.Scope{{Value: "A", DisplayName: strings.Repeat("x", 257)}}})
 	refuse("a role for nobody", directory.Application{Roles: []directory.AppRole{{Value: "A"}}})
 	refuse("a role with a blank", directory.Application{Roles: []directory.AppRole{{Value: "A B", For: []string{"User"}}}})
 	refuse("a scope with a blank, which is two", directory.Application{Scopes: []directory.Scope{{Value: "use Directory.AccessAsUser.All"}}})
