@@ -31,9 +31,12 @@ type Options struct {
 	// Scenarios are names of what to play instead of the usual calls; "all"
 	// stands for all.
 	Scenarios []string
-	Store     string       // database of the control nodes, "postgres://…"; empty: a file of the one that there is
-	Controls  int          // control nodes, 1 or 3; several share a Store; 0: 1
-	Log       *slog.Logger // of the sandbox; nil discards
+	// Raw leaves the gateway as it is when it is Complete: not onboarded to
+	// Operator Connect. Its calls fail.
+	Raw      bool
+	Store    string       // database of the control nodes, "postgres://…"; empty: a file of the one that there is
+	Controls int          // control nodes, 1 or 3; several share a Store; 0: 1
+	Log      *slog.Logger // of the sandbox; nil discards
 }
 
 // ErrVerdict is returned by Run when the world ran and the verdict is bad.

@@ -20,6 +20,7 @@ import (
 	"github.com/tandemgw/tandem/sandbox/authority"
 	"github.com/tandemgw/tandem/sandbox/carrier"
 	"github.com/tandemgw/tandem/sandbox/dns"
+	"github.com/tandemgw/tandem/sandbox/operatorconnect"
 	"github.com/tandemgw/tandem/sandbox/phone"
 	"github.com/tandemgw/tandem/sandbox/teams"
 	"github.com/tandemgw/tandem/wire/sip"
@@ -56,6 +57,7 @@ const (
 	hostCoreMedia           = 43
 	hostDNS, hostLabControl = 53, 80
 	hostControl             = 81 // and, of three control nodes, 82 and 83
+	hostOperators           = 90
 	firstMedia, lastMedia   = 20000, 20999
 )
 
@@ -87,17 +89,22 @@ type world struct {
 	options time.Duration
 	log     *slog.Logger
 
-	authority *authority.Authority
-	dns       *dns.Server
-	teams     *teams.System
-	core      *carrier.Core
-	control   *http.Server // of the far sides
-	planes    []*node      // the control nodes
-	api       *api
-	base      string // domain of the gateway
-	operation string // that makes it complete
-	steps     string // of which it consisted
-	r1, r2    *region
+	authority   *authority.Authority
+	dns         *dns.Server
+	teams       *teams.System
+	core        *carrier.Core
+	operators   *operatorconnect.Environment
+	domains     *domains
+	stopLooking context.CancelFunc // ends watching them
+	control     *http.Server       // of the far sides
+	planes      []*node            // the control nodes
+	api         *api
+	base        string // domain of the gateway
+	operation   string // that makes it complete
+	steps       string // of which it consisted
+	settled     string // how onboarding went
+	raw         bool   // it was left out
+	r1, r2      *region
 
 	dialled [2]atomic.Int32 // numbers given out so far: [0] subscribers, [1] users
 }
@@ -119,6 +126,7 @@ func build(ctx context.Context, opt Options, s *show) (*world, error) {
 		{"Teams", func(context.Context) error { return w.startTeams(ctx) }, func() string { return "3 proxies" }},
 		{"two service regions", func(context.Context) error { return w.startNodes(opt) }, func() string { return "r1 and r2" }},
 		{complete, func(wait context.Context) error { return w.complete(wait, s) }, func() string { return "" }},
+		{"onboarded to Operator Connect", func(wait context.Context) error { return w.settle(wait, opt, s) }, func() string { return w.settled }},
 		// Not before the names are there: who has asked for one in vain remembers it.
 		{"the operator's core", func(context.Context) error { return w.startCore(ctx) }, func() string { return "2 sites" }},
 		{"everybody answers OPTIONS", func(wait context.Context) error { return w.ready(wait, func(p string) { s.progress("%s", p) }) }, func() string { return "" }},
@@ -161,7 +169,7 @@ func (w *world) prepare(opt Options) (err error) {
 	}
 	w.dns.SetHost(apiName, time.Minute, w.addr(hostControl))
 	w.dns.Forward(suffix, netip.AddrPortFrom(w.addr(hostControl), portDNS))
-	return nil
+	return w.startOperators()
 }
 
 func (w *world) makeDir(opt Options) error {
@@ -297,6 +305,7 @@ func (w *world) startTeams(ctx context.Context) error {
 		Certificate: func() (*tls.Certificate, error) { return cert, nil }, Roots: w.authority.Roots(),
 		Media: w.addr(hostTeamsMedia), Ports: [2]uint16{firstMedia, lastMedia}, Clients: w.addr(hostClients),
 		Tenants:  map[string]string{w.r1.cloudName: tenant, w.r2.cloudName: tenant},
+		Verified: w.usable,
 		Failover: 2 * time.Second, Options: w.options, Log: w.log,
 	}
 	for i := range cfg.Proxies {
@@ -338,6 +347,7 @@ func (w *world) startControl() error {
 	mux := http.NewServeMux()
 	mux.Handle("/teams/", http.StripPrefix("/teams", w.teams.Handler()))
 	mux.Handle("/core/", http.StripPrefix("/core", w.core.Handler()))
+	mux.Handle("/operatorconnect/", http.StripPrefix("/operatorconnect", w.operators.Control()))
 	at := netip.AddrPortFrom(w.addr(hostLabControl), portControl)
 	listener, err := net.Listen("tcp", at.String())
 	if err != nil {
@@ -427,7 +437,7 @@ func (w *world) ready(ctx context.Context, progress func(string)) error {
 // unseen names a region that a far side does not use yet, "" when all are.
 func (w *world) unseen() string {
 	for _, t := range w.teams.Trunks() {
-		if !t.Active {
+		if !t.Active && (t.Verified || !w.raw) {
 			return "Teams does not use " + t.FQDN + " yet " + t.LastError
 		}
 	}
@@ -473,6 +483,7 @@ func (w *world) guide(s *show) {
 	}
 	s.line("  Teams %s, core %s and %s", w.teams.ProxyAddr("sip"), w.core.SiteAddr("a"), w.core.SiteAddr("b"))
 	s.line("  DNS %s", w.dns.Addr())
+	s.line("  Operator Connect %s", w.operators.URL())
 	s.line("  files %s", w.dir)
 }
 
@@ -489,11 +500,18 @@ func (w *world) close() {
 	if w.control != nil {
 		_ = w.control.Close() // nobody is served any more
 	}
+	if w.stopLooking != nil {
+		w.stopLooking()
+		<-w.domains.done
+	}
 	if w.teams != nil {
 		_ = w.teams.Close()
 	}
 	if w.core != nil {
 		_ = w.core.Close()
+	}
+	if w.operators != nil {
+		_ = w.operators.Close()
 	}
 	if w.dns != nil {
 		_ = w.dns.Close()
@@ -513,6 +531,7 @@ type nodeFacts struct {
 	ClusterAt            netip.AddrPort
 	Store                string
 	Suffix, APIName      string
+	Domain, Operators    string
 	Tenant, Subscription string
 	Client               string
 	Proxies, Names       []string
@@ -548,7 +567,7 @@ func (w *world) facts(r *region) nodeFacts {
 	f := nodeFacts{
 		DNS: w.dns.Addr(), Options: w.options, CorePort: portCore,
 		TeamsNet: netip.PrefixFrom(w.addr(hostProxy-hostProxy%8), 29), // the proxies and their media
-		Suffix:   suffix, APIName: apiName, Tenant: tenantID, Subscription: subscription, Client: clientID,
+		Suffix:   suffix, APIName: apiName, Domain: operatorDomain, Operators: w.operators.URL(), Tenant: tenantID, Subscription: subscription, Client: clientID,
 		Names: []string{"sip." + teamsDomain, recordRoute + "." + teamsDomain},
 	}
 	for _, proxy := range []string{"sip.", "sip2.", "sip3."} {
@@ -595,10 +614,12 @@ control:
 {{- end}}
   dns: {listen: "{{.Zone}}", nameServers: [ns1.lab.example], contact: hostmaster@lab.example}
   tenant: {id: {{.Tenant}}, name: Lab}
+  directory: {domain: {{.Domain}}}
+  onboard: {operatorConnect: {url: "{{.Operators}}", roots: root.pem}}
   subscriptions: [{id: {{.Subscription}}, name: lab}]
   login:
     clients:
-      - {id: {{.Client}}, name: lab, secretFile: client.secret, roles: [{role: Owner, scope: /subscriptions/{{.Subscription}}}]}
+      - {id: {{.Client}}, name: the lab itself, secretFile: client.secret, roles: [{role: Owner, scope: /subscriptions/{{.Subscription}}}], directoryRoles: [Global Administrator]}
   locations:
     - {name: r1, displayName: Region 1, uses: [management, service], edges: [r1-lab]}
     - {name: r2, displayName: Region 2, uses: [service], edges: [r2-lab]}

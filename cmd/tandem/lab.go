@@ -41,6 +41,7 @@ Needs no configuration, no root and no network.`,
 	cmd.Flags().BoolVar(&opt.JSON, "json", false, "print the verdict as JSON")
 	cmd.Flags().StringSliceVar(&opt.Scenarios, "scenario", nil, "play these scenarios, separated by commas: \"list\", \"all\" or some of the list")
 	_ = cmd.RegisterFlagCompletionFunc("scenario", completeScenario) // fails for a flag that is not there
+	cmd.Flags().BoolVar(&opt.Raw, "not-onboarded", false, "do not onboard the gateway to Operator Connect: its calls fail, and there is something to try \"tandem onboard\" on")
 	cmd.Flags().StringVar(&opt.Dir, "dir", "", "keep configuration, certificates, records and logs in this folder")
 	cmd.Flags().StringVar(&opt.Store, "store", "", "keep the gateway in this PostgreSQL database (postgres://…) instead of a file")
 	cmd.Flags().IntVar(&opt.Controls, "control-nodes", 1, "with --store: 3 for three control nodes that share it")

@@ -375,6 +375,9 @@ func (o *operator) forget() {
 }
 
 func (c *call) does(op operation) (answer, *refusal) {
+	if c.r.Method != http.MethodGet {
+		defer c.e.publish()
+	}
 	out, err := op.do(c)
 	if err == nil {
 		return out, nil

@@ -72,9 +72,10 @@ func TestEachUndoneStepBreaksWhatItShould(t *testing.T) {
 	})
 	t.Run("Register your deployment's domain name in Microsoft Entra", func(t *testing.T) {
 		verified := false
-		b := newBench(t, func(c *Config) {
+		var b *bench
+		b = newBench(t, func(c *Config) {
 			c.Verified = func(fqdn string) bool { return verified && strings.HasSuffix(fqdn, suffix) }
-			c.Health = func(string) (bool, time.Time) { return verified, time.Now() }
+			c.Health = func(fqdn string) (bool, time.Time) { return verified && b.env.Enrolled(fqdn), time.Now() } // as Teams does
 		})
 		token := b.gateway()
 		_, trunks := b.trunks(token)

@@ -91,10 +91,8 @@ func (b *bench) onboard() {
 
 // list puts an application on the list by hand.
 func (b *bench) list(apps ...string) {
-	b.env.mu.Lock()
-	defer b.env.mu.Unlock()
 	for _, app := range apps {
-		if _, _, err := b.env.operators[tenantA].add(app, "", "test"); err != nil {
+		if err := b.env.List(tenantA, app, "test"); err != nil {
 			b.t.Fatal(err)
 		}
 	}

@@ -31,6 +31,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -83,6 +84,8 @@ type Environment struct {
 	ctx    context.Context
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
+
+	usable atomic.Pointer[map[string]bool] // trunks that Teams may use, by name
 
 	mu        sync.Mutex
 	operators map[string]*operator  // mu; by tenant
@@ -147,6 +150,7 @@ func (e *Environment) Onboard(o Operator) error {
 	o.Tenant = strings.ToLower(o.Tenant)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	defer e.publish()
 	if known := e.operators[o.Tenant]; known != nil {
 		known.Operator, known.doors = o, newDoors(o)
 		return nil
@@ -159,6 +163,7 @@ func (e *Environment) Onboard(o Operator) error {
 func (e *Environment) Offboard(tenant string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	defer e.publish()
 	delete(e.operators, strings.ToLower(tenant))
 }
 

@@ -146,6 +146,11 @@ func (e *Environment) enter(w http.ResponseWriter, r *http.Request, a act) {
 		return
 	}
 	a.do(e, w, r, s)
+	if r.Method == http.MethodPost {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.publish()
+	}
 }
 
 // page shows a page to somebody who is signed in.

@@ -206,6 +206,30 @@ func (o *operator) add(id, name, by string) (ApplicationID, bool, error) {
 	return a, true, nil
 }
 
+// List does what a person does at /operator/configuration: it puts an
+// application on an operator's list.
+func (e *Environment) List(tenant, app, by string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	defer e.publish()
+	o := e.operators[strings.ToLower(tenant)]
+	if o == nil {
+		return errTenant
+	}
+	_, _, err := o.add(app, "", by)
+	return err
+}
+
+// Unlist takes an application off an operator's list.
+func (e *Environment) Unlist(tenant, app string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	defer e.publish()
+	if o := e.operators[strings.ToLower(tenant)]; o != nil {
+		o.remove(app)
+	}
+}
+
 // remove takes an application off the list; it tells whether it was there.
 func (o *operator) remove(id string) bool {
 	n := len(o.apps)

@@ -158,18 +158,23 @@ func (o *operator) enrolled(t *Trunk) bool {
 }
 
 // Enrolled tells whether Teams may use a trunk: an operator has it, it is
-// enabled and enrolled, and a calling profile goes over it.
+// enabled and enrolled, and a calling profile goes over it. It waits for nobody:
+// whoever is asked for a trunk's Health may ask this.
 func (e *Environment) Enrolled(fqdn string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	open := e.usable.Load()
+	return open != nil && (*open)[strings.ToLower(fqdn)]
+}
+
+// publish tells which trunks may be used, after something has changed. mu is
+// held.
+func (e *Environment) publish() {
+	open := map[string]bool{}
 	for _, o := range e.operators {
 		for _, t := range o.trunks {
-			if strings.EqualFold(t.TrunkFQDN, fqdn) {
-				return t.Enabled && o.enrolled(t) && o.inUse(t) != ""
-			}
+			open[t.TrunkFQDN] = t.Enabled && o.enrolled(t) && o.inUse(t) != ""
 		}
 	}
-	return false
+	e.usable.Store(&open)
 }
 
 // inUse is the name of a profile that goes over a trunk.
