@@ -43,10 +43,11 @@ func (n *Node) handle(tx *sip.ServerTx) {
 	own := tx.Source().Remote == &n.mirror.remote
 	switch {
 	case own:
+	case !n.testOf(tx):
 	case n.mcp.For(tx):
 		n.toMobile(tx)
 		return
-	case n.testOf(tx):
+	default:
 		n.calls.Handle(tx)
 		return
 	}

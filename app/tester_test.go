@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -19,18 +20,17 @@ import (
 func (w *world) test(q link.TestQuestion) records.TestCall {
 	w.t.Helper()
 	q.ID = w.t.Name() + q.To + string(q.Towards)
-	end := time.Now().Add(tester.Longest)
-	for {
-		r, err := w.node.tester.Ask(q)
+	var r records.TestCall
+	w.until(func() string {
+		var err error
+		r, err = w.node.tester.Ask(q)
 		w.must(err)
-		if !r.Ended.IsZero() {
-			return r
+		if r.Ended.IsZero() {
+			return fmt.Sprintf("the test call does not end: %+v", r)
 		}
-		if time.Now().After(end) {
-			w.t.Fatalf("the test call does not end: %+v", r)
-		}
-		time.Sleep(20 * time.Millisecond) // as control does
-	}
+		return ""
+	})
+	return r
 }
 
 func TestTestCallsCrossTheGateway(t *testing.T) {

@@ -316,7 +316,7 @@ func (s *Set) applyDNS(ctx context.Context, job *operation.Job, r *row) error {
 
 // applyComplete: what runs is what is saved.
 func (s *Set) applyComplete(ctx context.Context, job *operation.Job, r *row) error {
-	job.Warn(strings.Join(Unserved(r.Gateway), "; "))
+	job.Warn(strings.Join(s.Warnings(r.Gateway), "; "))
 	return job.Write(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, "UPDATE gateway SET state = ?, status = ? WHERE key = ? AND operation = ?", Succeeded, Complete, r.key(), job.ID)
 		return err

@@ -89,20 +89,33 @@ func TestAnEdgeThatComesLateNeedsNoSecondPUT(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotServedIsSaid: the integrated Mobile Control Point is kept and
-// warned of, until there is one.
+// TestWhatIsNotServedIsSaid: what the deployment does not do is kept and warned
+// of, by the operation and for as long as it stands.
 func TestWhatIsNotServedIsSaid(t *testing.T) {
-	w, id := build(t, storetest.New(t)), named("lab-1")
+	w := build(t, storetest.New(t), func(_ *world, c *gateway.Config) {
+		c.Unserved = func(g gateway.Gateway) []string {
+			if g.Properties.IntegratedMCPEnabled {
+				return []string{"nobody is asked"}
+			}
+			return nil
+		}
+	})
+	id := named("lab-1")
 	w.rise(id)
 	doc := two()
 	doc.Properties.IntegratedMCPEnabled = true
 	_, op := w.put(id, doc)
 	done := w.until(op.ID, func(op operation.Operation) bool { return op.Status.Ended() })
-	if !slices.ContainsFunc(done.Steps, func(p operation.Progress) bool { return strings.Contains(p.Warning, "integratedMcpEnabled") }) {
+	if done.Status != operation.Succeeded || !slices.ContainsFunc(done.Steps, func(p operation.Progress) bool { return p.Warning == "nobody is asked" }) {
 		t.Errorf("its operation says nothing: %s", steps(done))
 	}
-	if r := w.ready(id); len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "no Mobile Control Point") {
+	if r := w.ready(id); len(r.Warnings) != 1 || r.Warnings[0] != "nobody is asked" {
 		t.Errorf("its readiness warns of %v", r.Warnings)
+	}
+	_, op = w.put(id, two())
+	w.complete(op.ID)
+	if r := w.ready(id); len(r.Warnings) != 0 {
+		t.Errorf("without it readiness warns of %v", r.Warnings)
 	}
 }
 

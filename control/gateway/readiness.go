@@ -27,7 +27,7 @@ type Readiness struct {
 	Operation *operation.Operation // the last, with its steps; nil: none is kept
 	Edges     []Edge               // as they stand now
 	Problems  []string             // what does not run that did, or should: Status tells of the last change alone
-	Warnings  []string             // what the gateway says and this version does not do
+	Warnings  []string             // what the gateway says and this deployment does not do
 }
 
 // Ready tells that nothing is missing.
@@ -147,7 +147,7 @@ func (s *Set) readiness(ctx context.Context, id ID) (out Readiness, base string,
 			return err
 		}
 		out.State, out.Status = g.standing(out.Operation)
-		out.Warnings = Unserved(g.Gateway)
+		out.Warnings = s.Warnings(g.Gateway)
 		base = s.base(g)
 		out.Edges, err = s.standing(ctx, tx, g)
 		if out.Status == Complete {
@@ -186,15 +186,12 @@ func outages(regions []string, edges []Edge) (dark []string) {
 	return append(dark, some...)
 }
 
-// noMCP is what is said of the integrated Mobile Control Point.
-const noMCP = "integratedMcpEnabled is kept and its names are served, but this version has no Mobile Control Point: what the mobile core sends to it is not answered; leave the initial filter criteria of subscribers without it"
-
-// Unserved is what a gateway says and this version does not do, in sentences.
-func Unserved(g Gateway) (list []string) {
-	if g.Properties.IntegratedMCPEnabled {
-		list = append(list, noMCP)
+// Warnings are what a gateway says and this deployment does not do, in sentences.
+func (s *Set) Warnings(g Gateway) []string {
+	if s.cfg.Unserved == nil {
+		return nil
 	}
-	return list
+	return s.cfg.Unserved(g)
 }
 
 // tallies counts what a gateway has. It is pure.

@@ -138,6 +138,10 @@ type Config struct {
 	// Audit is told of each change, in its transaction; nil: nobody.
 	Audit func(context.Context, *store.Tx, Change) error
 
+	// Unserved is what a gateway says and the deployment does not do, in sentences
+	// with what to do; nil: nothing.
+	Unserved func(Gateway) []string
+
 	Patience time.Duration // how long a step waits for edges; 0: 10 minutes
 	Drain    time.Duration // how long calls of a deleted gateway may go on; 0: 10 minutes
 }

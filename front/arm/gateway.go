@@ -78,7 +78,7 @@ func (a *api) putGateway(q *request) (answer, error) {
 			return answer{}, err
 		}
 		q.warnings = slices.Clip(warned)
-		for _, text := range append(ignored, gateway.Unserved(draft.Gateway)...) {
+		for _, text := range append(ignored, a.Gateways.Warnings(draft.Gateway)...) {
 			q.warn(text)
 		}
 		r, op, created, err := a.Gateways.Put(q.Context(), q.actor(), q.gateway(), draft, match)
