@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
@@ -153,10 +154,13 @@ func (c *Client) TrunkNamed(ctx context.Context, fqdn string) (Trunk, error) {
 	if err != nil {
 		return Trunk{}, err
 	}
-	if len(list) == 0 {
-		return Trunk{}, fault.New(fault.NotFound, fmt.Sprintf("Operator Connect at %s has no trunk %s", c.base.Host, fqdn))
+	// A far side that knows no such filter gives all.
+	for _, t := range list {
+		if strings.EqualFold(strings.TrimSuffix(t.FQDN, "."), strings.TrimSuffix(fqdn, ".")) {
+			return t, nil
+		}
 	}
-	return list[0], nil
+	return Trunk{}, fault.New(fault.NotFound, fmt.Sprintf("Operator Connect at %s has no trunk %s", c.base.Host, fqdn))
 }
 
 // CreateTrunk enrolls a trunk.
