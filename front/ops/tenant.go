@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/tandemgw/tandem/base/fault"
@@ -61,13 +62,18 @@ func (a api) tenant(mux *http.ServeMux) {
 	})
 }
 
-// doors of a tenant: which token goes to which host, and to no other.
+// hostForm is a host with its port. What else a path can hold might be read
+// otherwise further on.
+var hostForm = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]{1,5})?$`)
+
+// door says which token goes to a host; nil: none does.
 func (t Tenant) door(host string) (entra.Token, http.RoundTripper) {
 	at := func(u string) bool {
 		there, err := url.Parse(u)
 		return err == nil && strings.EqualFold(there.Host, host)
 	}
 	switch v := t.Vaults; {
+	case !hostForm.MatchString(host):
 	case at(t.Directory.URL) && t.Directory.Token != nil:
 		return t.Directory.Token, t.Directory.HTTP
 	case v == nil:
