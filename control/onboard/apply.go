@@ -337,10 +337,11 @@ func (s *Set) write(ctx context.Context, tx *store.Tx, sub Subject, n news) erro
 	return wait(ctx, tx, sub, n.hands)
 }
 
-// remember is what is known of a step from now on, and what there is to tell.
+// remember is what is known of a step from now on, and what there is to tell. An
+// action whose end nobody saw counts as taken.
 func remember(old memory, now Status, acted bool, by string) (m memory, events []Event) {
-	m = old
-	m.step, m.state, m.detail, m.acting = now.ID, now.State, now.Detail, time.Time{}
+	m, acted = old, acted || !old.acting.IsZero()
+	m.step, m.state, m.detail, m.who, m.blocked, m.acting = now.ID, now.State, now.Detail, now.Who, now.BlockedBy, time.Time{}
 	say := func(what Happening, who string) {
 		events = append(events, Event{Step: now.ID, What: what, Who: who, Detail: now.Detail})
 	}

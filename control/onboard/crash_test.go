@@ -150,8 +150,8 @@ func TestApplyGoesOnAfterSIGKILLAtAnyPoint(t *testing.T) {
 			t.Fatal(err, p)
 		}
 		for _, now := range p.Steps {
-			if now.Done.IsZero() {
-				t.Errorf("nobody knows since when %s is done: %+v", now.ID, now)
+			if now.Done.IsZero() || now.DoneBy != "Tandem for anna" {
+				t.Errorf("nobody knows since when %s is done, and by whom: %+v", now.ID, now)
 			}
 		}
 		events, op, err := s.Follow(t.Context(), crashing, 0)

@@ -315,8 +315,8 @@ func (s *Set) Status(ctx context.Context, sub Subject) (Plan, error) {
 	for _, st := range s.steps[w.Track] {
 		m := w.memory[st.ID]
 		p.Steps = append(p.Steps, Status{
-			ID: st.ID, Section: st.Section, Title: st.Title, State: cmp.Or(m.state, Blocked), Who: st.Who, Detail: m.detail,
-			Evidence: m.evidence, Done: m.done, DoneBy: m.by, Drifted: m.drifted, Optional: st.Optional, Note: st.Note,
+			ID: st.ID, Section: st.Section, Title: st.Title, State: cmp.Or(m.state, Blocked), Who: cmp.Or(m.who, st.Who), Detail: m.detail,
+			BlockedBy: m.blocked, Evidence: m.evidence, Done: m.done, DoneBy: m.by, Drifted: m.drifted, Optional: st.Optional, Note: st.Note,
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.facts)) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tandemgw/tandem/control/store"
@@ -53,6 +54,8 @@ type memory struct {
 	step     string
 	state    State
 	detail   string
+	who      Actor
+	blocked  []string
 	evidence []Evidence
 	done     time.Time
 	by       string
@@ -62,11 +65,12 @@ type memory struct {
 }
 
 func scanMemory(scan store.Scan) (m memory, err error) {
-	var evidence string
+	var evidence, blocked string
 	var done, acting, drifted int64
-	if err = scan(&m.step, &m.state, &m.detail, &evidence, &done, &m.by, &acting, &m.problem, &drifted); err != nil {
+	if err = scan(&m.step, &m.state, &m.detail, &m.who, &blocked, &evidence, &done, &m.by, &acting, &m.problem, &drifted); err != nil {
 		return m, err
 	}
+	m.blocked = strings.Fields(blocked)
 	m.done, m.acting, m.drifted = store.Time(done), store.Time(acting), store.Time(drifted)
 	if err := json.Unmarshal([]byte(evidence), &m.evidence); err != nil {
 		return m, fmt.Errorf("read evidence of step %s: %w", m.step, err)
@@ -75,7 +79,7 @@ func scanMemory(scan store.Scan) (m memory, err error) {
 }
 
 func loadMemory(ctx context.Context, tx *store.Tx, sub Subject) (map[string]memory, error) {
-	rows, err := store.All(ctx, tx, scanMemory, "SELECT step, state, detail, evidence, done, done_by, acting, problem, drifted FROM onboard_step WHERE subject = ?", sub.key())
+	rows, err := store.All(ctx, tx, scanMemory, "SELECT step, state, detail, who, blocked, evidence, done, done_by, acting, problem, drifted FROM onboard_step WHERE subject = ?", sub.key())
 	all := make(map[string]memory, len(rows))
 	for _, m := range rows {
 		all[m.step] = m
@@ -88,11 +92,11 @@ func (m memory) keep(ctx context.Context, tx *store.Tx, sub Subject) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO onboard_step (subject, step, state, detail, evidence, done, done_by, acting, problem, drifted)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (subject, step) DO UPDATE SET state = excluded.state, detail = excluded.detail, evidence = excluded.evidence,
-			done = excluded.done, done_by = excluded.done_by, acting = excluded.acting, problem = excluded.problem, drifted = excluded.drifted`,
-		sub.key(), m.step, string(m.state), m.detail, string(evidence), store.Micros(m.done), m.by, store.Micros(m.acting), m.problem, store.Micros(m.drifted))
+	_, err = tx.Exec(ctx, `INSERT INTO onboard_step (subject, step, state, detail, who, blocked, evidence, done, done_by, acting, problem, drifted)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (subject, step) DO UPDATE SET state = excluded.state, detail = excluded.detail,
+			who = excluded.who, blocked = excluded.blocked, evidence = excluded.evidence, done = excluded.done, done_by = excluded.done_by, acting = excluded.acting, problem = excluded.problem, drifted = excluded.drifted`,
+		sub.key(), m.step, string(m.state), m.detail, string(m.who), strings.Join(m.blocked, " "), string(evidence), store.Micros(m.done), m.by, store.Micros(m.acting), m.problem, store.Micros(m.drifted))
 	return err
 }
 

@@ -308,7 +308,7 @@ itself, and what apply does now. It asks nothing of systems elsewhere; plan does
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	cmd.Flags().BoolVar(&watch, "watch", false, "go on showing it until all is done")
+	cmd.Flags().BoolVar(&watch, "watch", false, "go on showing it until all is done; on a terminal only what is open")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		for shown := ""; ; {
 			s, err := o.client().OnboardStatus(cmd.Context(), o.subject)
@@ -316,7 +316,7 @@ itself, and what apply does now. It asks nothing of systems elsewhere; plan does
 				return err
 			}
 			if err == nil {
-				shown = o.showStatus(cmd.OutOrStdout(), s, asJSON, shown)
+				shown = showStatus(cmd.OutOrStdout(), s, asJSON, watch, shown)
 			}
 			if !watch || err == nil && s.Finished() && !s.At.IsZero() && (s.Apply == nil || s.Apply.Ended) {
 				return nil
@@ -332,13 +332,13 @@ itself, and what apply does now. It asks nothing of systems elsewhere; plan does
 }
 
 // showStatus writes it, unless it is what was shown.
-func (o *onboarding) showStatus(w io.Writer, s ops.OnboardStatus, asJSON bool, shown string) string {
+func showStatus(w io.Writer, s ops.OnboardStatus, asJSON, watch bool, shown string) string {
 	var b strings.Builder
 	l := lookOf(w)
 	if asJSON {
 		_ = writeJSON(&b, s) // a builder takes all
 	} else {
-		l.status(&b, s)
+		l.status(&b, s, watch && l.width > 0)
 	}
 	if b.String() == shown {
 		return shown

@@ -308,7 +308,7 @@ func TestNothingOfAnOnboardingWritesOnTheTerminal(t *testing.T) {
 	view.next(&b, p, "")
 	view.step(&b, st, p.HandOvers, "")
 	view.event(&b, onboard.Event{Step: evil, What: onboard.DidIt, Detail: evil})
-	view.status(&b, ops.OnboardStatus{Plan: p, Apply: &ops.OnboardApply{By: evil, Step: evil}})
+	view.status(&b, ops.OnboardStatus{Plan: p, Apply: &ops.OnboardApply{By: evil, Step: evil}}, false)
 	view.questions(&b, []onboard.Question{{Name: evil, Title: evil, Form: evil, Step: evil, Said: []onboard.Value{{Name: evil, Value: evil, By: evil}}}})
 	for line := range strings.Lines(b.String()) {
 		if strings.ContainsFunc(strings.TrimSuffix(line, "\n"), unprintable) {

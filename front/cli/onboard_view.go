@@ -436,8 +436,9 @@ func (l look) event(w io.Writer, e onboard.Event) {
 	}
 }
 
-// status is a plan as it was last seen, and what is done now.
-func (l look) status(w io.Writer, s ops.OnboardStatus) {
+// status is a plan as it was last seen, and what is done now. Brief is without
+// the steps that nobody can do anything about.
+func (l look) status(w io.Writer, s ops.OnboardStatus, brief bool) {
 	l.heading(w, s.Plan)
 	switch {
 	case s.Apply != nil && !s.Apply.Ended:
@@ -450,7 +451,13 @@ func (l look) status(w io.Writer, s ops.OnboardStatus) {
 		return
 	}
 	fmt.Fprintln(w, l.paint(quiet, "as of "+l.exactly(s.At)))
-	l.steps(w, s.Plan)
+	shown := s.Plan
+	if brief {
+		shown.Steps = slices.DeleteFunc(slices.Clone(shown.Steps), func(st onboard.Status) bool {
+			return st.State.Settled() || st.State == onboard.NotOffered || st.State == onboard.Blocked
+		})
+	}
+	l.steps(w, shown)
 	fmt.Fprintln(w)
 	l.result(w, s.Plan)
 }

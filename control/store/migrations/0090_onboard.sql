@@ -21,6 +21,8 @@ CREATE TABLE onboard_step (
   step     TEXT NOT NULL,
   state    TEXT NOT NULL, -- when it was last looked at
   detail   TEXT NOT NULL,
+  who      TEXT NOT NULL, -- acts next
+  blocked  TEXT NOT NULL, -- by these steps, with blanks between them
   evidence TEXT NOT NULL, -- JSON
   done     BIGINT NOT NULL, -- when it was first seen done; 0: not
   done_by  TEXT NOT NULL,
