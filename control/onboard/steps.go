@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/entra"
@@ -148,6 +149,23 @@ func answered(id, fact, missing string) func(context.Context, *World) (Finding, 
 func declaring(text string, facts ...string) func(*World) Instruction {
 	return func(w *World) Instruction {
 		return Instruction{Text: text, Command: w.declare(facts...)}
+	}
+}
+
+// soon does what needs something that was made a moment ago: a directory of many
+// machines may not know it everywhere yet (Microsoft Entra docs, "Application
+// management best practices": replication).
+func soon(ctx context.Context, do func() error) error {
+	for pause := time.Second; ; pause *= 2 {
+		err := do()
+		if fault.Of(err) != fault.NotFound || pause > 8*time.Second {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
 	}
 }
 

@@ -435,7 +435,10 @@ func consent(ctx context.Context, w *World) error {
 		}
 		p, err := w.Directory.PrincipalOf(ctx, a.AppID)
 		if fault.Of(err) == fault.NotFound {
-			p, err = w.Directory.AddPrincipal(ctx, a.AppID, "")
+			err = soon(ctx, func() (err error) {
+				p, err = w.Directory.AddPrincipal(ctx, a.AppID, "")
+				return err
+			})
 		}
 		if err != nil {
 			return err
@@ -444,13 +447,20 @@ func consent(ctx context.Context, w *World) error {
 		if err != nil {
 			return err
 		}
-		got, _, err := w.granted(ctx, p.ID, synergy)
+		var got []entra.Assignment
+		err = soon(ctx, func() (err error) {
+			got, _, err = w.granted(ctx, p.ID, synergy)
+			return err
+		})
 		if err != nil {
 			return err
 		}
 		for _, x := range access {
 			if !slices.ContainsFunc(got, func(g entra.Assignment) bool { return strings.EqualFold(g.Role, x.ID) }) {
-				if err := w.Directory.Assign(ctx, entra.Assignment{Principal: p.ID, Resource: synergy.ID, Role: x.ID}); err != nil {
+				err := soon(ctx, func() error {
+					return w.Directory.Assign(ctx, entra.Assignment{Principal: p.ID, Resource: synergy.ID, Role: x.ID})
+				})
+				if err != nil {
 					return err
 				}
 			}

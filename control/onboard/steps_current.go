@@ -630,12 +630,16 @@ func makeIdentity(ctx context.Context, w *World) error {
 	if err != nil {
 		return err
 	}
-	if err := w.Directory.Federate(ctx, a.ID, "tandem", w.Issuer, r.Identity.PrincipalID); err != nil {
+	err = soon(ctx, func() error { return w.Directory.Federate(ctx, a.ID, "tandem", w.Issuer, r.Identity.PrincipalID) })
+	if err != nil {
 		return err
 	}
 	_, err = w.Directory.PrincipalOf(ctx, a.AppID)
 	if fault.Of(err) == fault.NotFound {
-		_, err = w.Directory.AddPrincipal(ctx, a.AppID, "")
+		err = soon(ctx, func() error {
+			_, err := w.Directory.AddPrincipal(ctx, a.AppID, "")
+			return err
+		})
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package onboard_test
 import (
 	"encoding/json"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -229,6 +230,15 @@ func TestEachStepIsOfADocument(t *testing.T) {
 	}
 	if a, b := len(ids[onboard.Track2022]), len(ids[onboard.TrackCurrent]); a != 19 || b != 24 {
 		t.Errorf("%d and %d steps", a, b)
+	}
+	manual, err := os.ReadFile("../../docs/onboarding-steps.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, st := range onboard.Steps() {
+		if !strings.Contains(string(manual), "| "+st.ID+" | "+st.Title+" | ") {
+			t.Errorf("the manual does not say | %s | %s |", st.ID, st.Title)
+		}
 	}
 	for _, f := range onboard.Facts() {
 		if f.Step != "" && !slices.Contains(ids[onboard.Track2022], f.Step) && !slices.Contains(ids[onboard.TrackCurrent], f.Step) {
