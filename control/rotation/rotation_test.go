@@ -511,3 +511,45 @@ func TestWhatCannotBeIsRefused(t *testing.T) {
 		}
 	})
 }
+
+// TestOnBothDatabases: made, replaced, and the one before revoked.
+func TestOnBothDatabases(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.Store) {
+		w := newWorld()
+		s := w.set(t, db, nil)
+		s.Start()
+		defer s.Close()
+		until := func(what string, done func(Rotation) bool) {
+			t.Helper()
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for limit := time.Now().Add(20 * time.Second); ; <-tick.C {
+				list, err := s.List(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if done(list[0]) {
+					return
+				}
+				if time.Now().After(limit) {
+					t.Fatalf("%s: %+v", what, list[0])
+				}
+			}
+		}
+		if err := s.Keep(t.Context(), target()); err != nil {
+			t.Fatal(err)
+		}
+		until("made", func(r Rotation) bool { return r.KeyID == "key-1" && r.State(time.Now()) == "good" })
+		if _, err := s.Rotate(t.Context(), "billing", true); err != nil {
+			t.Fatal(err)
+		}
+		until("replaced", func(r Rotation) bool {
+			return r.KeyID == "key-2" && r.State(time.Now()) == "good" && !r.Asked && r.Attempts == 0
+		})
+		w.look(func() {
+			if len(w.keys) != 1 || !w.good(w.latest()) {
+				t.Errorf("%+v", w.keys)
+			}
+		})
+	})
+}
