@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/front/graph"
 )
 
@@ -730,4 +731,101 @@ func TestWhoAsksTooOftenWaits(t *testing.T) {
 	}
 	_, other := w.program("x", "User.Read.All")
 	w.ask(other, "GET", "/users", nil).is(200) // the bucket is each one's own
+}
+
+// TestTenantsDoNotSeeEachOther: with a token of one, nothing of another is
+// there, by whatever ID it is asked for.
+func TestTenantsDoNotSeeEachOther(t *testing.T) {
+	w := newWorld(t)
+	const lab = "7f8d5c6e-0000-4000-8000-000000000002"
+	theirs := directory.Ourselves(lab, "test")
+	u, err := w.directory.CreateUser(t.Context(), theirs, directory.User{Name: "eve@lab.example", DisplayName: "Eve", Enabled: true})
+	w.must(err)
+	w.must(w.directory.AssignDirectoryRole(t.Context(), theirs, directory.GlobalAdministrator, u.ID))
+	app, err := w.directory.CreateApplication(t.Context(), theirs, directory.Application{DisplayName: "theirs"})
+	w.must(err)
+	p, err := w.directory.AddPrincipal(t.Context(), theirs, app.AppID, "")
+	w.must(err)
+	g, err := w.directory.CreateGroup(t.Context(), theirs, directory.Group{DisplayName: "theirs"})
+	w.must(err)
+	_, err = w.directory.AddDomain(t.Context(), theirs, "voice.lab.example.net")
+	w.must(err)
+	admin := w.admin()
+	mine, _ := w.program("mine")
+	synergy := w.principal(directory.SynergyID)
+	for _, path := range []string{
+		"/users/" + u.ID, "/users/eve@lab.example", "/applications/" + app.ID, "/applications(appId='" + app.AppID + "')", "/servicePrincipals/" + p.ID, "/servicePrincipals(appId='" + app.AppID + "')",
+		"/groups/" + g.ID, "/groups/" + g.ID + "/members", "/domains/voice.lab.example.net", "/directoryObjects/" + p.ID, "/servicePrincipals/" + p.ID + "/appRoleAssignments", "/users/" + u.ID + "/memberOf",
+		"/organization/" + lab,
+	} {
+		w.ask(admin, "GET", path, nil).fails(404, "Request_ResourceNotFound", "does not exist")
+	}
+	for _, x := range []struct {
+		method, path string
+		body         any
+	}{
+		{"PATCH", "/users/" + u.ID, object{"surname": "x"}},
+		{"DELETE", "/users/" + u.ID, nil},
+		{"PATCH", "/applications/" + app.ID, object{"tags": []string{"x"}}},
+		{"DELETE", "/applications/" + app.ID, nil},
+		{"POST", "/applications/" + app.ID + "/addPassword", object{}},
+		{"DELETE", "/servicePrincipals/" + p.ID, nil},
+		{"DELETE", "/groups/" + g.ID, nil},
+		{"POST", "/domains/voice.lab.example.net/verify", nil},
+		{"POST", "/groups/" + g.ID + "/members/$ref", object{"@odata.id": "x/" + mine.ID}},
+		{"POST", "/servicePrincipals/" + synergy.ID + "/appRoleAssignedTo", object{"principalId": p.ID, "resourceId": synergy.ID, "appRoleId": sevenRoles[0]}},
+		{"POST", "/servicePrincipals/" + mine.ID + "/appRoleAssignments", object{"principalId": mine.ID, "resourceId": p.ID, "appRoleId": sevenRoles[0]}},
+		{"POST", "/directoryRoles/" + directory.GlobalAdministrator.ID() + "/members/$ref", object{"@odata.id": "x/" + u.ID}},
+		{"POST", "/oauth2PermissionGrants", object{"clientId": p.ID, "consentType": "AllPrincipals", "resourceId": synergy.ID, "scope": "user_impersonation"}},
+	} {
+		w.ask(admin, x.method, x.path, x.body).fails(404, "Request_ResourceNotFound", "does not exist")
+	}
+	for _, list := range []string{"/users", "/groups", "/applications", "/servicePrincipals", "/domains", "/oauth2PermissionGrants"} {
+		if got := w.ask(admin, "GET", list+"?$top=999", nil).all("id"); strings.Contains(got, u.ID) || strings.Contains(got, app.ID) || strings.Contains(got, p.ID) || strings.Contains(got, g.ID) || strings.Contains(got, "lab.example") {
+			t.Errorf("%s: %s", list, got)
+		}
+	}
+}
+
+// TestEnterpriseApplicationsByTypeAndName is the list that people see in the
+// portal under "Enterprise applications": filtered by type and searched. Two of
+// one name are both there.
+func TestEnterpriseApplicationsByTypeAndName(t *testing.T) {
+	w := newWorld(t)
+	admin := w.admin()
+	const resource = "/subscriptions/7f8d5c6e-0000-4000-8000-000000000002/resourceGroups/voice/providers/Microsoft.VoiceServices/communicationsGateways/contoso"
+	var identity directory.ServicePrincipal
+	w.must(w.store.Write(t.Context(), func(tx *store.Tx) (err error) {
+		identity, err = w.directory.MakeManagedIdentity(t.Context(), tx, directory.Identity{Resource: resource, Name: "contoso"})
+		return err
+	}))
+	twin, _ := w.program("contoso")
+	w.principal(directory.SynergyID)
+	const microsoft = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
+	for query, want := range map[string]string{
+		"$filter=servicePrincipalType eq 'ManagedIdentity'":                                                   "contoso",
+		"$filter=servicePrincipalType eq 'ManagedIdentity' and displayName eq 'other'":                        "",
+		"$filter=displayName eq 'contoso'":                                                                    "contoso contoso",
+		"$filter=alternativeNames/any(n:n eq '" + resource + "')":                                             "contoso",
+		"$filter=appOwnerOrganizationId eq " + tenant + " and startswith(displayName,'con')":                  "contoso contoso",
+		"$filter=appOwnerOrganizationId eq " + microsoft + "&$search=\"displayName:synergy\"":                 "Project Synergy",
+		"$filter=appOwnerOrganizationId ne " + microsoft + "&$search=\"displayName:synergy\"":                 "",
+		"$filter=servicePrincipalNames/any(n:n eq '" + directory.SynergyID + "')":                             "Project Synergy",
+		"$filter=accountEnabled eq true and appRoles/any(r:r/value eq 'NumberManagement.Write')":              "Project Synergy",
+		"$search=\"displayName:contoso\" OR \"displayName:synergy\"&$orderby=displayName&$select=displayName": "contoso contoso Project Synergy",
+	} {
+		if got := w.ask(admin, "GET", "/servicePrincipals?"+query, nil).all("displayName"); got != want {
+			t.Errorf("%s: %q", query, got)
+		}
+	}
+	o := w.ask(admin, "GET", "/servicePrincipals/"+identity.ID, nil).is(200)
+	if o["servicePrincipalType"] != "ManagedIdentity" || fmt.Sprint(o["alternativeNames"]) != "[isExplicit=False "+resource+"]" || o["appId"] == twin.AppID {
+		t.Errorf("%v", o)
+	}
+	w.ask(admin, "DELETE", "/servicePrincipals/"+identity.ID, nil).fails(409, "Request_MultipleObjectsWithSameKeyValue", "goes when the resource is deleted")
+	for _, at := range []string{"/servicePrincipals/" + identity.ID, "/applications(appId='" + twin.AppID + "')"} {
+		if got := w.ask(admin, "GET", at+"/owners", nil).list(); got != nil {
+			t.Errorf("%s is owned by %v", at, got)
+		}
+	}
 }

@@ -57,12 +57,13 @@ func record(name string, properties map[string]*kind) *kind {
 	return k
 }
 
-// sets names the properties that nobody sets, and those that we do not have.
+// without names the properties that Graph has and we do not.
 func (k *kind) without(foreign ...string) *kind {
 	k.foreign = foreign
 	return k
 }
 
+// fixing names the properties that nobody sets.
 func (k *kind) fixing(names ...string) *kind {
 	k.fixed = names
 	return k

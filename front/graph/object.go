@@ -108,3 +108,17 @@ func (a *api) memberGroups(q *request) (answer, error) {
 func (a *api) ids(q *request, list []string) (answer, error) {
 	return ok(object{"@odata.context": a.context(q, "Collection(Edm.String)", nil), "value": texts(list)})
 }
+
+// owners are none: who may change what is said by roles alone.
+func (a *api) owners(q *request) (answer, error) {
+	var err error
+	if strings.EqualFold(q.parts[0], "applications") {
+		_, err = a.applicationOf(q)
+	} else {
+		_, err = a.holder(q)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return a.list(q, memberKind, "directoryObjects", nil)
+}

@@ -98,6 +98,9 @@ func routes() []route {
 			route{method: "POST", path: at + "/checkMemberGroups", do: (*api).checkGroups},
 			route{method: "POST", path: at + "/getMemberGroups", do: (*api).memberGroups})
 	}
+	for _, at := range []string{"applications/{id}", "servicePrincipals/{id}", "groups/{id}"} {
+		all = append(all, route{method: "GET", path: at + "/owners", do: (*api).owners})
+	}
 	for _, rt := range all {
 		if rt.method == "GET" && !strings.Contains(rt.path, "/") && rt.path != "me" {
 			all = append(all, route{method: "GET", path: rt.path + "/$count", do: rt.do})

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
 	"github.com/tandemgw/tandem/front/graph"
 )
@@ -32,6 +33,7 @@ type object = map[string]any
 // world is a directory with its API, and people and programs that ask it.
 type world struct {
 	testing.TB
+	store     *store.Store
 	directory *directory.Set
 	handler   http.Handler
 	dns       *names
@@ -68,9 +70,10 @@ func newWorld(t testing.TB, change ...func(*graph.Config)) *world {
 	t.Helper()
 	w := &world{TB: t, dns: &names{texts: map[string][]string{}}, logged: &strings.Builder{}, ours: directory.Ourselves(tenant, "test")}
 	log := slog.New(slog.NewTextHandler(w.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w.store = storetest.New(t)
 	var err error
 	w.directory, err = directory.Open(t.Context(), directory.Config{
-		Store: storetest.New(t), Tenant: directory.Tenant{ID: tenant, Name: "Telecom", Domain: "telecom.example"}, Graph: []string{api}, Address: api, Resolver: w.dns, Log: log,
+		Store: w.store, Tenant: directory.Tenant{ID: tenant, Name: "Telecom", Domain: "telecom.example"}, Others: []directory.Tenant{{ID: "7f8d5c6e-0000-4000-8000-000000000002", Name: "Lab", Domain: "lab.example"}}, Graph: []string{api}, Address: api, Resolver: w.dns, Log: log,
 	})
 	w.must(err)
 	c := graph.Config{Directory: w.directory, URL: api, LoginURL: "https://login.telecom.example", Issuers: []string{issuer}, Log: log, Rate: graph.Rate{Burst: 10_000, PerSecond: 10_000}}
