@@ -3,6 +3,7 @@ package app
 import (
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +58,50 @@ func TestAControlNodeOnboardsInItsOwnDirectory(t *testing.T) {
 		if err := cmd.ExecuteContext(t.Context()); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A directory elsewhere is asked by HTTPS, with a secret, and changed only when
+// somebody says so. Another control node plays the operator's own tenant.
+func TestAControlNodeOnboardsInADirectoryElsewhere(t *testing.T) {
+	const tenant = "7f8d5c6e-0000-4000-8000-0000000000e1"
+	entra, ca := controlNodeOf(t, strings.NewReplacer(
+		`listen: "127.0.0.1:8443", name: api.lab.example`, `listen: "127.0.0.1:18443", name: localhost`, "control-a", "entra", "127.0.0.1:5300", "127.78.9.2:5300",
+		"tenant: {id: 7f8d5c6e-0000-4000-8000-000000000001, name: Telecom}", "tenant: {id: "+tenant+", name: Operator}",
+		"secretFile: secret", "secretFile: secret\n        directoryRoles: [Global Administrator]",
+	).Replace(goodControl))
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(roots, ca.RootPEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n, _ := controlNode(t, "  onboard:\n    directory: {tenant: "+tenant+", graph: \"https://localhost:18443\", login: \"https://localhost:18443\", "+
+		"client: 7f8d5c6e-0000-4000-8000-000000000003, secretFile: secret, roots: "+roots+"}\n")
+	client, subject := ops.Dial(n.cfg.Node.Socket()), ops.Subject{Gateway: "one", Group: "rg", Service: "oc"}
+	opts := ops.OnboardOptions{Track: onboard.Track2022}
+	at := func(p onboard.Plan, id string) onboard.Status {
+		return p.Steps[slices.IndexFunc(p.Steps, func(st onboard.Status) bool { return st.ID == id })]
+	}
+	if _, err := client.OnboardDeclare(t.Context(), subject, map[string]string{"agreement": "OC-4711 of 2026-10-01"}, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	p := applied(t, client, subject, opts)
+	if a3, a4 := at(p, "A3"), at(p, "A4"); a3.State != onboard.Done || a4.State != onboard.Ready || !a4.Outside || len(p.Outside) == 0 {
+		t.Fatalf("without --outside: %+v\n%+v", a3, a4)
+	}
+	opts.Outside = true
+	p = applied(t, client, subject, opts)
+	for _, id := range []string{"A4", "A6", "A7", "A8"} {
+		if st := at(p, id); st.State != onboard.Done {
+			t.Errorf("with --outside: %+v", st)
+		}
+	}
+	there := ops.Dial(entra.cfg.Node.Socket())
+	theirs, err := there.OnboardPlan(t.Context(), subject, ops.OnboardOptions{Track: onboard.Track2022})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := at(theirs, "A6"); st.State != onboard.Done {
+		t.Errorf("as the tenant itself sees it: %+v", st)
 	}
 }
 

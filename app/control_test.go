@@ -43,7 +43,7 @@ func controlNodeTelling(t *testing.T, text string, log *slog.Logger) (*Node, *au
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := ca.Issue(authority.Terms{}, "api.lab.example", "*.vault.lab.example")
+	cert, err := ca.Issue(authority.Terms{}, "api.lab.example", "*.vault.lab.example", "localhost")
 	if err != nil {
 		t.Fatal(err)
 	}
