@@ -12,6 +12,7 @@ import (
 	"github.com/tandemgw/tandem/control/onboard"
 	"github.com/tandemgw/tandem/front/cli"
 	"github.com/tandemgw/tandem/front/ops"
+	"github.com/tandemgw/tandem/sandbox/authority"
 )
 
 // A control node onboards within its own directory, asked by its socket: what
@@ -123,4 +124,43 @@ func applied(t *testing.T, client *ops.Client, subject ops.Subject, opts ops.Onb
 		t.Fatal(err)
 	}
 	return plan
+}
+
+func TestOnboardConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	ca, err := authority.New("Test Root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Issue(authority.Terms{}, "api.lab.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ca.Write(dir, "api", cert); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "secret", "a long enough secret\n")
+	const elsewhere = "directory: {tenant: 7f8d5c6e-0000-4000-8000-0000000000e1, client: 7f8d5c6e-0000-4000-8000-0000000000e2}"
+	for _, tt := range []struct{ onboard, path, says string }{
+		{"team: {mail: azcog-enablement@microsoft.com}", "", ""},
+		{elsewhere, "", ""},
+		{elsewhere + "\n    vaults: {}", "", ""},
+		{"team: {mail: nobody}", "control.onboard.team.mail", "write a mail address"},
+		{"look: 1s", "control.onboard.look", "1m"},
+		{"operatorConnect: {url: \"http://operatorconnect.example\"}", "control.onboard.operatorConnect.url", "write https://"},
+		{"operatorConnect: {roots: nothing.pem}", "control.onboard.operatorConnect.roots", "cannot be read"},
+		{"directory: {tenant: mine}", "control.onboard.directory.tenant", "write the ID of the tenant"},
+		{"vaults: {}", "control.onboard.vaults", "write control.onboard.directory as well"},
+		{"teem: {}", "control.onboard.teem", "did you mean team?"},
+	} {
+		write(t, dir, "tandem.yaml", goodControl+"  onboard:\n    "+tt.onboard+"\n")
+		_, problems := Check(filepath.Join(dir, "tandem.yaml"))
+		problems = slices.DeleteFunc(problems, func(p Problem) bool { return p.Warning })
+		switch {
+		case tt.path == "" && len(problems) > 0:
+			t.Errorf("%s: %v", tt.onboard, problems)
+		case tt.path != "" && !slices.ContainsFunc(problems, func(p Problem) bool { return p.Path == tt.path && strings.Contains(p.Text, tt.says) }):
+			t.Errorf("%s: want %s to say %q: %v", tt.onboard, tt.path, tt.says, problems)
+		}
+	}
 }
