@@ -34,6 +34,7 @@ var scenarios = []scenario{
 	{name: "long-call", what: "a call outlives its session time by refreshes (1½ minutes)", play: playLongCall},
 	{name: "test-lines", what: "the gateway calls its test lines itself, both ways in both regions", play: playTestLines},
 	{name: "change", what: "the gateway is changed by its API in the middle of a call", alone: true, play: playChange},
+	{name: "onboarding", what: "steps of onboarding are undone; calls fail until they are done again", alone: true, play: playOnboarding},
 	{name: "restore", what: "a control node loses its machine and is brought back from a backup; calls go on", alone: true, play: playRestore},
 	{name: "failover", what: "a proxy, a site and then a region fail; calls find a way", alone: true, play: playFailover},
 }
