@@ -215,7 +215,7 @@ func (s *Set) DeleteApplication(ctx context.Context, c Caller, id string) error 
 		}
 		p, err := principalOf(ctx, tx, a.Tenant, a.AppID)
 		if err == nil {
-			err = erasePrincipal(ctx, tx, p)
+			err = s.erasePrincipal(ctx, tx, p)
 		}
 		if err != nil && fault.Of(err) != fault.NotFound {
 			return err

@@ -72,6 +72,9 @@ type Config struct {
 	Address string
 	// Audit is told of each change, in its transaction; nil: the log.
 	Audit func(context.Context, *store.Tx, Change) error
+	// Gone is told of each user, group and service principal that is deleted, in
+	// its transaction; nil: nobody.
+	Gone func(ctx context.Context, tx *store.Tx, object string) error
 
 	Life     time.Duration // of a token; 0: an hour
 	Rotation time.Duration // how long a key signs; 0: 30 days
@@ -90,6 +93,7 @@ type Set struct {
 	resolver  resolver                                       // RO
 	zone      texts                                          // RO
 	audit     func(context.Context, *store.Tx, Change) error // RO
+	gone      func(context.Context, *store.Tx, string) error // RO
 	issuers   *issuers                                       // RO
 
 	passkeys *webauthn.WebAuthn // RO: nil: there are none
@@ -105,7 +109,7 @@ type Set struct {
 // sure there is a key.
 func Open(ctx context.Context, c Config) (*Set, error) {
 	s := &Set{
-		store: c.Store, audiences: c.Audiences, log: cmp.Or(c.Log, slog.Default()), keeper: c.Keeper, resolver: c.Resolver, zone: c.Zone, audit: c.Audit, issuers: newIssuers(c.HTTP),
+		store: c.Store, audiences: c.Audiences, log: cmp.Or(c.Log, slog.Default()), keeper: c.Keeper, resolver: c.Resolver, zone: c.Zone, audit: c.Audit, gone: c.Gone, issuers: newIssuers(c.HTTP),
 		life: cmp.Or(c.Life, time.Hour), rotation: cmp.Or(c.Rotation, 30*24*time.Hour),
 		passkeys: relyingParty(c.Address), hashing: make(chan struct{}, hashers),
 	}
@@ -296,7 +300,7 @@ func (s *Set) dismiss(ctx context.Context, tx *store.Tx, named map[string]string
 		}
 		p, err := principalOf(ctx, tx, a.Tenant, a.AppID)
 		if err == nil {
-			err = erasePrincipal(ctx, tx, p)
+			err = s.erasePrincipal(ctx, tx, p)
 		}
 		if err != nil && fault.Of(err) != fault.NotFound {
 			return err

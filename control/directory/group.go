@@ -93,6 +93,9 @@ func (s *Set) DeleteGroup(ctx context.Context, c Caller, id string) error {
 		if err != nil {
 			return err
 		}
+		if err := s.leave(ctx, tx, g.ID); err != nil {
+			return err
+		}
 		return drop(ctx, tx, g.ID, append([]string{"directory_group WHERE id", "directory_member WHERE grp"}, hangings...)...)
 	})
 }

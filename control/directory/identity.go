@@ -66,7 +66,7 @@ func (s *Set) ManagedIdentity(ctx context.Context, tx *store.Tx, tenant, resourc
 func (s *Set) DropManagedIdentity(ctx context.Context, tx *store.Tx, resource string) error {
 	found, err := store.All(ctx, tx, scanPrincipal, principalColumns+"WHERE resource <> '' AND resource = ?", strings.ToLower(resource))
 	for _, p := range found {
-		if err := erasePrincipal(ctx, tx, p); err != nil {
+		if err := s.erasePrincipal(ctx, tx, p); err != nil {
 			return err
 		}
 		if err := s.tell(ctx, tx, Change{Ourselves(p.Tenant, ""), "microsoft.directory/servicePrincipals/delete", target(p.Tenant, "servicePrincipals", p.ID), "Succeeded"}); err != nil {

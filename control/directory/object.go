@@ -148,6 +148,20 @@ func drop(ctx context.Context, tx *store.Tx, id string, conditions ...string) er
 	return nil
 }
 
+// leave tells those who give roles elsewhere that somebody is gone, by all IDs
+// that roles are given to.
+func (s *Set) leave(ctx context.Context, tx *store.Tx, ids ...string) error {
+	if s.gone == nil {
+		return nil
+	}
+	for _, id := range ids {
+		if err := s.gone(ctx, tx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // hangings is what hangs on any object by its ID, and goes with it.
 var hangings = []string{
 	"directory_member WHERE member", "directory_role WHERE member",

@@ -220,12 +220,15 @@ func (s *Set) DeletePrincipal(ctx context.Context, c Caller, id string) error {
 		case p.Resource != "":
 			return fault.New(fault.Conflict, "This is the managed identity of '"+p.Resource+"': it goes when the resource is deleted.")
 		}
-		return erasePrincipal(ctx, tx, p)
+		return s.erasePrincipal(ctx, tx, p)
 	})
 }
 
 // erasePrincipal leaves nothing of a service principal.
-func erasePrincipal(ctx context.Context, tx *store.Tx, p ServicePrincipal) error {
+func (s *Set) erasePrincipal(ctx context.Context, tx *store.Tx, p ServicePrincipal) error {
+	if err := s.leave(ctx, tx, p.ID, p.AppID); err != nil {
+		return err
+	}
 	return drop(ctx, tx, p.ID, append([]string{
 		"service_principal WHERE id", "app_role_assignment WHERE resource", "permission_grant WHERE client", "permission_grant WHERE resource",
 	}, hangings...)...)

@@ -141,6 +141,9 @@ func (s *Set) DeleteUser(ctx context.Context, c Caller, id string) error {
 		if err != nil {
 			return err
 		}
+		if err := s.leave(ctx, tx, u.ID); err != nil {
+			return err
+		}
 		if err := drop(ctx, tx, u.ID, userTables...); err != nil {
 			return err
 		}

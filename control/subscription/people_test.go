@@ -1,6 +1,7 @@
 package subscription_test
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -17,7 +18,8 @@ import (
 func TestUsersAndGroupsOfTheDirectoryHaveRoles(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.Store) {
 		ctx := t.Context()
-		d, err := directory.Open(ctx, directory.Config{Store: db, Tenant: directory.Tenant{ID: tenant, Name: "telecom.example"}, Log: slog.New(slog.DiscardHandler)})
+		var s *subscription.Set
+		d, err := directory.Open(ctx, directory.Config{Store: db, Gone: func(ctx context.Context, tx *store.Tx, id string) error { return s.Gone(ctx, tx, id) }, Tenant: directory.Tenant{ID: tenant, Name: "telecom.example"}, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,7 +32,7 @@ func TestUsersAndGroupsOfTheDirectoryHaveRoles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := subscription.New(subscription.Config{
+		s = subscription.New(subscription.Config{
 			Store: db, Tenant: subscription.Tenant{ID: tenant, Name: "Lab"}, Subscriptions: []subscription.Subscription{{ID: sub, Name: "lab"}}, Principals: d,
 			Assignments: []subscription.Assignment{{Scope: subscription.GroupPath(sub, "Fixed"), Principal: g.ID, Role: subscription.Reader}}, Log: slog.New(slog.DiscardHandler),
 		})
@@ -76,6 +78,16 @@ func TestUsersAndGroupsOfTheDirectoryHaveRoles(t *testing.T) {
 		}
 		if a, err := assign(two, u.ID, "user"); err != nil || a.Type != "User" || !may(scope) {
 			t.Errorf("%+v, %v", a, err)
+		}
+		// Who is deleted leaves no role behind.
+		if err := d.DeleteUser(ctx, us, u.ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.DeleteGroup(ctx, us, g.ID); err != nil {
+			t.Fatal(err)
+		}
+		if list, err := s.Assignments(ctx, scope, false); err != nil || len(list) != 0 {
+			t.Errorf("%+v, %v", list, err)
 		}
 		// One of another directory is what it is said to be.
 		if a, err := assign("00000000-0000-4000-8000-0000000000e3", ann, "Group"); err != nil || a.Type != "Group" {

@@ -318,6 +318,21 @@ func (s *Set) Unassign(ctx context.Context, scope, id string) (Assignment, error
 	})
 }
 
+// Gone takes away the roles of somebody who was deleted, in the transaction of
+// that: what comes later with the same ID is somebody else.
+func (s *Set) Gone(ctx context.Context, tx *store.Tx, principal string) error {
+	list, err := assignments(ctx, tx, "WHERE principal = ?", strings.ToLower(principal))
+	for _, a := range list {
+		if _, err := tx.Exec(ctx, "DELETE FROM role_assignment WHERE id = ?", a.ID); err != nil {
+			return err
+		}
+		if err := s.audit(ctx, tx, "Microsoft.Authorization/roleAssignments/delete", a.Path()); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
 // unassignAll takes away the roles given at a scope and below. The database is
 // not asked which: what it knows of case ends with ASCII.
 func unassignAll(ctx context.Context, tx *store.Tx, scope string) error {
