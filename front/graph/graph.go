@@ -25,6 +25,10 @@ import (
 // for the URL.
 const AppID = directory.GraphID
 
+// public is the audience that clients ask tokens for when nobody told them
+// that they do not speak to Microsoft.
+const public = "https://graph.microsoft.com"
+
 // Config is what the API answers from.
 type Config struct {
 	Directory *directory.Set
@@ -32,7 +36,7 @@ type Config struct {
 	URL       string   // "https://graph.telecom.example:8443", without /v1.0
 	LoginURL  string   // where clients are sent for tokens
 	Issuers   []string // whose tokens are believed: of the deployment's own login
-	Audiences []string // tokens may be made out for, besides AppID and URL
+	Audiences []string // tokens may be made out for, besides AppID, URL and Microsoft's own
 	Rate      Rate     // of one principal; zero is 200 at once and 40 a second
 	Log       *slog.Logger
 }
@@ -61,5 +65,5 @@ func Handler(c Config) http.Handler {
 	c.URL = strings.TrimRight(c.URL, "/")
 	c.LoginURL = strings.TrimRight(cmp.Or(c.LoginURL, c.URL), "/")
 	c.Rate = cmp.Or(c.Rate, Rate{200, 40})
-	return &api{Config: c, audiences: append([]string{AppID, c.URL}, c.Audiences...), limits: newLimits(c.Rate), routes: routes()}
+	return &api{Config: c, audiences: append([]string{AppID, c.URL, public}, c.Audiences...), limits: newLimits(c.Rate), routes: routes()}
 }

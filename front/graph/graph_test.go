@@ -2,6 +2,11 @@ package graph_test
 
 import (
 	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"net/http"
@@ -264,6 +269,20 @@ func TestWhoHasNoTokenLearnsNothing(t *testing.T) {
 	}
 	header, payload, _ := strings.Cut(good, ".")
 	payload, _, _ = strings.Cut(payload, ".")
+	keys, err := w.directory.Keys(t.Context())
+	w.must(err)
+	public, err := x509.MarshalPKIXPublicKey(keys.Keys[0].Key)
+	w.must(err)
+	confused := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","kid":"`+keys.Keys[0].KeyID+`"}`)) + "." + payload
+	for _, key := range [][]byte{public, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})} {
+		// RFC 8725 §2.1: a public key taken for a secret one.
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(confused))
+		w.ask(confused+"."+base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), "GET", "/users", nil).fails(401, "InvalidAuthenticationToken", "no key of ours")
+	}
+	for _, audience := range []string{directory.GraphID, api + "/", api + "//", "https://graph.microsoft.com"} {
+		w.ask(issue(issuer, audience), "GET", "/servicePrincipals", nil).is(200)
+	}
 	for name, x := range map[string]struct{ token, message string }{
 		"none":             {"", "Access token is empty."},
 		"no token":         {"abc", "Access token validation failure"},
