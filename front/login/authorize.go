@@ -79,7 +79,7 @@ func (e *endpoint) known(v *visit, id string) (p directory.Program, no refusal, 
 	p, err := e.Directory.Program(v.r.Context(), v.home, id)
 	switch {
 	case errors.Is(err, directory.ErrUnknown):
-		return p, e.noClient(id), false
+		return p, e.noClient(v.asked, id), false
 	case err != nil:
 		e.Log.Error("a program cannot be looked up", "client", clean(id), obs.KeyError, err, "request", v.id)
 		return p, transient, false

@@ -24,14 +24,14 @@ func (e *endpoint) wish(ctx context.Context, a asked, scope, resource string) (d
 	case errors.Is(err, directory.ErrScope):
 		return w, refusal{http.StatusBadRequest, "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid: " + clean(err.Error()) + "."}, false
 	case errors.Is(err, directory.ErrResource):
-		return w, e.noResource(w.Audience), false
+		return w, e.noResource(a, w.Audience), false
 	}
 	e.Log.Error("a scope cannot be looked up", obs.KeyError, err, "request", a.id)
 	return w, transient, false
 }
 
-func (e *endpoint) noResource(name string) refusal {
-	return refusal{http.StatusBadRequest, "invalid_resource", 500011, "The resource principal named " + clean(name) + " was not found in the tenant named " + clean(e.Directory.Tenant().Name) + ". This deployment has " + strings.Join(e.Resources, ", ") + "."}
+func (e *endpoint) noResource(a asked, name string) refusal {
+	return refusal{http.StatusBadRequest, "invalid_resource", 500011, "The resource principal named " + clean(name) + " was not found in the tenant named " + clean(e.name(a)) + ". This deployment has " + strings.Join(e.Resources, ", ") + "."}
 }
 
 // administers tells whether somebody may consent for everybody.
@@ -301,6 +301,6 @@ func (e *endpoint) consented(v *visit, a authorization, values url.Values) {
 	case values.Has("error"):
 		e.stop(v, http.StatusOK, "Nothing was allowed", a.program.Name+" has no more permissions than before.")
 	default:
-		e.show(v, http.StatusOK, "done", view{Title: "Consent is given", Text: a.program.Name + " now has the permissions that its registration asks for, in all of " + e.Directory.Tenant().Name + "."})
+		e.show(v, http.StatusOK, "done", view{Title: "Consent is given", Text: a.program.Name + " now has the permissions that its registration asks for, in all of " + e.name(v.asked) + "."})
 	}
 }

@@ -25,7 +25,7 @@ func (e *endpoint) devicecode(w http.ResponseWriter, r *http.Request, a asked) {
 	p, err := e.Directory.Program(r.Context(), a.home, id)
 	switch {
 	case errors.Is(err, directory.ErrUnknown):
-		e.refuse(w, a, e.noClient(id))
+		e.refuse(w, a, e.noClient(a, id))
 		return
 	case err != nil:
 		e.fail(w, a, err)

@@ -6,6 +6,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"github.com/tandemgw/tandem/control/directory"
 )
@@ -51,9 +54,12 @@ func FuzzPages(f *testing.F) {
 	})
 }
 
-// signedIn is the cookie of somebody who has shown the password.
+// signedIn is the cookie of somebody who has shown both factors.
 func (h *house) signedIn() string {
 	i := must[directory.Invitation](h)(h.directory.Invite(h.Context(), us, h.bob.ID, false))
-	o := must[directory.Opened](h)(h.directory.SetPassword(h.Context(), string(i.Link), password, directory.Visitor{Source: "192.0.2.1"}))
-	return string(o.Token)
+	from := directory.Visitor{Source: "192.0.2.1"}
+	half := must[directory.Opened](h)(h.directory.SetPassword(h.Context(), string(i.Link), password, from))
+	seed := must[directory.Seed](h)(h.directory.ProposeTOTP(h.Context(), string(half.Token)))
+	code := must[string](h)(totp.GenerateCode(string(seed.Secret), time.Now()))
+	return string(must[directory.Opened](h)(h.directory.AddTOTP(h.Context(), string(half.Token), "app", code, from)).Token)
 }

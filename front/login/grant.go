@@ -161,7 +161,7 @@ func (e *endpoint) delegated(w http.ResponseWriter, r *http.Request, a asked, p 
 	}
 	switch {
 	case errors.Is(err, directory.ErrUnknown):
-		e.refuse(w, a, e.noClient(p.Client))
+		e.refuse(w, a, e.noClient(a, p.Client))
 	case errors.Is(err, directory.ErrScope), err == nil && len(st.Missing) > 0:
 		e.refuse(w, a, noConsent)
 	case err != nil:

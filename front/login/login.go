@@ -212,9 +212,15 @@ func (e *endpoint) tenant(ctx context.Context, a *asked) error {
 	return err
 }
 
+// name is the tenant's.
+func (e *endpoint) name(a asked) string {
+	t, _ := e.Directory.TenantOf(a.home)
+	return t.Name
+}
+
 // domain is one that user names of the tenant end in, as an example.
-func (e *endpoint) domain() string {
-	if name := e.Directory.Tenant().Name; strings.Contains(name, ".") && !strings.Contains(name, " ") {
+func (e *endpoint) domain(a asked) string {
+	if name := e.name(a); strings.Contains(name, ".") && !strings.Contains(name, " ") {
 		return strings.ToLower(name)
 	}
 	return "your-organization.example"

@@ -184,7 +184,7 @@ func (e *endpoint) show(v *visit, status int, name string, p view) {
 	}
 	// Renewed at each page, so that a browser that is used stays known.
 	http.SetCookie(v.w, &http.Cookie{Name: browserCookie, Value: v.browser, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int((365 * 24 * time.Hour).Seconds())})
-	p.Style, p.Tenant, p.Request, p.Proof = template.CSS(style), e.Directory.Tenant().Name, v.id, v.proof()
+	p.Style, p.Tenant, p.Request, p.Proof = template.CSS(style), e.name(v.asked), v.id, v.proof()
 	if v.session != nil && p.User.ID == "" {
 		p.User = v.session.User
 	}

@@ -28,6 +28,8 @@ import (
 )
 
 const (
+	secondTenant = "00000000-0000-4000-8000-00000000000e"
+
 	password = "canary-of-the-password four words"
 	verifier = "canary-of-the-verifier-0123456789abcdefghijklmn"
 	back     = "https://portal.telecom.example/back"
@@ -54,7 +56,7 @@ func live(t *testing.T, f func(t *testing.T, h *house)) {
 		defer s.Close()
 		var err error
 		d.directory, err = directory.Open(t.Context(), directory.Config{
-			Store: s, Tenant: directory.Tenant{ID: tenant, Name: "lab.telecom.example"}, Log: log, Address: base, Audiences: []string{base},
+			Store: s, Tenant: directory.Tenant{ID: tenant, Name: "lab.telecom.example"}, Others: []directory.Tenant{{ID: secondTenant, Name: "second.example"}}, Log: log, Address: base, Audiences: []string{base},
 			Clients: []directory.Client{{ID: app, Name: "onboarding", Secret: obs.Secret(secret)}},
 		})
 		if err != nil {
@@ -632,4 +634,50 @@ func decode(t *testing.T, raw string) (claims map[string]any) {
 		t.Fatal(err)
 	}
 	return claims
+}
+
+// TestThePersonDecidesWhichTenant where the path leaves it to them, and what is
+// of one tenant is nothing in another.
+func TestThePersonDecidesWhichTenant(t *testing.T) {
+	live(t, func(t *testing.T, h *house) {
+		cy, err := h.directory.CreateUser(t.Context(), directory.Ourselves(secondTenant, "test"), directory.User{Name: "cy@second.example", DisplayName: "Cy", Enabled: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i, err := h.directory.Invite(t.Context(), directory.Ourselves(secondTenant, "test"), cy.ID, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := h.browser("192.0.2.50:1")
+		b.get(string(login.InvitationURL(base, secondTenant, i))).shows("Choose a password").fill("password", "password", password, "again", password).shows("Add a second factor")
+		h.seed["cy"] = strings.ReplaceAll(seedOf.FindStringSubmatch(b.body)[1], " ", "")
+		b.fill("code", "code", h.code(cy)).shows("Your account")
+
+		request := strings.Replace(h.request(directory.GraphToolsID, loopback, "scope", "openid profile User.Read"), tenant, "common", 1)
+		c := h.browser("192.0.2.51:1")
+		c.get(request).signIn(cy).shows("Allow Microsoft Graph Command Line Tools to act for you?")
+		if !strings.Contains(c.text(), "<small>second.example</small>") {
+			t.Errorf("the page does not say which tenant: %s", c.text())
+		}
+		_, q := c.fill("answer", "answer", "yes").left()
+		if q.Get("iss") != base+"/"+secondTenant+"/v2.0" {
+			t.Errorf("%v", q)
+		}
+		if r := h.redeem(directory.GraphToolsID, loopback, q.Get("code")); r.text("error") != "invalid_grant" { // at the first tenant
+			t.Errorf("a code of another tenant: %s", r.Body)
+		}
+		_, q = c.get(request).left()
+		v := url.Values{"grant_type": {"authorization_code"}, "client_id": {directory.GraphToolsID}, "code": {q.Get("code")}, "redirect_uri": {loopback}, "code_verifier": {verifier}}
+		got := h.do("POST", "/common/oauth2/v2.0/token", v)
+		if claims := decode(t, got.text("id_token")); claims["tid"] != secondTenant || claims["iss"] != base+"/"+secondTenant+"/v2.0" {
+			t.Errorf("%v", claims)
+		}
+		c.get("/" + tenant + "/account").shows("Sign in")
+		if c.fill("password", "name", cy.Name, "password", password).shows("Sign in"); c.last.StatusCode != 401 {
+			t.Errorf("at another tenant: %s", c.last.Status)
+		}
+		if found := h.do("GET", "/common/v2.0/.well-known/openid-configuration", nil); found.text("issuer") != base+"/{tenantid}/v2.0" {
+			t.Errorf("%s", found.text("issuer"))
+		}
+	})
 }

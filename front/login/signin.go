@@ -43,7 +43,7 @@ func (e *endpoint) signin(v *visit) {
 func (e *endpoint) askPassword(v *visit, status int, back string, p view) {
 	about := e.program(v, back)
 	p.App, p.Target = about.App, about.Target
-	p.Title, p.Action, p.Back, p.Domain = "Sign in", v.at("signin", nil), back, e.domain()
+	p.Title, p.Action, p.Back, p.Domain = "Sign in", v.at("signin", nil), back, e.domain(v.asked)
 	e.show(v, status, "signin", p)
 }
 

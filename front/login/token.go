@@ -133,7 +133,7 @@ func (e *endpoint) client(w http.ResponseWriter, r *http.Request, a asked, s sho
 	case err != nil:
 		e.refused(w, a, s, from, err)
 	case !a.any && !strings.EqualFold(app.Tenant, a.home):
-		e.refuse(w, a, e.noClient(s.id))
+		e.refuse(w, a, e.noClient(a, s.id))
 	default:
 		e.at(&a, app.Tenant)
 		c.secret, c.app = true, app
@@ -193,7 +193,7 @@ func (e *endpoint) refused(w http.ResponseWriter, a asked, s shown, from string,
 	switch {
 	case errors.Is(err, directory.ErrUnknown):
 		log("no such application")
-		e.refuse(w, a, e.noClient(s.id))
+		e.refuse(w, a, e.noClient(a, s.id))
 	case errors.Is(err, directory.ErrExpired):
 		log("expired secret")
 		e.refuse(w, a, refusal{http.StatusUnauthorized, "invalid_client", 7000222, "The provided client secret keys for app '" + clean(s.id) + "' are expired. Create new keys for your app."})
@@ -210,8 +210,8 @@ func (e *endpoint) refused(w http.ResponseWriter, a asked, s shown, from string,
 	}
 }
 
-func (e *endpoint) noClient(id string) refusal {
-	return refusal{http.StatusBadRequest, "unauthorized_client", 700016, "Application with identifier '" + clean(id) + "' was not found in the directory '" + clean(e.Directory.Tenant().Name) + "'."}
+func (e *endpoint) noClient(a asked, id string) refusal {
+	return refusal{http.StatusBadRequest, "unauthorized_client", 700016, "Application with identifier '" + clean(id) + "' was not found in the directory '" + clean(e.name(a)) + "'."}
 }
 
 // credentials is the grant of an application that acts for itself.
@@ -257,7 +257,7 @@ func (e *endpoint) audience(r *http.Request, a asked) (string, refusal, bool) {
 	}
 	switch _, err := e.Directory.Resource(r.Context(), a.home, wanted); {
 	case fault.Of(err) == fault.NotFound:
-		return "", e.noResource(wanted), false
+		return "", e.noResource(a, wanted), false
 	case err != nil:
 		e.Log.Error("a resource cannot be looked up", obs.KeyError, err, "request", a.id)
 		return "", transient, false
