@@ -7,6 +7,7 @@ import (
 	"crypto/sha1"
 	"crypto/tls"
 	"encoding/base32"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -201,17 +202,53 @@ func TestAzuresSDKByAssertion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := azidentity.NewClientAssertionCredential(tenantID, clientID, func(ctx context.Context) (string, error) {
-		t, err := first.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{base + "//.default"}})
-		return t.Token, err
-	}, &azidentity.ClientAssertionCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+	token, err := first.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{base + "//.default"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// It has no federated credential: an access token for the API is no proof.
-	_, err = second.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{base + "//.default"}})
-	if err == nil || !strings.Contains(err.Error(), "AADSTS700211") {
-		t.Errorf("%v", err)
+	graph := func(path string, body map[string]any) (out struct{ ID, AppID string }) {
+		t.Helper()
+		b, _ := json.Marshal(body)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1.0"+path, strings.NewReader(string(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token.Token)
+		req.Header.Set("Content-Type", "application/json")
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: root.Roots()}}}
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, _ := io.ReadAll(res.Body)
+		if res.StatusCode != http.StatusCreated || json.Unmarshal(text, &out) != nil {
+			t.Fatalf("%s: %s %s", path, res.Status, text)
+		}
+		return out
+	}
+	app := graph("/applications", map[string]any{"displayName": "uploader"})
+	graph("/servicePrincipals", map[string]any{"appId": app.AppID})
+	proves := func() error {
+		second, err := azidentity.NewClientAssertionCredential(tenantID, app.AppID, func(context.Context) (string, error) { return token.Token, nil },
+			&azidentity.ClientAssertionCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = second.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{base + "//.default"}})
+		return err
+	}
+	if err := proves(); err == nil || !strings.Contains(err.Error(), "AADSTS700211") {
+		t.Errorf("without a federated credential: %v", err)
+	}
+	var whose struct{ Iss, Sub, Aud string }
+	claims, err := base64.RawURLEncoding.DecodeString(strings.Split(token.Token, ".")[1])
+	if err != nil || json.Unmarshal(claims, &whose) != nil {
+		t.Fatal(err)
+	}
+	graph("/applications/"+app.ID+"/federatedIdentityCredentials", map[string]any{"name": "here", "issuer": whose.Iss, "subject": whose.Sub, "audiences": []string{whose.Aud}})
+	if err := proves(); err != nil {
+		t.Errorf("with one: %v", err)
 	}
 }
 
