@@ -218,6 +218,9 @@ func serviceOf(c record.Call) string {
 	if c.Emergency {
 		words = append(words, "emergency")
 	}
+	if c.Test {
+		words = append(words, "test of ours, not billed")
+	}
 	return strings.TrimSpace(strings.Join(words, " "))
 }
 
