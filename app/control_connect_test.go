@@ -56,24 +56,7 @@ func TestCommandsHesitateBeforeWhatAGatewayManages(t *testing.T) {
 	if _, err := x.run("", cli.NewOperatorConnect(), "trunk", "list"); cli.ExitStatus(err) != cli.ExitNotFound {
 		t.Errorf("without a gateway: %v", err)
 	}
-	const group = "/subscriptions/7f8d5c6e-0000-4000-8000-000000000002/resourceGroups/rg"
-	put := func(path, body string) {
-		t.Helper()
-		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://node"+path, strings.NewReader(body))
-		req.Header.Set("Content-Type", "application/json")
-		res, err := ops.Dial(n.cfg.Node.Socket()).Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		if text, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusCreated {
-			t.Fatalf("%s: %s %s", path, res.Status, text)
-		}
-	}
-	put(group+"?api-version=2021-04-01", `{"location":"westeurope"}`)
-	put(group+"/providers/Microsoft.VoiceServices/communicationsGateways/lab?api-version=2024-02-16-preview", `{"location":"West Europe","sku":{"name":"lab"},"identity":{"type":"SystemAssigned"},"properties":{"serviceLocations":[{"name":"northeurope","primaryRegionProperties":{
-		"operatorAddresses":["192.0.2.1"],"allowedSignalingSourceAddressPrefixes":["192.0.2.0/28"],"allowedMediaSourceAddressPrefixes":["192.0.2.0/28"]}}],
-		"connectivity":"PublicAddress","codecs":["PCMA"],"e911Type":"Standard","platforms":["OperatorConnect"]}}`)
+	aGateway(t, n)
 	until(t, func() string {
 		if _, err := x.run("", cli.NewOperatorConnect(), "trunk", "list"); err != nil {
 			return err.Error()
@@ -108,4 +91,27 @@ func TestCommandsHesitateBeforeWhatAGatewayManages(t *testing.T) {
 	if _, err := x.run("", cli.NewOperatorConnect(), "consent", "set", "7f8d5c6e-0000-4000-8000-0000000000e1", "AgreementSigned"); cli.ExitStatus(err) != cli.ExitNotFound {
 		t.Errorf("%v", err)
 	}
+}
+
+// aGateway makes the gateway "lab" by a node's socket.
+func aGateway(t *testing.T, n *Node) {
+	t.Helper()
+	const group = "/subscriptions/7f8d5c6e-0000-4000-8000-000000000002/resourceGroups/rg"
+	put := func(path, body string) {
+		t.Helper()
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://node"+path, strings.NewReader(body))
+		req.Header.Set("Content-Type", "application/json")
+		res, err := ops.Dial(n.cfg.Node.Socket()).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if text, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusCreated {
+			t.Fatalf("%s: %s %s", path, res.Status, text)
+		}
+	}
+	put(group+"?api-version=2021-04-01", `{"location":"westeurope"}`)
+	put(group+"/providers/Microsoft.VoiceServices/communicationsGateways/lab?api-version=2024-02-16-preview", `{"location":"West Europe","sku":{"name":"lab"},"identity":{"type":"SystemAssigned"},"properties":{"serviceLocations":[{"name":"northeurope","primaryRegionProperties":{
+		"operatorAddresses":["192.0.2.1"],"allowedSignalingSourceAddressPrefixes":["192.0.2.0/28"],"allowedMediaSourceAddressPrefixes":["192.0.2.0/28"]}}],
+		"connectivity":"PublicAddress","codecs":["PCMA"],"e911Type":"Standard","platforms":["OperatorConnect"]}}`)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -231,5 +232,38 @@ func nothingTold(t *testing.T, n *Node, canaries, texts map[string]string) {
 				}
 			}
 		}
+	}
+}
+
+// TestADomainIsVerifiedByCommand: refused while nobody has published the
+// record, and verified by real DNS once our own zone has it.
+func TestADomainIsVerifiedByCommand(t *testing.T) {
+	n, _ := controlNodeOf(t, goodControl+"sip: {dns: [\"127.0.0.1:5300\"]}\n")
+	t.Setenv("TANDEM_SOCKET", n.cfg.Node.Socket())
+	x := &terminal{T: t}
+	aGateway(t, n)
+	var name string
+	until(t, func() string {
+		zones, err := n.plane.Load().gateways.Zones(t.Context())
+		if err != nil || len(zones) == 0 {
+			return fmt.Sprint("the gateway has no name yet: ", err)
+		}
+		name = zones[0].Base
+		return ""
+	})
+	out := x.must("", cli.NewDomain(), "add", name)
+	if !strings.HasPrefix(out, name+"\t") || !strings.Contains(out, "IN\tTXT\t\"MS=ms") || out != x.must("", cli.NewDomain(), "records", name) {
+		t.Errorf("add: %s", out)
+	}
+	if _, err := x.run("", cli.NewDomain(), "verify", name); err == nil || !strings.Contains(x.must("", cli.NewDomain(), "list"), "not verified") {
+		t.Errorf("verified without a record: %v", err)
+	}
+	x.must("", cli.NewDomain(), "verify", name, "--publish")
+	if out := x.must("", cli.NewDomain(), "list", "--json"); !strings.Contains(out, `"isVerified": true`) {
+		t.Errorf("list: %s", out)
+	}
+	x.must("", cli.NewDomain(), "remove", name)
+	if _, err := x.run("", cli.NewDomain(), "records", name); cli.ExitStatus(err) != cli.ExitNotFound {
+		t.Errorf("after it was removed: %v", err)
 	}
 }
