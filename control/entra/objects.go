@@ -44,7 +44,11 @@ type Principal struct {
 	Roles            []Role   `json:"appRoles"`
 	Scopes           []Scope  `json:"oauth2PermissionScopes"`
 	Owner            string   `json:"appOwnerOrganizationId"`
+	Enabled          *bool    `json:"accountEnabled"`
 }
+
+// Disabled tells that it may not sign in, and that nobody gets a token for it.
+func (p Principal) Disabled() bool { return p.Enabled != nil && !*p.Enabled }
 
 // Role is the role that has a value; Graph tells them apart by case, and
 // people do not.

@@ -1,6 +1,7 @@
 package onboard
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -26,9 +27,6 @@ const (
 	// wants: the application of the service itself.
 	gatewayApp = "8502a0ec-c76d-412f-836c-398018e2312b"
 
-	portal        = operatorconnect.PublicURL
-	configuration = portal + operatorconnect.ConfigurationPath
-
 	// adminRole is what the user has who sets up the gateway.
 	adminRole = "Admin"
 )
@@ -49,6 +47,9 @@ var gatewayRoles = []appRole{
 	{"Data.Read", "eb63d611-525e-4a31-abd7-0cb33f679599"},
 	{"Data.Write", "98d32f93-eaa7-4657-b443-090c23e69f27"},
 }
+
+// portal is where people sign in to Operator Connect.
+func (w *World) portal() string { return cmp.Or(w.Portal, operatorconnect.PublicURL) }
 
 // directory is the tenant's, or says that nobody has told where it is.
 func (w *World) directory() (*entra.Client, error) {

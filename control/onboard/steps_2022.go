@@ -38,7 +38,7 @@ func steps2022() []Step {
 		{
 			ID: "A1", Section: prerequisites, Title: "Own two or more globally routable numbers, for manual and automated test lines", Who: You,
 			Check: checkTwoNumbers, Draft: draftTwoNumbers,
-			Instruct: declaring("Choose a number for each kind of test line, or make the test lines at the gateway", "manual-number=<number>", "automated-number=<number>"),
+			Instruct: instructTwoNumbers,
 		},
 		{
 			ID: "A2", Section: prerequisites, Title: "Have a support plan that includes technical support", Who: You, Optional: true,
@@ -71,6 +71,7 @@ func steps2022() []Step {
 		},
 		{
 			ID: "A9", Section: "3.3 Add the application ID to the Operator Connect Portal", Title: "Add each registration's Application Id", Needs: []string{"A6"}, Who: You,
+			Note:  "The document looks into the portal; each registration is let in or not, asked with its own secret",
 			Check: checkListed2022, Instruct: instructListed2022,
 		},
 		{
@@ -87,6 +88,7 @@ func steps2022() []Step {
 		},
 		{
 			ID: "A13", Section: "4.3 Grant your Admin Consent", Title: "Consent to the first-party application, and note its Application Name", Needs: []string{"A6"}, Who: GlobalAdmin, Touches: []Part{OfDirectory},
+			Note:  "The document follows the URL in a browser; the application that it names is added by Microsoft Graph, to the same effect, where the URL leads to the tenant's own sign-in",
 			Check: checkReader, Act: addReader, Will: func(*World) string { return "adds the application of the consent URL to the tenant" }, Instruct: instructReader, Draft: draftConsent,
 		},
 		{
@@ -135,16 +137,14 @@ func instructTenant(w *World) Instruction {
 // checkTwoNumbers takes the gateway's test lines, or what was said before there
 // is a gateway.
 func checkTwoNumbers(ctx context.Context, w *World) (Finding, error) {
-	got := map[string]string{"Manual": gateway.E164(w.Fact("manual-number")), "Automated": gateway.E164(w.Fact("automated-number"))}
+	got, said := map[string]string{"Manual": gateway.E164(w.Fact("manual-number")), "Automated": gateway.E164(w.Fact("automated-number"))}, true
 	if w.Gateways != nil {
 		lines, err := w.Gateways.ListTestLines(ctx, w.Subject.Gateway)
 		if err != nil && fault.Of(err) != fault.NotFound {
 			return Finding{}, err
 		}
 		for _, l := range lines {
-			if got[l.Purpose] == "" {
-				got[l.Purpose] = gateway.E164(l.PhoneNumber)
-			}
+			got[l.Purpose], said = gateway.E164(l.PhoneNumber), false
 		}
 	}
 	var shown []Evidence
@@ -159,12 +159,23 @@ func checkTwoNumbers(ctx context.Context, w *World) (Finding, error) {
 	case got["Manual"] == got["Automated"]:
 		return Missing("Both kinds of test lines have the same number", shown...), nil
 	}
-	return Found(fmt.Sprintf("Manual %s, Automated %s", got["Manual"], got["Automated"]), shown...), nil
+	both := fmt.Sprintf("Manual %s, Automated %s", got["Manual"], got["Automated"])
+	if said && !w.asked("A1") {
+		return Missing(both+": the onboarding team has not been told, who configures the test lines", shown...), nil
+	}
+	return Found(both, shown...), nil
+}
+
+func instructTwoNumbers(w *World) Instruction {
+	if w.Has("manual-number") && w.Has("automated-number") {
+		return Instruction{Text: "Send the numbers to the onboarding team", Command: w.command("show A1")}
+	}
+	return Instruction{Text: "Choose a number for each kind of test line, or make the test lines at the gateway", Command: w.declare("manual-number=<number>", "automated-number=<number>")}
 }
 
 func draftTwoNumbers(ctx context.Context, w *World) ([]Draft, error) {
 	f, err := checkTwoNumbers(ctx, w)
-	if err != nil || len(f.Evidence) == 0 {
+	if err != nil || len(f.Evidence) < len(gateway.Purposes) {
 		return nil, err
 	}
 	return []Draft{w.letter("Numbers for test lines", "these numbers are ours and globally routable. Please configure them as test lines:\n\n"+bullets(f.Evidence))}, nil

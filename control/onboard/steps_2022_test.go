@@ -74,6 +74,13 @@ func TestPrepareToDeploy(t *testing.T) {
 		}
 		w.declare("automated-number", "+442079460002", "support-plan", "unified")
 		p = w.plan(old)
+		w.is(p, "A1", onboard.Ready, "has not been told", "tandem onboard show A1")
+		if h := w.handed(p, "A1"); !strings.Contains(h.Message, "Manual test line: +442079460001") || !strings.Contains(h.Message, "Automated test line: +442079460002") {
+			w.Errorf("%s", h.Message)
+		}
+		_, err := w.set.Send(w.Context(), w.sub, onboard.Sending{ID: "A1", By: "anna"})
+		w.must(err)
+		p = w.plan(old)
 		w.is(p, "A1", onboard.Done, "+442079460001", "+442079460002")
 		w.is(p, "A2", onboard.Declared)
 	})
@@ -82,7 +89,7 @@ func TestPrepareToDeploy(t *testing.T) {
 		if got := w.shown(w.is(p, "A3", onboard.Done), "tenant"); got != tenant {
 			w.Errorf("tenant %s", got)
 		}
-		w.is(p, "A4", onboard.Done)
+		w.is(p, "A4", onboard.Done, "AzureAD module")
 		s, err := w.tenant.PrincipalOf(w.Context(), "eb63d611-525e-4a31-abd7-0cb33f679599")
 		w.must(err)
 		for _, name := range []string{"Operator Connect", "Project Synergy"} {

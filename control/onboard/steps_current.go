@@ -119,11 +119,11 @@ func stepsCurrent() []Step {
 			ID: "B21", Section: "Test your Operator Connect portal access", Title: "Sign in to the Operator Connect portal", Needs: []string{"B20"}, Who: You,
 			Check: said("portal-access", "Nobody has said that signing in worked"),
 			Instruct: func(w *World) Instruction {
-				return Instruction{Text: "Sign in as the user who sets up the gateway, and say when it worked: " + w.declare("portal-access=<YYYY-MM-DD>"), Where: portal}
+				return Instruction{Text: "Sign in as the user who sets up the gateway, and say when it worked: " + w.declare("portal-access=<YYYY-MM-DD>"), Where: w.portal()}
 			},
 		},
 		{
-			ID: "B22", Section: "Add the Application IDs for Azure Communications Gateway to Operator Connect", Title: "Add the two Application Ids", Needs: []string{"B18", "B20"}, Who: You,
+			ID: "B22", Section: "Add the Application IDs for Azure Communications Gateway to Operator Connect", Title: "Add the two Application Ids", Needs: []string{"B19", "B20"}, Who: You,
 			Check: checkListed, Instruct: instructListedCurrent,
 		},
 		{
@@ -567,6 +567,9 @@ func checkIdentity(ctx context.Context, w *World) (Finding, error) {
 		return Finding{}, err
 	}
 	shown := []Evidence{Is("application ID", p.AppID), Is("object ID", p.ID), Is("signs in as", w.signIn()), Is("tenant", w.Directory.Tenant)}
+	if p.Disabled() {
+		return Ask(You, "The enterprise application "+p.DisplayName+" may not sign in: it is disabled", shown...), nil
+	}
 	if w.elsewhere() {
 		return Found("Application ID "+p.AppID+", "+w.signIn(), shown...), nil
 	}

@@ -93,6 +93,24 @@ func TestAnAdminMayBeOneByAGroup(t *testing.T) {
 	w.is(w.plan(now), "B17", onboard.Done)
 }
 
+// TestWhatIsDisabledIsNotThere for those who need a token.
+func TestWhatIsDisabledIsNotThere(t *testing.T) {
+	w := ready(t)
+	off := func(id string) {
+		_, err := w.directory.UpdatePrincipal(t.Context(), w.ourselves(), id, func(p *directory.ServicePrincipal) error {
+			p.Enabled = false
+			return nil
+		})
+		w.must(err)
+	}
+	s, err := w.tenant.PrincipalOf(t.Context(), directory.SynergyID)
+	w.must(err)
+	off(s.ID)
+	w.is(w.plan(now), "B16", onboard.Drifted, "disabled")
+	off(w.identity().ID)
+	w.is(w.plan(now), "B18", onboard.Drifted, "disabled")
+}
+
 // TestAConsentThatLeadsElsewhereIsNotFollowed: the ID in it may be anybody's.
 func TestAConsentThatLeadsElsewhereIsNotFollowed(t *testing.T) {
 	w := newWorld(t)

@@ -51,6 +51,9 @@ func checkSynergy(ctx context.Context, w *World) (Finding, error) {
 	case err != nil:
 		return Finding{}, err
 	}
+	if p.Disabled() {
+		return Ask(GlobalAdmin, "Project Synergy is in the tenant, and disabled: nobody gets a token for it"), nil
+	}
 	return Found("The tenant knows it as "+p.DisplayName, Is("application ID of Project Synergy", p.AppID), Is("object ID of Project Synergy", p.ID)), nil
 }
 
