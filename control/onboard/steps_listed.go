@@ -38,7 +38,7 @@ func (w *World) added(why string, ids []string) Finding {
 
 // instructListed tells a person to add Application Ids.
 func (w *World) instructListed(ids []string) Instruction {
-	i := Instruction{Text: "Sign in as a user with the role Admin and add each Application Id; without them the API answers 403", Where: configuration, Paste: strings.Join(ids, "\n")}
+	i := Instruction{Text: "Sign in as a user with the role Admin and add each Application Id; without them the API answers 403", Where: w.portal() + operatorconnect.ConfigurationPath, Paste: strings.Join(ids, "\n")}
 	if name, mail := w.team(); !strings.EqualFold(w.Fact("partner"), "Microsoft") {
 		i.Text = strings.TrimSpace("Ask "+name+" "+mail) + " to arrange that these Application Ids are added; without them the API answers 403"
 	}

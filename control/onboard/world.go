@@ -30,6 +30,7 @@ type Parts struct {
 	Zone     Zone          // nil: somebody else serves the zone
 	Suffix   string        // domain that the gateways' base domains are below
 	Outside  map[Part]bool // which are elsewhere: apply asks before it changes those
+	Portal   string        // of Operator Connect; "": Microsoft's
 	Identity string        // how gateways sign in to what is elsewhere: "system-assigned managed identity"
 	Team     Team
 	Log      *slog.Logger
