@@ -8,7 +8,7 @@ import (
 )
 
 // unverified is why a trunk is ignored.
-const unverified = "the domain is not verified in the tenant's directory"
+const unverified = "the domain is not verified in the tenant's directory, or the trunk is not enrolled"
 
 // verified tells whether a name is of a domain that a tenant has shown to be
 // its own: Teams sends traffic to no other, and takes none from it (Azure
