@@ -126,7 +126,7 @@ func (p *plane) openLink(ctx context.Context) (err error) {
 func (p *plane) openDirectory(ctx context.Context) error {
 	c := directory.Config{
 		Store: p.store, Known: p.cfg.known(), Log: p.n.log,
-		Address: p.url(), Graph: []string{p.url(), "https://" + p.cfg.API.Name}, Zone: ownZone{p}, Resolver: lookUp(p.n.cfg.SIP.DNS), Audit: p.auditDirectory, Gone: p.subscriptions.Gone, Audiences: p.tokenResources(), Portal: p.portal(),
+		Address: p.url(), Graph: []string{p.url(), "https://" + p.cfg.API.Name}, Resolver: lookUp(p.n.cfg.SIP.DNS), Audit: p.auditDirectory, Gone: p.subscriptions.Gone, Audiences: p.tokenResources(), Portal: p.portal(),
 	}
 	c.Tenant, c.Others = p.cfg.tenants()
 	if p.keyFile != nil {

@@ -6,29 +6,10 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/directory"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/subscription"
 )
-
-// ownZone is where the directory publishes what proves that names of our own
-// zone are ours. The zone is made later than the directory.
-type ownZone struct{ p *plane }
-
-func (o ownZone) AddText(ctx context.Context, name, value string) error {
-	if o.p.zone == nil {
-		return fault.New(fault.NotFound, "This deployment serves no zone: the TXT record of "+name+" is to be published where the name is served.")
-	}
-	return o.p.zone.AddText(ctx, name, value)
-}
-
-func (o ownZone) RemoveText(ctx context.Context, name, value string) error {
-	if o.p.zone == nil {
-		return nil
-	}
-	return o.p.zone.RemoveText(ctx, name, value)
-}
 
 // whoever is the directory for those who give roles to what is in it. It is
 // opened after them: its keys are sealed with the key of the vaults, which ask

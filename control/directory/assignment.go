@@ -66,7 +66,7 @@ func (s *Set) assign(ctx context.Context, tx *store.Tx, c Caller, a Assignment) 
 	n, err := tx.Exec(ctx, "INSERT INTO app_role_assignment (id, tenant, principal, kind, resource, role, created) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (principal, resource, role) DO NOTHING",
 		a.ID, a.Tenant, a.Principal, string(a.Kind), a.Resource, a.Role, store.Micros(a.Created))
 	if err == nil && n == 0 {
-		err = &fault.Error{Kind: fault.Invalid, Public: "Permission being assigned already exists on the object", Err: ErrAssigned}
+		err = invalid("Permission being assigned already exists on the object")
 	}
 	return a, err
 }
@@ -89,9 +89,6 @@ func offers(p ServicePrincipal, role string, to Object) error {
 	}
 	return nil
 }
-
-// ErrAssigned is within the error of an assignment that is there already.
-var ErrAssigned = fault.New(fault.Invalid, "assigned already")
 
 // Unassign takes an app role away.
 func (s *Set) Unassign(ctx context.Context, c Caller, id string) error {

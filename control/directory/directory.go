@@ -65,7 +65,6 @@ type Config struct {
 
 	Keeper   keeper       // seals keys and seeds in the database; nil: they lie open in it
 	Resolver resolver     // for verification of domains; nil: the machine's
-	Zone     texts        // nil: the deployment serves no zone
 	HTTP     *http.Client // to issuers of federated credentials; nil: as the machine does
 	// Address is where people sign in, "https://host:port": passkeys are made for
 	// its name. "": there are none.
@@ -91,7 +90,6 @@ type Set struct {
 	rotation  time.Duration                                  // RO
 	keeper    keeper                                         // RO
 	resolver  resolver                                       // RO
-	zone      texts                                          // RO
 	audit     func(context.Context, *store.Tx, Change) error // RO
 	gone      func(context.Context, *store.Tx, string) error // RO
 	issuers   *issuers                                       // RO
@@ -109,7 +107,7 @@ type Set struct {
 // sure there is a key.
 func Open(ctx context.Context, c Config) (*Set, error) {
 	s := &Set{
-		store: c.Store, audiences: c.Audiences, log: cmp.Or(c.Log, slog.Default()), keeper: c.Keeper, resolver: c.Resolver, zone: c.Zone, audit: c.Audit, gone: c.Gone, issuers: newIssuers(c.HTTP),
+		store: c.Store, audiences: c.Audiences, log: cmp.Or(c.Log, slog.Default()), keeper: c.Keeper, resolver: c.Resolver, audit: c.Audit, gone: c.Gone, issuers: newIssuers(c.HTTP),
 		life: cmp.Or(c.Life, time.Hour), rotation: cmp.Or(c.Rotation, 30*24*time.Hour),
 		passkeys: relyingParty(c.Address), hashing: make(chan struct{}, hashers),
 	}

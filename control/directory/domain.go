@@ -48,13 +48,6 @@ type resolver interface {
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 }
 
-// texts publishes TXT records below names that the deployment serves itself;
-// control/zone does.
-type texts interface {
-	AddText(ctx context.Context, name, value string) error
-	RemoveText(ctx context.Context, name, value string) error
-}
-
 // Domains are all of the caller's tenant, in the order of their names.
 func (s *Set) Domains(ctx context.Context, c Caller) (list []Domain, err error) {
 	err = s.look(ctx, c, readDomains, func(tx *store.Tx) error {
@@ -153,27 +146,6 @@ func (d Domain) exchange() string {
 	return strings.TrimPrefix(d.Token, "MS=") + ".msv1.invalid"
 }
 
-// PublishVerification puts the TXT record of a domain into the zone that the
-// deployment serves itself: fault.NotFound when it serves no such name. Only
-// the deployment may say so: its gateways' names are not everybody's.
-func (s *Set) PublishVerification(ctx context.Context, c Caller, name string) error {
-	if !c.Part || !strings.EqualFold(c.Tenant, s.Tenant().ID) {
-		return denied(c, writeDomains)
-	}
-	d, err := s.Domain(ctx, c, name)
-	if err != nil {
-		return err
-	}
-	if s.zone == nil {
-		return fault.New(fault.NotFound, "This deployment serves no zone of its own: the TXT record of "+d.Name+" is to be published where the name is served.")
-	}
-	if err := s.zone.AddText(ctx, d.Name, d.Token); err != nil {
-		return err
-	}
-	e := edit{by: c, needs: writeDomains, action: "microsoft.directory/domains/publishVerification", target: target(c.Tenant, "domains", d.Name)}
-	return s.change(ctx, &e, func(*store.Tx) error { return nil })
-}
-
 // lookTime is how long the look for a record may take.
 const lookTime = 10 * time.Second
 
@@ -247,9 +219,9 @@ func seen(found []string) string {
 // use.
 func (s *Set) RemoveDomain(ctx context.Context, c Caller, name string) error {
 	e := edit{by: c, needs: writeDomains, action: "microsoft.directory/domains/delete", target: target(c.Tenant, "domains", normalDomain(name))}
-	var d Domain
-	err := s.change(ctx, &e, func(tx *store.Tx) (err error) {
-		if d, err = domain(ctx, tx, c.Tenant, name); err != nil {
+	return s.change(ctx, &e, func(tx *store.Tx) error {
+		d, err := domain(ctx, tx, c.Tenant, name)
+		if err != nil {
 			return err
 		}
 		if d.Initial || d.Default {
@@ -260,12 +232,6 @@ func (s *Set) RemoveDomain(ctx context.Context, c Caller, name string) error {
 		}
 		return inUse(ctx, tx, d)
 	})
-	if err == nil && s.zone != nil && c.Tenant == s.Tenant().ID {
-		if err := s.zone.RemoveText(context.WithoutCancel(ctx), d.Name, d.Token); err != nil {
-			s.log.Warn("the TXT record of a domain that is gone stays in the zone", "domain", d.Name, obs.KeyError, err)
-		}
-	}
-	return err
 }
 
 // inUse is an error when users or applications have a name that nothing gives

@@ -124,7 +124,6 @@ func TestWhoMayDoWhat(t *testing.T) {
 				return err
 			}},
 			{"look for a domain's record", "global", func(c directory.Caller) error { _, err := w.VerifyDomain(ctx, c, "telecom.example"); return err }},
-			{"publish a record in the deployment's zone", "", func(c directory.Caller) error { return w.PublishVerification(ctx, c, "telecom.example") }},
 		} {
 			for name, c := range w.people() {
 				before := w.state()
