@@ -92,16 +92,9 @@ func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 	for _, f := range change {
 		f(&parts)
 	}
-	var ours interface {
-		AddText(ctx context.Context, name, value string) error
-		RemoveText(ctx context.Context, name, value string) error
-	}
-	if parts.Zone != nil {
-		ours = w.names
-	}
 	login := w.serveLogin(quiet)
 	w.directory, err = directory.Open(t.Context(), directory.Config{
-		Store: w.store, Tenant: directory.Tenant{ID: tenant, Name: "telecom.example"}, Graph: []string{graphURL}, Resolver: w.names, Zone: ours, Log: quiet,
+		Store: w.store, Tenant: directory.Tenant{ID: tenant, Name: "telecom.example"}, Graph: []string{graphURL}, Resolver: w.names, Log: quiet,
 		Known: []directory.WellKnown{{AppID: readerID, Name: "Voice Secrets Reader", Publisher: "Microsoft"}},
 		Audit: func(context.Context, *store.Tx, directory.Change) error { return nil },
 	})
