@@ -1,0 +1,62 @@
+package onboard_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tandemgw/tandem/control/entra"
+	"github.com/tandemgw/tandem/control/onboard"
+)
+
+// TestASecretThatIsNotAsItShouldBeIsReplaced: "A Secret will expire in 70 days
+// or earlier", "the name should include the date at which the Secret is being
+// created".
+func TestASecretThatIsNotAsItShouldBeIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	w.declare("management-region", "westeurope")
+	p := w.apply(old)
+	w.is(p, "A12", onboard.Done)
+	v, err := w.cfg.Parts.Vaults.Vault(t.Context(), w.shown(w.step(p, "A10"), "Billing Service, vault"))
+	w.must(err)
+	today := time.Now().UTC().Format(time.DateOnly)
+	day := 24 * time.Hour
+	for name, c := range map[string]struct {
+		called string
+		life   time.Duration
+		want   string
+	}{
+		"ends soon":    {"Billing Service " + today, 3 * day, "Billing Service: its secret ends on "},
+		"too long":     {"Billing Service " + today, 100 * day, "Billing Service: its secret is good for more than 70 days"},
+		"of no date":   {"Billing Service", 60 * day, "Billing Service: the name of its secret does not tell the day"},
+		"of yesterday": {"Billing Service 2022-12-15", 60 * day, "Billing Service: the name of its secret does not tell the day"},
+	} {
+		a := w.registration("Billing Service")
+		key, value, err := w.tenant.AddSecret(t.Context(), a.ID, c.called, time.Now().Add(c.life))
+		w.must(err)
+		_, err = w.cfg.Parts.Vaults.PutSecret(t.Context(), v, entra.Secret{Name: "client-secret", Value: value, Tags: map[string]string{"keyId": key.KeyID}})
+		w.must(err)
+		w.is(w.plan(old), "A12", onboard.Drifted, c.want)
+		if got := w.shown(w.is(w.apply(old), "A12", onboard.Done), "Billing Service, key ID"); got == key.KeyID {
+			t.Errorf("%s: it is left", name)
+		}
+	}
+	// One that has ended is told, replaced, and taken away.
+	a := w.registration("Billing Service")
+	key, value, err := w.tenant.AddSecret(t.Context(), a.ID, "Billing Service "+today, time.Now().Add(2*time.Second))
+	w.must(err)
+	_, err = w.cfg.Parts.Vaults.PutSecret(t.Context(), v, entra.Secret{Name: "client-secret", Value: value, Tags: map[string]string{"keyId": key.KeyID}})
+	w.must(err)
+	<-time.After(time.Until(key.End) + 10*time.Millisecond)
+	w.is(w.plan(old), "A12", onboard.Drifted, "Billing Service: its secret has ended on ")
+	w.is(w.apply(old), "A12", onboard.Done)
+	for _, left := range w.registration("Billing Service").Secrets {
+		if left.KeyID == key.KeyID {
+			t.Error("what has ended is still there")
+		}
+	}
+	// A vault that holds somebody else's client ID, or nothing of use.
+	_, err = w.cfg.Parts.Vaults.PutSecret(t.Context(), v, entra.Secret{Name: "client-id", Value: "00000000-0000-4000-8000-0000000000ff"})
+	w.must(err)
+	w.is(w.plan(old), "A12", onboard.Drifted, "does not hold its client ID")
+	w.is(w.apply(old), "A12", onboard.Done)
+}
