@@ -225,7 +225,7 @@ func (s *Set) place(key string, r Report, talk time.Duration) {
 	case err != nil:
 		r.Ended, r.Problem = time.Now().UTC(), "the test could not be made: "+publicText(err)
 	default:
-		r.TestCall = told
+		r.TestCall = sound(r.TestCall, told)
 	}
 	if r.Problem == "" {
 		s.passed.Add(1)
@@ -236,6 +236,37 @@ func (s *Set) place(key string, r Report, talk time.Duration) {
 	if err := s.keep(s.life, key, r); err != nil && s.life.Err() == nil {
 		s.cfg.Log.Error("keep what became of a test call", "gateway", key, "error", err)
 	}
+}
+
+// Bounds of what is kept of what an edge tells.
+const (
+	maxText  = 500 // bytes
+	maxNotes = 50
+)
+
+// sound is what an edge tells of a call that was ordered. Of which one that is,
+// is ours to say, and how much of it is kept.
+func sound(ordered, told record.TestCall) record.TestCall {
+	told.ID, told.Node, told.Region, told.Towards, told.From, told.To = ordered.ID, ordered.Node, ordered.Region, ordered.Towards, ordered.From, ordered.To
+	now := time.Now().UTC()
+	if told.Began.Before(ordered.Began.Add(-longest)) || told.Began.After(now.Add(longest)) { // its clock is another
+		told.Began = ordered.Began
+	}
+	if told.Ended.Before(told.Began) || told.Ended.After(now.Add(longest)) {
+		told.Ended = now
+	}
+	if len(told.Notes) > maxNotes {
+		told.Notes = told.Notes[:maxNotes]
+	}
+	texts := []*string{&told.Call, &told.Peer, &told.OneWay, &told.Problem, &told.Cause.By, &told.Cause.Text, &told.Cause.Correlation, &told.Cause.Explanation}
+	for i := range told.Notes {
+		texts = append(texts, &told.Notes[i])
+	}
+	for _, t := range texts {
+		*t = strings.ToValidUTF8((*t)[:min(len(*t), maxText)], "")
+	}
+	told.MOS = min(max(told.MOS, 0), 5)
+	return told
 }
 
 // follow asks an edge for a call, again and again, until it is over.

@@ -331,3 +331,29 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// An edge tells what it likes; what is kept is of the call that was ordered, and
+// not without end.
+func TestWhatAnEdgeTellsIsBounded(t *testing.T) {
+	w := build(t, storetest.New(t))
+	w.net.mu.Lock()
+	w.net.call = func(link.TestQuestion) (record.TestCall, error) {
+		return record.TestCall{
+			Ended: time.Now().Add(1000 * time.Hour), From: "+1", To: "112", Region: "mars", MOS: 1e300,
+			Problem: strings.Repeat("é", 1<<20), Notes: slices.Repeat([]string{strings.Repeat("x", 10_000)}, 10_000),
+		}, nil
+	}
+	w.net.mu.Unlock()
+	_, err := w.set.Begin(t.Context(), w.line("OC1"), Order{Towards: "cloud"})
+	w.must(err)
+	w.idle()
+	list, err := w.set.List(t.Context(), w.id, "", 10)
+	w.must(err)
+	if len(list) != 1 {
+		t.Fatalf("%d calls are kept", len(list))
+	}
+	r := list[0]
+	if r.To != "+441134960001" || r.Region != "westeurope" || len(r.Problem) > maxText || len(r.Notes) > maxNotes || len(r.Notes[0]) > maxText || r.MOS > 5 || r.Ended.After(time.Now()) {
+		t.Errorf("kept: to %s in %s, %d bytes, %d notes, MOS %v, until %v", r.To, r.Region, len(r.Problem), len(r.Notes), r.MOS, r.Ended)
+	}
+}
