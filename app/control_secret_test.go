@@ -106,7 +106,7 @@ func TestClientSecretsAreReplacedAndNothingSecretIsTold(t *testing.T) {
 		t.Errorf("a permission that nobody offers: %v", err)
 	}
 	x.must("", cli.NewApp(), "create", "Billing Service", "--permission", "Operator Connect/Data.Read", "--permission", "Operator Connect/NumberManagement.Read")
-	x.must("", cli.NewApp(), "permit", "Billing Service", "Operator Connect/Data.Read", "Operator Connect/NumberManagement.Read", "Operator Connect/TrunkManagement.Read")
+	x.must("", cli.NewApp(), "permit", "Billing Service", "Project Synergy/Data.Read", "Operator Connect/NumberManagement.Read", "Operator Connect/TrunkManagement.Read")
 	if out := x.must("", cli.NewApp(), "consent", "Billing Service"); strings.Count(out, "\n") != 3 {
 		t.Errorf("consent: %s", out)
 	}
@@ -121,6 +121,21 @@ func TestClientSecretsAreReplacedAndNothingSecretIsTold(t *testing.T) {
 		t.Errorf("list: %s", out)
 	}
 
+	var domains []entra.Domain
+	if err := json.Unmarshal([]byte(x.must("", cli.NewDomain(), "list", "--json")), &domains); err != nil || len(domains) != 1 {
+		t.Fatalf("%+v, %v", domains, err)
+	}
+	ann := "ann@" + domains[0].ID
+	_, link, _ := strings.Cut(x.must("", cli.NewUser(), "create", ann), "?link=")
+	canaries["a link by which a password is set"], _, _ = strings.Cut(link, "\n")
+	x.must("", cli.NewApp(), "assign", "Project Synergy", "admin", ann)
+	if out := x.must("", cli.NewApp(), "show", "Operator Connect"); !strings.Contains(out, "Given to") || !strings.Contains(out, ": Admin") || !strings.Contains(out, "Billing Service: Data.Read") {
+		t.Errorf("show: %s", out)
+	}
+	x.must("", cli.NewApp(), "assign", "Project Synergy", "Admin", ann, "--remove")
+	if _, err := x.run("", cli.NewApp(), "assign", "Project Synergy", "Admin", ann, "--remove"); cli.ExitStatus(err) != cli.ExitNotFound {
+		t.Errorf("taken twice: %v", err)
+	}
 	canaries["one that was shown once"] = strings.TrimSpace(x.must("", cli.NewApp(), "secret", "Billing Service"))
 	x.must("", cli.NewSecret(), "keep", "--application", shown.AppID, "--vault", vault)
 	value := func() string { return x.must("", cli.NewSecret(), "show", "billing/client-secret", "--value") }

@@ -49,6 +49,7 @@ type listedApp struct {
 	Kind       string `json:"kind"` // "registration", "enterprise", "managed identity"
 	Registered string `json:"registration,omitempty"`
 	Principal  string `json:"servicePrincipal,omitempty"`
+	Publisher  string `json:"appDisplayName,omitempty"` // what its publisher calls it: Project Synergy is found as "Operator Connect", too
 }
 
 func newAppList(at directoryOf) *cobra.Command {
@@ -64,7 +65,7 @@ func newAppList(at directoryOf) *cobra.Command {
 	cmd := listCommand("List the applications", "No application has that name or ID.", func(ctx context.Context) ([]listedApp, error) {
 		all, err := list(ctx)
 		return slices.DeleteFunc(all, func(a listedApp) bool {
-			return kind != "" && !strings.EqualFold(a.Kind, kind) || search != "" && !strings.Contains(strings.ToLower(a.Name+" "+a.AppID+" "+a.Principal+" "+a.Registered), strings.ToLower(search))
+			return kind != "" && !strings.EqualFold(a.Kind, kind) || search != "" && !strings.Contains(strings.ToLower(strings.Join([]string{a.Name, a.Publisher, a.AppID, a.Principal, a.Registered}, " ")), strings.ToLower(search))
 		}), err
 	}, look.applications)
 	cmd.Use, cmd.Args = "list [SEARCH]", cobra.MaximumNArgs(1)
@@ -98,7 +99,7 @@ func applications(ctx context.Context, d *entra.Client) (all []listedApp, err er
 		if p.Type == "ManagedIdentity" {
 			kind = "managed identity"
 		}
-		all = append(all, listedApp{AppID: p.AppID, Name: p.DisplayName, Kind: kind, Principal: p.ID})
+		all = append(all, listedApp{AppID: p.AppID, Name: p.DisplayName, Kind: kind, Principal: p.ID, Publisher: p.AppDisplayName})
 	}
 	slices.SortFunc(all, func(x, y listedApp) int {
 		return cmp.Or(strings.Compare(strings.ToLower(x.Name), strings.ToLower(y.Name)), strings.Compare(x.AppID, y.AppID))
@@ -123,7 +124,7 @@ func findApp(ctx context.Context, d *entra.Client, name string) (listedApp, erro
 	}
 	var found []listedApp
 	for _, a := range all {
-		for _, x := range []string{a.AppID, a.Registered, a.Principal, a.Name} {
+		for _, x := range []string{a.AppID, a.Registered, a.Principal, a.Name, a.Publisher} {
 			if x != "" && strings.EqualFold(x, name) {
 				found = append(found, a)
 				break
