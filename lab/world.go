@@ -475,6 +475,8 @@ func (w *world) guide(s *show) {
 	s.line("")
 	s.line("    tandem call list --past --socket %s", w.r2.node.socket)
 	s.line("    tandem peer list --socket %s", w.r1.node.socket)
+	s.line("    tandem onboard plan --socket %s", w.planes[0].socket)
+	s.line("    tandem user reset %s --socket %s", setupUser, w.planes[0].socket)
 	s.line("    curl -s -d '{\"from\":\"+14255550199\",\"to\":\"+442079460199\"}' http://%s/teams/calls", w.control.Addr)
 	s.line("    curl -s -d '{\"from\":\"+442079460199\",\"to\":\"+14255550199\"}' http://%s/core/calls", w.control.Addr)
 	s.line("")
@@ -483,7 +485,8 @@ func (w *world) guide(s *show) {
 	}
 	s.line("  Teams %s, core %s and %s", w.teams.ProxyAddr("sip"), w.core.SiteAddr("a"), w.core.SiteAddr("b"))
 	s.line("  DNS %s", w.dns.Addr())
-	s.line("  Operator Connect %s", w.operators.URL())
+	s.line("  Operator Connect %s, for %s", w.operators.URL(), setupUser)
+	s.line("  a browser needs \"%s %s\" in /etc/hosts to sign in", w.addr(hostControl), apiName)
 	s.line("  files %s", w.dir)
 }
 
