@@ -23,7 +23,7 @@ import (
 func NewOnboard() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "onboard",
-		Short: "Take a gateway through the onboarding to Operator Connect or Teams Phone Mobile",
+		Short: "Take a gateway through its onboarding",
 		Long: `Take a gateway through the onboarding to Operator Connect or Teams Phone Mobile:
 plan shows what is done, what would be done and what waits for whom; apply does
 what a program can do, and says what a person must do, and where. Both can be

@@ -39,7 +39,7 @@ password, so give it to that person alone. It works once, within a day.
 
 NAME is what they sign in with, such as ann@telecom.example: the part behind the
 @ is a verified domain of the tenant.` + exitHelp,
-		Example: "  tandem user create ann@telecom.example --display-name 'Ann Archer' --admin --role Owner",
+		Example: "  tandem user create ann@telecom.example --admin --role Owner",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			u.Name = args[0]
@@ -102,7 +102,7 @@ func newUserReset(client func() *ops.Client) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "reset NAME",
-		Short: "Forget a person's password and second factors, and print a new link",
+		Short: "Forget what a person signs in with, and print a new link",
 		Long: `Forget a person's password and second factors, end their sessions and what
 programs were given in their name, lift what wrong guesses have locked, and print
 a link that sets a password anew.` + exitHelp,

@@ -114,6 +114,7 @@ func (e *endpoint) serve() {
 	add(route{both, false, e.page(e.authorize)}, "oauth2/v2.0/authorize", "oauth2/authorize")
 	add(route{both, false, e.page(e.logout)}, "oauth2/v2.0/logout", "oauth2/logout")
 	add(route{both, false, e.page(e.adminconsent)}, "adminconsent", "v2.0/adminconsent")
+	add(route{gets, false, e.page(func(v *visit) { e.to(v, v.at("account", nil)) })}, "")
 	for name, f := range map[string]func(*visit){
 		"signin": e.signin, "factor": e.factor, "enrol": e.enrol, "password": e.password, "consent": e.consent,
 		"device": e.device, "account": e.account, "signout": e.signout,
@@ -166,6 +167,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	rest := strings.ToLower(strings.Join(parts[1:], "/"))
+	if parts[0] == "" {
+		parts[0] = "common" // a person who knows the address alone
+	}
 	a := asked{written: strings.ToLower(parts[0]), id: uuid.NewString(), v2: strings.Contains(rest, "v2.0")}
 	h.Set("x-ms-request-id", a.id)
 	to, ok := e.routes[rest]

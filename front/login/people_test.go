@@ -362,6 +362,7 @@ func TestAPersonSignsIn(t *testing.T) {
 			t.Errorf("a short password: %q", b.problem())
 		}
 		b.moveIn(h.ann).shows("Your account")
+		b.get("/").shows("Your account")
 		if h.browser("192.0.2.11:1").get(link).title() != "This link is not good any more" {
 			t.Error("a link works twice")
 		}
