@@ -98,6 +98,12 @@ func TestAzureCLIDirectory(t *testing.T) {
 		t.Errorf("after an update: %q", out)
 	}
 
+	// The one-liner that everybody knows: registration, principal and secret. (Its
+	// option --role fails in Debian's build before anything is asked.)
+	if out := az.run("ad", "sp", "create-for-rbac", "--name", "robot", "-o", "tsv", "--query", "tenant"); out != tenantID {
+		t.Errorf("create-for-rbac: %q", out)
+	}
+
 	az.run("ad", "user", "create", "--display-name", "Ann", "--password", "canary of the first day 17", "--user-principal-name", "ann@lab.telecom.example")
 	ann := tsv("id", "ad", "user", "show", "--id", "ann@lab.telecom.example")
 	if out := tsv("[].displayName", "ad", "user", "list", "--upn", "ann@lab.telecom.example"); out != "Ann" {
