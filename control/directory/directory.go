@@ -226,15 +226,8 @@ func (s *Set) configure(ctx context.Context, clients []Client) error {
 
 // settle gives a tenant what each has from its beginning.
 func (s *Set) settle(ctx context.Context, tx *store.Tx, t Tenant) error {
-	list, err := domains(ctx, tx, "WHERE tenant = ? AND initial = 1", t.ID)
-	if err != nil {
+	if err := name(ctx, tx, t); err != nil {
 		return err
-	}
-	if len(list) == 0 {
-		d := Domain{Name: initialDomain(t), Tenant: t.ID, Token: newToken(), Verified: now(), Initial: true, Default: true, Created: now()}
-		if err := insertDomain(ctx, tx, d); err != nil {
-			return err
-		}
 	}
 	for _, w := range s.catalogue {
 		if !w.always {
@@ -257,6 +250,33 @@ func (s *Set) settle(ctx context.Context, tx *store.Tx, t Tenant) error {
 	return nil
 }
 
+// name gives a tenant its initial domain, which is the configuration's word and
+// needs no proof. One that it had before stays its own.
+func name(ctx context.Context, tx *store.Tx, t Tenant) error {
+	d := Domain{Name: initialDomain(t), Tenant: t.ID, Token: newToken(), Verified: now(), Initial: true, Default: true, Created: now()}
+	all, err := domains(ctx, tx, "WHERE tenant = ? OR name = ?", t.ID, d.Name)
+	if err != nil {
+		return err
+	}
+	for _, old := range all {
+		switch {
+		case old.Tenant == t.ID && old.Initial && (old.Name == d.Name || t.Domain == ""):
+			return nil // a tenant that is called otherwise is the same
+		case old.Tenant != t.ID && old.IsVerified():
+			return fault.New(fault.Invalid, fmt.Sprintf("%s is a domain of tenant %s already: write another one for tenant %s, as control.directory.domain or at control.directory.tenants", d.Name, old.Tenant, t.ID))
+		case old.Tenant == t.ID && old.Name == d.Name:
+			d.Token, d.Created = old.Token, old.Created
+		}
+	}
+	if _, err := tx.Exec(ctx, "UPDATE directory_domain SET initial = 0, preferred = 0 WHERE tenant = ?", t.ID); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "DELETE FROM directory_domain WHERE tenant = ? AND name = ?", t.ID, d.Name); err != nil {
+		return err
+	}
+	return insertDomain(ctx, tx, d)
+}
+
 // initialDomain is the domain of a tenant that nobody has named one for: the
 // tenant's name, when that is one.
 func initialDomain(t Tenant) string {
@@ -266,13 +286,7 @@ func initialDomain(t Tenant) string {
 	if name := normalDomain(t.Name); domainName.MatchString(name) && len(name) <= 253 {
 		return name
 	}
-	label := strings.Trim(strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
-			return r
-		}
-		return '-'
-	}, strings.ToLower(t.Name)), "-")
+	label := strings.Join(strings.FieldsFunc(strings.ToLower(t.Name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }), "-")
 	if len(label) > 40 {
 		label = strings.Trim(label[:40], "-")
 	}

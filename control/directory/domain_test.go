@@ -11,6 +11,7 @@ import (
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
 	"github.com/tandemgw/tandem/control/zone"
 )
@@ -173,4 +174,51 @@ func TestOurOwnZoneProvesItsNames(t *testing.T) {
 	if d, err := w.VerifyDomain(ctx, w.global, base); err != nil || !d.IsVerified() {
 		t.Errorf("%+v, %v", d, err)
 	}
+}
+
+// TestATenantHasADomainFromItsBeginning: the configuration's, or one made of
+// its name; two tenants never have the same.
+func TestATenantHasADomainFromItsBeginning(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ctx := t.Context()
+		open := func(own, others directory.Tenant) (*directory.Set, error) {
+			own.ID, others.ID = tenant, other
+			return directory.Open(ctx, directory.Config{Store: s, Tenant: own, Others: []directory.Tenant{others}, Log: slog.New(slog.DiscardHandler)})
+		}
+		has := func(d *directory.Set, tenant, initial string, all ...string) {
+			t.Helper()
+			list, err := d.Domains(ctx, directory.Ourselves(tenant, ""))
+			if err != nil || len(list) != len(all)+1 {
+				t.Fatalf("%+v, %v", list, err)
+			}
+			for _, x := range list {
+				if !x.IsVerified() || x.Initial != (x.Name == initial) || x.Default != x.Initial {
+					t.Errorf("%+v, and %s is the initial one", x, initial)
+				}
+			}
+		}
+		d, err := open(directory.Tenant{Name: "Contoso Telecom & Söhne"}, directory.Tenant{Name: "Fabrikam.Example"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		has(d, tenant, "contoso-telecom-s-hne.tandem.internal")
+		has(d, other, "fabrikam.example")
+		if found, ok, err := d.FindTenant(ctx, "FABRIKAM.example."); err != nil || !ok || found.ID != other {
+			t.Errorf("%+v, %v, %v", found, ok, err)
+		}
+		if d, err = open(directory.Tenant{Name: "Called otherwise"}, directory.Tenant{Name: "fabrikam.example"}); err != nil {
+			t.Fatal(err)
+		}
+		has(d, tenant, "contoso-telecom-s-hne.tandem.internal")
+		if d, err = open(directory.Tenant{Name: "Contoso", Domain: "Contoso.example"}, directory.Tenant{Name: "fabrikam.example"}); err != nil {
+			t.Fatal(err)
+		}
+		has(d, tenant, "contoso.example", "contoso-telecom-s-hne.tandem.internal")
+		_, err = open(directory.Tenant{Name: "Contoso", Domain: "fabrikam.example"}, directory.Tenant{Name: "fabrikam.example"})
+		wants(t, "the domain of another tenant", err, fault.Invalid)
+		if d, err = open(directory.Tenant{Name: "Contoso", Domain: "contoso-telecom-s-hne.tandem.internal"}, directory.Tenant{Name: "fabrikam.example"}); err != nil {
+			t.Fatal(err)
+		}
+		has(d, tenant, "contoso-telecom-s-hne.tandem.internal", "contoso.example")
+	})
 }

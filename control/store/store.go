@@ -9,9 +9,10 @@
 // PostgreSQL runs SERIALIZABLE and the function is called again when it lost.
 //
 // Start reading at Write. The schema is in migrations, one file a change, the
-// numbers given to rooms: operation 0010, subscription and login 0020, gateway
-// 0030, zone and certificate 0040, records 0050, audit 0060 and on. A released
-// file is never edited again; release_test.go says how that is kept.
+// numbers given to rooms: operation 0010, subscription and signing keys 0020,
+// gateway 0030, zone and certificate 0040, records 0050, audit 0060, vault
+// 0070, directory 0080, onboarding 0090 and on. A released file is never edited
+// again; release_test.go says how that is kept.
 package store
 
 import (
