@@ -190,7 +190,7 @@ func (s *stage) forgetDomain(ctx context.Context) error {
 	s.domains.again()
 	return s.soon(ctx, func() error {
 		if s.domains.verified(s.r1.cloudName) {
-			return errors.New("Teams has not noticed")
+			return errors.New("it is still verified for Teams")
 		}
 		return nil
 	})
