@@ -59,7 +59,7 @@ func buildOC(t *testing.T) *ocWorld {
 	roots.AddCert(srv.Certificate())
 	cert := srv.TLS.Certificates[0]
 	w.env, err = environment.Start(environment.Config{
-		Listen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0),
+		Listen:      netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0),
 		Certificate: func() (*tls.Certificate, error) { return &cert, nil }, Roots: roots, Work: 20 * time.Millisecond,
 		Dial: (&net.Dialer{}).DialContext, Verified: func(fqdn string) bool { return strings.HasSuffix(fqdn, ".commsgw.azure.com") },
 	})
