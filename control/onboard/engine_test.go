@@ -445,3 +445,25 @@ func TestDriftIsSeenByItself(t *testing.T) {
 		t.Error("it was repaired, and nobody asked for that")
 	}
 }
+
+func TestWhatIsAwayHidesNothingElse(t *testing.T) {
+	was := lookTime
+	lookTime = 50 * time.Millisecond
+	t.Cleanup(func() { lookTime = was })
+	var steps []Step
+	for i := range 3 * atOnce {
+		steps = append(steps, Step{ID: name(i), Check: func(ctx context.Context, _ *World) (Finding, error) {
+			<-ctx.Done()
+			return Finding{}, fmt.Errorf("ask: %w", ctx.Err())
+		}})
+	}
+	steps = append(steps, Step{ID: "here", Check: func(context.Context, *World) (Finding, error) { return Found("here"), nil }})
+	b := newBench(t, storetest.New(t), steps)
+	p := b.see(Options{})
+	if st := p.Steps[0]; st.State != Failed || !strings.Contains(st.Detail, "did not answer in time") {
+		t.Errorf("%+v", st)
+	}
+	if st := p.Steps[len(steps)-1]; st.State != Done {
+		t.Errorf("%+v", st)
+	}
+}

@@ -104,11 +104,12 @@ func (p Plan) Finished() bool {
 	})
 }
 
-// checkTime is how long one check may take.
-const checkTime = 20 * time.Second
+// checkTime is how long one check may take, lookTime all that a plan makes:
+// somebody waits for it, and what is away must not hide what is there.
+var checkTime, lookTime = 15 * time.Second, 25 * time.Second // variables for the tests
 
 // atOnce is how many checks run side by side: what is elsewhere counts requests.
-const atOnce = 4
+const atOnce = 8
 
 // Plan looks at everything and changes nothing, not even the rows.
 func (s *Set) Plan(ctx context.Context, sub Subject, opts Options) (Plan, error) {
@@ -122,11 +123,13 @@ func (s *Set) Plan(ctx context.Context, sub Subject, opts Options) (Plan, error)
 func (s *Set) plan(ctx context.Context, w *World, opts Options) (Plan, error) {
 	steps := s.steps[w.Track]
 	seen := make([]sight, len(steps))
+	limit, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for i, st := range steps {
 		group.Go(func() error {
-			seen[i] = check(ctx, w, st)
+			seen[i] = check(limit, w, st)
 			return nil
 		})
 	}
@@ -187,6 +190,8 @@ func check(ctx context.Context, w *World, st Step) (seen sight) {
 	}()
 	f, err := st.Check(ctx, w)
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		err = &fault.Error{Kind: fault.Unavailable, Public: "What it looks at did not answer in time", Err: err}
 	case err != nil:
 	case !slices.Contains([]State{Done, Declared, Skipped, Ready, Waiting, NotOffered}, f.State):
 		err = fmt.Errorf("the check of %s says %q", st.ID, f.State)
