@@ -144,12 +144,6 @@ type User struct {
 	Enabled     *bool  `json:"accountEnabled"`
 }
 
-// DirectoryRole is a role over the directory itself.
-type DirectoryRole struct {
-	ID          string `json:"id"`
-	DisplayName string `json:"displayName"`
-}
-
 // Domain is a name that the tenant has, or wants.
 type Domain struct {
 	ID       string   `json:"id"`
@@ -201,11 +195,6 @@ func (c *Client) one(ctx context.Context, q call, missing string) (Principal, er
 // PrincipalsNamed are all service principals of a display name.
 func (c *Client) PrincipalsNamed(ctx context.Context, name string) ([]Principal, error) {
 	return list[Principal](ctx, c.asker, call{what: "find the service principals named " + name, path: "/servicePrincipals", query: url.Values{"$filter": {"displayName eq " + quote(name)}}})
-}
-
-// Principal is the service principal with an object ID.
-func (c *Client) Principal(ctx context.Context, id string) (p Principal, err error) {
-	return p, c.do(ctx, call{what: "show the service principal " + id, method: http.MethodGet, path: "/servicePrincipals/" + url.PathEscape(id)}, &p)
 }
 
 // AddPrincipal makes the service principal of an application of this tenant or
@@ -366,19 +355,6 @@ func (c *Client) Memberships(ctx context.Context, user string) (ids []string, er
 		ids = append(ids, g.ID)
 	}
 	return ids, err
-}
-
-// RoleMembers are the users that have a role over the directory.
-func (c *Client) RoleMembers(ctx context.Context, role string) ([]User, error) {
-	roles, err := list[DirectoryRole](ctx, c.asker, call{what: "list its roles", path: "/directoryRoles"})
-	if err != nil {
-		return nil, err
-	}
-	i := slices.IndexFunc(roles, func(r DirectoryRole) bool { return strings.EqualFold(r.DisplayName, role) })
-	if i < 0 {
-		return nil, nil
-	}
-	return list[User](ctx, c.asker, call{what: "list who is " + role, path: "/directoryRoles/" + url.PathEscape(roles[i].ID) + "/members"})
 }
 
 // Domains are all of the tenant.

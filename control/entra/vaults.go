@@ -199,16 +199,6 @@ func (v *Vaults) Permit(ctx context.Context, id, object string, secrets ...strin
 	return v.manager.do(ctx, call{what: "change the access policies of the vault " + id, method: http.MethodPut, path: escaped(id) + "/accessPolicies/replace", query: managerVersion, body: b}, nil)
 }
 
-// Approve lets a private endpoint in that has asked.
-func (v *Vaults) Approve(ctx context.Context, id, connection, why string) error {
-	var b connectionBody
-	b.Properties.State.Status, b.Properties.State.Description = "Approved", why
-	return v.manager.do(ctx, call{
-		what: "approve the private endpoint " + connection + " of the vault " + id, method: http.MethodPut,
-		path: escaped(id) + "/privateEndpointConnections/" + url.PathEscape(connection), query: managerVersion, body: b,
-	}, nil)
-}
-
 // Secret is one version of a secret in a vault.
 type Secret struct {
 	Name, Version string

@@ -63,11 +63,11 @@ func steps2022() []Step {
 		},
 		{
 			ID: "A7", Section: "3.2 Configure permissions", Title: "Ask for exactly the permissions of Project Synergy that are required", Needs: []string{"A4", "A6"}, Who: Tandem, Touches: []Part{OfDirectory},
-			Check: checkPermissions, Act: require,
+			Check: checkPermissions, Act: require, Instruct: instructPermissions,
 		},
 		{
 			ID: "A8", Section: "3.2 Configure permissions", Title: "Grant admin consent for the tenant", Needs: []string{"A7"}, Who: Tandem, Touches: []Part{OfDirectory},
-			Check: checkConsent, Act: consent,
+			Check: checkConsent, Act: consent, Instruct: instructConsent,
 		},
 		{
 			ID: "A9", Section: "3.3 Add the application ID to the Operator Connect Portal", Title: "Add each registration's Application Id", Needs: []string{"A6"}, Who: You,
@@ -93,7 +93,7 @@ func steps2022() []Step {
 		},
 		{
 			ID: "A14", Section: "4.4 Grant your application Key Vault Access", Title: "Let that application get secrets, and nothing else", Needs: []string{"A10", "A13"}, Who: Tandem, Touches: []Part{OfVaults},
-			Check: checkPolicies, Act: permit,
+			Check: checkPolicies, Act: permit, Instruct: instructPolicies,
 		},
 		{
 			ID: "A15", Section: "5. Create a network design", Title: "Two regions with cross-connect, as the Network Connectivity Specification says", Who: You,
@@ -364,6 +364,26 @@ func checkPermissions(ctx context.Context, w *World) (Finding, error) {
 		}
 		return difference(r.roles, append(got, others...)), []Evidence{Is("permissions", strings.Join(got, ", "))}, nil
 	})
+}
+
+func instructPermissions(w *World) Instruction {
+	var b strings.Builder
+	for _, r := range w.registrations() {
+		fmt.Fprintf(&b, "%s: %s\n", r.name, strings.Join(r.roles, ", "))
+	}
+	return Instruction{Text: "Under API permissions of each registration, select these of Project Synergy and no others", Command: w.command("apply --outside"), Paste: b.String()}
+}
+
+func instructConsent(w *World) Instruction {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	i := Instruction{Text: "As a Global Administrator, grant admin consent to each registration", Command: w.command("apply --outside")}
+	for _, r := range w.registrations() {
+		if a, err := w.application(ctx, r); err == nil {
+			i.Paste += w.Directory.ConsentURL(a.AppID, "", "") + "\n"
+		}
+	}
+	return i
 }
 
 // difference says what is missing and what is too much.

@@ -486,7 +486,7 @@ func checkClient(ctx context.Context, w *World) (Finding, error) {
 	f.Evidence = append(f.Evidence, Is("client", found[0].AppID))
 	api, err := w.Directory.PrincipalOf(ctx, gatewayApp)
 	if err != nil {
-		return f, nil //nolint:nilerr // the client is shown all the same
+		return f, err
 	}
 	_, roles, err := w.granted(ctx, found[0].ID, api)
 	f.Evidence = append(f.Evidence, Is("roles", strings.Join(roles, ", ")))

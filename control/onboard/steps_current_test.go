@@ -437,6 +437,12 @@ func TestElsewhereNothingIsChangedUnlessSaid(t *testing.T) {
 			t.Errorf("%s: %+v", id, st)
 		}
 	}
+	reg := w.plan(onboard.Options{Track: onboard.Track2022})
+	for _, st := range reg.Steps {
+		if st.Outside && (st.Instruction == nil || st.Instruction.Command == "" && st.Instruction.Where == "") {
+			t.Errorf("%s does not say what to do: %+v", st.ID, st.Instruction)
+		}
+	}
 	p = w.apply(onboard.Options{Outside: true})
 	for _, id := range []string{"B16", "B17", "B19", "B23"} {
 		w.is(p, id, onboard.Done)

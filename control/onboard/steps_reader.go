@@ -179,6 +179,14 @@ func checkPolicies(ctx context.Context, w *World) (Finding, error) {
 	})
 }
 
+func instructPolicies(w *World) Instruction {
+	i := Instruction{Text: "In each vault, let the application get secrets by an access policy, and nothing else", Command: w.command("apply --outside")}
+	for _, r := range w.registrations() {
+		i.Paste += w.Fact("application-name."+r.key) + ": Get in " + w.vaultID(r) + "\n"
+	}
+	return i
+}
+
 func permit(ctx context.Context, w *World) error {
 	for _, r := range w.registrations() {
 		p, err := w.reader(ctx, r)
