@@ -99,6 +99,7 @@ func due(st onboard.Status) string {
 		if st.Will != "" {
 			return "Tandem tries again"
 		}
+		return "failed"
 	}
 	if st.Outside {
 		return "Tandem, with --outside"
