@@ -101,15 +101,19 @@ func checkListed2022(ctx context.Context, w *World) (Finding, error) {
 	if w.OperatorConnect == nil {
 		return w.added("no Operator Connect environment is configured to look", ids), nil
 	}
-	blind := false
+	blind, refused := false, false
 	f, err := w.each("Each is listed", func(r registration) (string, []Evidence, error) {
 		a, err := w.application(ctx, r)
 		if err != nil {
 			return "", nil, err
 		}
-		if _, wrong, err := w.secret(ctx, r, a); err != nil || wrong != "" {
-			blind = true                                             // before there is a secret nobody can ask
-			return "nobody can ask before it has a secret", nil, nil //nolint:nilerr // it is what the steps of the secrets tell
+		_, wrong, err := w.secret(ctx, r, a)
+		switch {
+		case err != nil && w.Vaults != nil && fault.Of(err) != fault.NotFound:
+			return "", nil, err
+		case err != nil || wrong != "":
+			blind = true
+			return "nobody can ask before it has a secret", nil, nil
 		}
 		c, err := w.ask(Asker{Application: a.AppID, Secret: func(ctx context.Context) (obs.Secret, error) { return w.readSecret(ctx, r) }})
 		if err != nil {
@@ -118,13 +122,14 @@ func checkListed2022(ctx context.Context, w *World) (Finding, error) {
 		_, err = c.Trunks(ctx) // the Billing Service may, the uploaders may not
 		switch code := operatorconnect.Code(err); {
 		case code == operatorconnect.NotListed:
+			refused = true
 			return "Operator Connect answers 403, the Application Id " + a.AppID + " is not on its list", nil, nil
 		case err != nil && code != operatorconnect.RoleMissing:
 			return "", nil, err
 		}
 		return "", []Evidence{Is("Application Id", a.AppID), Is("asked with its secret", "let in")}, nil
 	})
-	if err == nil && blind && f.State != Done {
+	if err == nil && blind && !refused {
 		return w.added(f.Detail, ids), nil
 	}
 	return f, err
