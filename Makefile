@@ -28,11 +28,11 @@ peers: ## install the real peers and codecs of the tests (Debian, as root); says
 	@./e2e/install-peers
 
 clients: ## the clients that build slowly: Microsoft's library of Graph
-	for m in $(SLOW); do (cd $$m && $(GO) vet ./... && $(GO) test -timeout 10m ./...) || exit 1; done
+	for m in $(SLOW); do (cd $$m && $(GO) vet ./... && $(GO) test -timeout 15m ./...) || exit 1; done
 
 test: peers clients ## every ring: pure, bubble, world, real peers
 	$(GO) build ./... # with all cores; the tests then run one package at a time, so that none starves another
-	for m in $(CLIENTS); do (cd $$m && $(GO) test -timeout 10m ./...) || exit 1; done
+	for m in $(CLIENTS); do (cd $$m && $(GO) test -timeout 15m ./...) || exit 1; done
 	$(GO) test -timeout $(TESTTIME) -p 1 ./...
 
 fast: ## the pure and the bubble rings only, within three minutes
