@@ -603,7 +603,7 @@ func TestExampleLoadsWithItsAlternatives(t *testing.T) {
 
 func loadsWithAlternatives(t *testing.T, cut func(string) string) {
 	comment := regexp.MustCompile(`(?m)^( *)# ((?:- |  )*[{a-zA-Z0-9]+: .*|(?:- |  )*[a-zA-Z0-9]+:(?: +#.*)?|  +- .*)$`)
-	clash := map[string]bool{"srv": true, "transport": true, "port": true, "srtp": true, "aRecordsAndPorts": true, "srvRecord": true, "integratedMcpEnabled": true, "zoomConfig": true, "zoom": true, "advertise": true, "urls": true}
+	clash := map[string]bool{"srv": true, "transport": true, "port": true, "srtp": true, "aRecordsAndPorts": true, "srvRecord": true, "zoomConfig": true, "zoom": true, "advertise": true, "urls": true}
 	var taken []string
 	_, problems := Check(example(t, func(s string) string {
 		return comment.ReplaceAllStringFunc(cut(s), func(line string) string {

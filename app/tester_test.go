@@ -110,6 +110,12 @@ func TestNobodyElseComesInByTheTestersListener(t *testing.T) {
 	q := link.TestQuestion{ID: "x", Towards: "operator", From: "+14255550101", To: "+442079460004", Talk: time.Second}
 	_, err := w.node.tester.Ask(q)
 	w.must(err)
+	w.until(func() string {
+		if !w.node.tester.Waits() {
+			return "the test call does not begin"
+		}
+		return ""
+	})
 	if got := knock(); got != "Forbidden" {
 		t.Errorf("while one is, he gets %s", got)
 	}
