@@ -172,12 +172,12 @@ func TestAnIssuerThatIsSilentHoldsNobody(t *testing.T) {
 	defer server.Close()
 	defer close(awake)
 	client := server.Client()
-	client.Timeout = 500 * time.Millisecond
+	client.Timeout = 2 * time.Second
 	tokens := arm.RemoteTokens(client, server.URL, []string{base}, tenant)
 	ctx, gone := context.WithCancel(t.Context())
 	gone()
 	begun := time.Now()
-	if _, err := tokens.Verify(ctx, newMint(t).token(nil)); fault.Of(err) != fault.Unavailable || time.Since(begun) > 400*time.Millisecond {
+	if _, err := tokens.Verify(ctx, newMint(t).token(nil)); fault.Of(err) != fault.Unavailable || time.Since(begun) > 1500*time.Millisecond {
 		t.Errorf("who has gone waits for %v: %v", time.Since(begun), err)
 	}
 	var all sync.WaitGroup
@@ -189,7 +189,7 @@ func TestAnIssuerThatIsSilentHoldsNobody(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if took := time.Since(begun); took > 3*time.Second || asked.Load() > 3 {
+	if took := time.Since(begun); took > 12*time.Second || asked.Load() > 3 {
 		t.Errorf("20 at once wait for %v, and the issuer is asked %d times", took, asked.Load())
 	}
 }
