@@ -196,7 +196,7 @@ func TestABrowserSignsInAndConsents(t *testing.T) {
 	c.picture("done")
 
 	// A program without a browser, and the other factor.
-	device := h.post("devicecode", url.Values{"client_id": {directory.AzureCLIID}, "scope": {h.url + "//.default openid offline_access"}})
+	device := h.post("devicecode", url.Values{"client_id": {directory.CommandID}, "scope": {h.url + "//.default openid offline_access"}})
 	c.open(h.url + "/" + loginTenant + "/signout")
 	c.sees("Sign out?")
 	c.picture("signout")
@@ -214,11 +214,11 @@ func TestABrowserSignsInAndConsents(t *testing.T) {
 	c.picture("device")
 	c.types("Code", device["user_code"])
 	c.press("Next")
-	c.sees("Sign in to Microsoft Azure CLI?")
+	c.sees("Sign in to Tandem?")
 	c.picture("device-confirm")
 	c.press("Continue")
 	c.sees("You are signed in")
-	if got := h.post("token", url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "client_id": {directory.AzureCLIID}, "device_code": {device["device_code"]}}); got["access_token"] == "" {
+	if got := h.post("token", url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "client_id": {directory.CommandID}, "device_code": {device["device_code"]}}); got["access_token"] == "" {
 		t.Errorf("%v", got)
 	}
 	c.open(h.url + "/" + loginTenant + "/oauth2/v2.0/authorize?" + url.Values{"client_id": {directory.GraphToolsID}, "redirect_uri": {"https://evil.example/"}}.Encode())

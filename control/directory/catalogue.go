@@ -38,6 +38,7 @@ const (
 	GraphToolsID = "14d82eec-204b-4c2f-b7e8-296a70dab67e" // Microsoft Graph Command Line Tools
 	AzureCLIID   = "04b07795-8ddb-461a-bbee-02f9e1bf7b46" // Microsoft Azure CLI
 	OnboardingID = "7a4d3a60-6f0b-4b6c-9f43-3f7a5b0c1e01" // Tandem Onboarding: ourselves
+	CommandID    = "b1f2a6c4-5d0e-4d0b-9a53-0c6f2f6f7a02" // Tandem's commands, on people's machines
 )
 
 // ProvisioningURI is the audience of tokens for the Provisioning API
@@ -85,6 +86,7 @@ func catalogue() []WellKnown {
 				"Group.ReadWrite.All", "User.Read.All", "User.ReadWrite.All", "openid", "profile", "offline_access", "email",
 			},
 		},
+		{AppID: CommandID, Name: "Tandem", Publisher: "Tandem", Public: true, Redirects: Redirects{Public: []string{"http://localhost"}}},
 		{AppID: OnboardingID, Name: "Tandem Onboarding", Publisher: "Tandem", always: true},
 	}
 }

@@ -64,9 +64,10 @@ func connectionFlags(cmd *cobra.Command) *connection {
 const connectionHelp = `
 
 It speaks to the control node whose socket is named, or with --endpoint to the
-resource API by HTTPS; then TANDEM_CLIENT_ID, TANDEM_CLIENT_SECRET (or
-TANDEM_CLIENT_SECRET_FILE) and TANDEM_TENANT_ID say who signs in. The names
-AZURE_CLIENT_ID, AZURE_CLIENT_SECRET and AZURE_TENANT_ID are read as well.`
+resource API by HTTPS; then "tandem login" says who you are, or for programs
+TANDEM_CLIENT_ID, TANDEM_CLIENT_SECRET (or TANDEM_CLIENT_SECRET_FILE) and
+TANDEM_TENANT_ID do. The names AZURE_CLIENT_ID, AZURE_CLIENT_SECRET and
+AZURE_TENANT_ID are read as well.`
 
 // open makes the client. Nothing is connected yet.
 func (c *connection) open() (*resources, error) {
@@ -150,8 +151,8 @@ func bearing(c *x509.Certificate) []string {
 // fromEnv is the first that is set of TANDEM_NAME and AZURE_NAME.
 func fromEnv(name string) string { return cmp.Or(os.Getenv("TANDEM_"+name), os.Getenv("AZURE_"+name)) }
 
-// signIn gets a token with client credentials (RFC 6749 §4.4) from the
-// authority that the API names.
+// signIn gets a token: with client credentials (RFC 6749 §4.4) where the
+// environment has them, else that of the person who is signed in.
 func (r *resources) signIn(ctx context.Context) (string, error) {
 	id, secret, tenant := fromEnv("CLIENT_ID"), fromEnv("CLIENT_SECRET"), fromEnv("TENANT_ID")
 	if file := os.Getenv("TANDEM_CLIENT_SECRET_FILE"); secret == "" && file != "" {
@@ -162,8 +163,30 @@ func (r *resources) signIn(ctx context.Context) (string, error) {
 		secret = strings.TrimSpace(string(data))
 	}
 	if id == "" || secret == "" {
-		return "", usagef("nobody is signed in: set TANDEM_CLIENT_ID, TANDEM_CLIENT_SECRET and TANDEM_TENANT_ID")
+		token, err := r.personal(ctx)
+		if err == nil && token == "" {
+			err = usagef(`nobody is signed in: run "tandem login --endpoint %s", or set TANDEM_CLIENT_ID, TANDEM_CLIENT_SECRET and TANDEM_TENANT_ID`, r.base)
+		}
+		return token, err
 	}
+	authority, scope, err := r.authority(ctx, tenant)
+	if err != nil {
+		return "", err
+	}
+	var g granted
+	scope, _, _ = strings.Cut(scope, " ")
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}, "scope": {scope}}
+	if err := r.ask(ctx, authority+"/oauth2/v2.0/token", form, &g); err != nil {
+		return "", err
+	}
+	if g.AccessToken == "" {
+		return "", fault.New(fault.Denied, "sign-in refused: "+cmp.Or(g.Description, g.Error))
+	}
+	return g.AccessToken, nil
+}
+
+// authority is where the API says that its tokens are, and the scope to ask for.
+func (r *resources) authority(ctx context.Context, tenant string) (at, scope string, err error) {
 	var cloud struct {
 		Authentication struct {
 			LoginEndpoint string   `json:"loginEndpoint"`
@@ -172,32 +195,14 @@ func (r *resources) signIn(ctx context.Context) (string, error) {
 		} `json:"authentication"`
 	}
 	if err := r.plainGet(ctx, "/metadata/endpoints?api-version=2022-09-01", &cloud); err != nil {
-		return "", err
+		return "", "", err
 	}
 	a := cloud.Authentication
-	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
-	if len(a.Audiences) > 0 {
-		form.Set("scope", strings.TrimSuffix(a.Audiences[0], "/")+"/.default")
+	if len(a.Audiences) == 0 {
+		a.Audiences = []string{r.base}
 	}
-	at := strings.TrimSuffix(a.LoginEndpoint, "/") + "/" + url.PathEscape(cmp.Or(tenant, a.Tenant, "common")) + "/oauth2/v2.0/token"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader(form.Encode()))
-	if err != nil {
-		return "", fmt.Errorf("sign in: %w", err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	var answer struct {
-		AccessToken      string `json:"access_token"`
-		ErrorDescription string `json:"error_description"`
-	}
-	res, err := r.send(req)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	if err := json.NewDecoder(io.LimitReader(res.Body, maxPage)).Decode(&answer); err != nil || answer.AccessToken == "" {
-		return "", fault.New(fault.Denied, "sign-in refused: "+cmp.Or(answer.ErrorDescription, res.Status))
-	}
-	return answer.AccessToken, nil
+	return strings.TrimSuffix(a.LoginEndpoint, "/") + "/" + url.PathEscape(cmp.Or(tenant, a.Tenant, "common")),
+		strings.TrimSuffix(a.Audiences[0], "/") + "/.default offline_access", nil
 }
 
 func (r *resources) plainGet(ctx context.Context, path string, into any) error {
