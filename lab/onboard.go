@@ -23,6 +23,7 @@ import (
 // Who is who when the lab onboards its operator.
 const (
 	operatorDomain = "operator.lab.example" // initial domain of the tenant
+	vaultDomain    = "vault.lab.example"    // vaults are below it
 	setupUser      = "setup@" + operatorDomain
 	portOperators  = 8443 // of Operator Connect
 )

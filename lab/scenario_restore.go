@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tandemgw/tandem/control/vault"
 	"github.com/tandemgw/tandem/link/record"
 )
 
@@ -32,6 +33,11 @@ func playRestore(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
+	// Backups leave it out, so that who has one cannot read what is sealed.
+	key, err := os.ReadFile(filepath.Join(filepath.Dir(control.socket), vault.KeyFileName))
+	if err != nil {
+		return fmt.Errorf("keep the key file elsewhere: %w", err)
+	}
 	control.kill()
 	if err := os.RemoveAll(filepath.Dir(control.socket)); err != nil {
 		return fmt.Errorf("lose the data of the control node: %w", err)
@@ -49,7 +55,7 @@ func playRestore(ctx context.Context, s *stage) error {
 	if err := s.finish(ctx, during); err != nil {
 		return err
 	}
-	if err := s.bringBack(ctx, control, archive); err != nil {
+	if err := s.bringBack(ctx, control, archive, key); err != nil {
 		return err
 	}
 	s.note("away for %.0f ms", ms(time.Since(lost)))
@@ -77,9 +83,12 @@ func (s *stage) briefly(ctx context.Context, control *node) (number string, err 
 
 // bringBack restores and starts the control node, and has the gateway put once
 // more: that it becomes Complete says that the edges follow.
-func (s *stage) bringBack(ctx context.Context, control *node, archive string) error {
+func (s *stage) bringBack(ctx context.Context, control *node, archive string, key []byte) error {
 	if err := program(ctx, control, "restore", "--from", archive, "-c", control.file); err != nil {
 		return err
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(control.socket), vault.KeyFileName), key, 0o600); err != nil {
+		return fmt.Errorf("bring the key file: %w", err)
 	}
 	if err := control.start(); err != nil {
 		return err

@@ -232,7 +232,7 @@ func (w *world) addr(host byte) netip.Addr {
 func (w *world) startPlane(ctx context.Context, opt Options) error {
 	for i := range opt.Controls {
 		name := controlName(i)
-		dir, err := w.nodeDir(name, name, w.addr(hostControl+byte(i)), apiName)
+		dir, err := w.nodeDir(name, name, w.addr(hostControl+byte(i)), apiName, "*."+vaultDomain)
 		if err != nil {
 			return err
 		}
@@ -534,6 +534,7 @@ type nodeFacts struct {
 	ClusterAt            netip.AddrPort
 	Store                string
 	Suffix, APIName      string
+	Vaults               string
 	Domain, Operators    string
 	Tenant, Subscription string
 	Client               string
@@ -570,7 +571,7 @@ func (w *world) facts(r *region) nodeFacts {
 	f := nodeFacts{
 		DNS: w.dns.Addr(), Options: w.options, CorePort: portCore,
 		TeamsNet: netip.PrefixFrom(w.addr(hostProxy-hostProxy%8), 29), // the proxies and their media
-		Suffix:   suffix, APIName: apiName, Domain: operatorDomain, Operators: w.operators.URL(), Tenant: tenantID, Subscription: subscription, Client: clientID,
+		Suffix:   suffix, APIName: apiName, Domain: operatorDomain, Vaults: vaultDomain, Operators: w.operators.URL(), Tenant: tenantID, Subscription: subscription, Client: clientID,
 		Names: []string{"sip." + teamsDomain, recordRoute + "." + teamsDomain},
 	}
 	for _, proxy := range []string{"sip.", "sip2.", "sip3."} {
@@ -618,6 +619,9 @@ control:
   dns: {listen: "{{.Zone}}", nameServers: [ns1.lab.example], contact: hostmaster@lab.example}
   tenant: {id: {{.Tenant}}, name: Lab}
   directory: {domain: {{.Domain}}}
+{{- if not .Cluster}}
+  vaults: {domain: {{.Vaults}}}
+{{- end}}
   onboard: {operatorConnect: {url: "{{.Operators}}", roots: root.pem}}
   subscriptions: [{id: {{.Subscription}}, name: lab}]
   login:
