@@ -229,7 +229,7 @@ func TestAHandOverGoesThroughItsStates(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	left := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
-	if _, err := b.Send(t.Context(), b.sub, Sending{ID: "S0/team", At: left, By: "anna"}); err != nil {
+	if _, err := b.Send(t.Context(), b.sub, Sending{ID: "s0/TEAM", At: left, By: "anna"}); err != nil { // however it is spelled
 		t.Fatal(err)
 	}
 	if h := hand(Sent); h.Sent != left || h.SentBy != "anna" || h.Changed || h.Drafted.IsZero() {
@@ -243,7 +243,7 @@ func TestAHandOverGoesThroughItsStates(t *testing.T) {
 	if _, err := b.Answer(t.Context(), b.sub, Reply{ID: "S0/team", By: "anna"}); fault.Of(err) != fault.Invalid {
 		t.Errorf("an answer without what was asked for: %v", err)
 	}
-	if _, err := b.Answer(t.Context(), b.sub, Reply{ID: "S0/team", By: "anna", Text: "fine", Facts: map[string]string{"contact": "bob"}}); err != nil {
+	if _, err := b.Answer(t.Context(), b.sub, Reply{ID: "s0/Team", By: "anna", Text: "fine", Facts: map[string]string{"contact": "bob"}}); err != nil {
 		t.Fatal(err)
 	}
 	hand(Answered)

@@ -157,7 +157,7 @@ type Sending struct {
 // nothing: people send from their own mail. One that was sent before is sent
 // again.
 func (s *Set) Send(ctx context.Context, sub Subject, say Sending) (h HandOver, err error) {
-	w, st, err := s.handing(ctx, sub, say.ID)
+	w, st, err := s.handing(ctx, sub, &say.ID)
 	if err != nil {
 		return h, err
 	}
@@ -202,7 +202,7 @@ type Reply struct {
 
 // Answer keeps the answer to a hand-over, with the facts that it asked for.
 func (s *Set) Answer(ctx context.Context, sub Subject, r Reply) (h HandOver, err error) {
-	w, st, err := s.handing(ctx, sub, r.ID)
+	w, st, err := s.handing(ctx, sub, &r.ID)
 	if err != nil {
 		return h, err
 	}
@@ -250,13 +250,14 @@ func (s *Set) Answer(ctx context.Context, sub Subject, r Reply) (h HandOver, err
 	return h, err
 }
 
-// handing finds the step of a hand-over.
-func (s *Set) handing(ctx context.Context, sub Subject, id string) (*World, Step, error) {
+// handing finds the step of a hand-over, and gives its ID the spelling under
+// which it is kept, whichever letters it was written in.
+func (s *Set) handing(ctx context.Context, sub Subject, id *string) (*World, Step, error) {
 	w, err := s.world(ctx, sub, Options{})
 	if err != nil {
 		return nil, Step{}, err
 	}
-	step, _ := splitID(id)
+	step, key := splitID(*id)
 	steps := s.steps[w.Track]
 	i := slices.IndexFunc(steps, func(st Step) bool { return strings.EqualFold(st.ID, step) })
 	switch {
@@ -265,6 +266,7 @@ func (s *Set) handing(ctx context.Context, sub Subject, id string) (*World, Step
 	case steps[i].Draft == nil:
 		return nil, Step{}, fault.New(fault.Invalid, steps[i].ID+" hands nothing over: \""+steps[i].Title+"\"")
 	}
+	*id = handID(steps[i].ID, strings.ToLower(key))
 	return w, steps[i], nil
 }
 
