@@ -228,6 +228,12 @@ func TestAHandOverGoesThroughItsStates(t *testing.T) {
 	if h := hand(Drafted); h.Drafted.IsZero() {
 		t.Errorf("%+v", h)
 	}
+	for _, facts := range []map[string]string{nil, {"contact": "bob", "mood": "good"}} {
+		if _, err := b.Answer(t.Context(), b.sub, Reply{ID: "S0/team", By: "anna", Facts: facts}); err == nil {
+			t.Error("taken with", facts)
+		}
+	}
+	hand(Drafted) // what is refused leaves nothing behind
 	left := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
 	if _, err := b.Send(t.Context(), b.sub, Sending{ID: "s0/TEAM", At: left, By: "anna"}); err != nil { // however it is spelled
 		t.Fatal(err)

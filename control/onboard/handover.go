@@ -161,18 +161,13 @@ func (s *Set) Send(ctx context.Context, sub Subject, say Sending) (h HandOver, e
 	if err != nil {
 		return h, err
 	}
-	h = w.sent[say.ID]
-	now, err := write(ctx, w, st)
+	d, err := drafted(ctx, w, st, say.ID)
 	if err != nil {
-		return h, fmt.Errorf("write the message of %s: %w", say.ID, err)
+		return h, err
 	}
-	_, key := splitID(say.ID)
-	i := slices.IndexFunc(now, func(d Draft) bool { return d.Key == key })
-	if i < 0 {
-		return h, unknownHand(st, now, say.ID)
-	}
+	h = w.sent[say.ID]
 	at := store.Time(store.Micros(time.Now()))
-	h = HandOver{ID: say.ID, Step: st.ID, Draft: now[i], State: Sent, Drafted: h.Drafted, Sent: at, SentBy: say.By}
+	h = HandOver{ID: say.ID, Step: st.ID, Draft: d, State: Sent, Drafted: h.Drafted, Sent: at, SentBy: say.By}
 	if h.Drafted.IsZero() {
 		h.Drafted = at
 	}
@@ -189,6 +184,20 @@ func (s *Set) Send(ctx context.Context, sub Subject, say Sending) (h HandOver, e
 		return tell(ctx, tx, sub, Event{Step: st.ID, What: SentIt, Who: say.By, Detail: h.ID + " on " + h.Sent.Format(time.DateOnly)})
 	})
 	return h, err
+}
+
+// drafted is what would be handed over now under an ID.
+func drafted(ctx context.Context, w *World, st Step, id string) (Draft, error) {
+	now, err := write(ctx, w, st)
+	if err != nil {
+		return Draft{}, fmt.Errorf("write the message of %s: %w", id, err)
+	}
+	_, key := splitID(id)
+	i := slices.IndexFunc(now, func(d Draft) bool { return d.Key == key })
+	if i < 0 {
+		return Draft{}, unknownHand(st, now, id)
+	}
+	return now[i], nil
 }
 
 // Reply is the answer to a hand-over.
@@ -209,9 +218,11 @@ func (s *Set) Answer(ctx context.Context, sub Subject, r Reply) (h HandOver, err
 	h, ok := w.sent[r.ID]
 	if !ok {
 		// Asked by other ways, such as the telephone.
-		if h, err = s.Send(ctx, sub, Sending{ID: r.ID, At: r.At, By: r.By}); err != nil {
+		d, err := drafted(ctx, w, st, r.ID)
+		if err != nil {
 			return h, err
 		}
+		h = HandOver{ID: r.ID, Step: st.ID, Draft: d}
 	}
 	for _, name := range h.Asks {
 		if r.Facts[name] == "" && !w.Has(name) {
@@ -230,6 +241,9 @@ func (s *Set) Answer(ctx context.Context, sub Subject, r Reply) (h HandOver, err
 	h.State, h.Answered, h.Answer = Answered, at, r.Text
 	if h.Sent.IsZero() {
 		h.Sent, h.SentBy = at, r.By
+	}
+	if h.Drafted.IsZero() {
+		h.Drafted = at
 	}
 	err = s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
 		if err := s.begin(ctx, tx, w.Subject, Options{}, r.By); err != nil {
