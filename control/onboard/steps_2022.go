@@ -55,7 +55,7 @@ func steps2022() []Step {
 		},
 		{
 			ID: "A5", Section: "2. Allow the Project Synergy application", Title: "Assign the role Admin to the user who sets up the gateway", Needs: []string{"A4"}, Who: Tandem, Touches: []Part{OfDirectory},
-			Check: unlessOnboarded(checkAdmin), Act: addAdmin, Will: willAddAdmin, Instruct: instructAdmin,
+			Check: checkAdmin, Act: addAdmin, Will: willAddAdmin, Instruct: instructAdmin,
 		},
 		{
 			ID: "A6", Section: "3.1 Create an App registration", Title: "Register Billing Service and Call Duration", Needs: []string{"A3"}, Who: Tandem, Touches: []Part{OfDirectory},
