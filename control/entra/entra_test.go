@@ -246,6 +246,25 @@ func TestSigningIn(t *testing.T) {
 	})
 }
 
+// TestASignInThatIsAwayDoesNotSayThatTheSecretIsWrong: whoever throttles, or
+// is broken, says nothing of what was sent.
+func TestASignInThatIsAwayDoesNotSayThatTheSecretIsWrong(t *testing.T) {
+	for status, want := range map[int]fault.Kind{400: fault.Denied, 401: fault.Denied, 429: fault.Unavailable, 500: fault.Unavailable, 503: fault.Unavailable} {
+		s := entra.SignIn{
+			Login: "https://login.telecom.example", Tenant: "t-1", Client: "c", Scope: "s",
+			Secret: func(context.Context) (obs.Secret, error) { return "canary", nil },
+			HTTP: entra.InProcess(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(status)
+				io.WriteString(w, `{"error":"temporarily_unavailable","error_description":"AADSTS90033: canary"}`)
+			})),
+		}
+		_, err := s.Token()(t.Context())
+		if fault.Of(err) != want || !strings.Contains(err.Error(), "temporarily_unavailable AADSTS90033") || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%d: %v is %v", status, err, fault.Of(err))
+		}
+	}
+}
+
 func TestOverHTTPS(t *testing.T) {
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `{"value":[{"id":"`+strings.TrimPrefix(r.URL.Path, "/v1.0/")+`","displayName":"Lab"}]}`)

@@ -106,6 +106,9 @@ func (s SignIn) ask(ctx context.Context, client *http.Client) (obs.Secret, time.
 		if !strings.HasPrefix(code, "AADSTS") {
 			code = ""
 		}
+		if res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= http.StatusInternalServerError {
+			return "", 0, fault.New(fault.Unavailable, strings.TrimSpace(fmt.Sprintf("The sign-in of %s answers %d: %s %s", r.URL.Host, res.StatusCode, printable(got.Error, 60), printable(code, 30))))
+		}
 		return "", 0, fault.New(fault.Denied, strings.TrimSpace(fmt.Sprintf("The sign-in of %s does not let the application %s in: %s %s", r.URL.Host, s.Client, printable(got.Error, 60), printable(code, 30))))
 	}
 	return obs.Secret(got.Token), time.Duration(min(max(got.Life, 0), 1<<20)) * time.Second, nil
