@@ -114,7 +114,7 @@ func (s *Set) tidy(ctx context.Context, r *Rotation, a *entra.Application, held 
 	for _, c := range a.Secrets {
 		switch {
 		case c.Name == r.making && is(c, held):
-			r.Rotated, r.Asked = c.Start, false
+			r.Rotated = c.Start // another one may be wanted since
 		case c.Name == r.making:
 			if err := s.remove(ctx, r, a.ID, c.KeyID); err != nil {
 				return err
@@ -156,12 +156,21 @@ func (r *Rotation) adopt(a entra.Application, held entra.Secret, now time.Time) 
 	}
 	c := a.Secrets[i]
 	if r.KeyID != c.KeyID {
-		r.take(c, now.Add(r.Overlap))
+		r.take(c, r.until(now))
 	}
 	if r.Renews.IsZero() {
 		r.Renews = r.renewal(c.End)
 	}
 	return c.End.After(now)
+}
+
+// until is how long those before the next one are good: not at all, where
+// somebody wants it so, until that has been done.
+func (r *Rotation) until(now time.Time) time.Time {
+	if r.Asked && !r.Revokes.IsZero() && !r.Revokes.After(now) {
+		return r.Revokes
+	}
+	return now.Add(r.Overlap)
 }
 
 // take lets another credential be the one, and the one before go then.
@@ -204,11 +213,7 @@ func (s *Set) renew(ctx context.Context, r *Rotation, a entra.Application, v ent
 	if !is(key, held) || subtle.ConstantTimeCompare([]byte(held.Value), []byte(value)) != 1 {
 		return entra.Secret{}, fault.New(fault.Conflict, "the vault shows another secret than the one that was just kept: somebody else changes it too")
 	}
-	revokes := now.Add(r.Overlap)
-	if r.Asked && !r.Revokes.IsZero() && !r.Revokes.After(now) {
-		revokes = now // without overlap, as somebody wants
-	}
-	r.take(key, revokes)
+	r.take(key, r.until(now))
 	r.Rotated, r.Asked, r.making, r.warned = now, false, "", 0
 	s.log.Info("a secret was rotated", "secret", r.Name(), "application", r.Application, "key", key.KeyID, "ends", key.End)
 	return held, nil

@@ -313,6 +313,82 @@ func TestOnDemand(t *testing.T) {
 	}
 }
 
+// TestAnOrderToRevokeIsNeverLost, whenever it comes and whoever is killed:
+// before the first look, while one is made anyhow, and when the new one is in
+// the vault and no row knows.
+func TestAnOrderToRevokeIsNeverLost(t *testing.T) {
+	for name, f := range map[string]func(w *world, order func() *Set){
+		"before the first look": func(_ *world, order func() *Set) { order().Start() },
+		"killed before it is known": func(w *world, order func() *Set) {
+			s := order()
+			w.look(func() {
+				w.kill = func(what string) {
+					if what == "keep" {
+						s.die()
+						w.kill = nil
+					}
+				}
+			})
+			s.Start()
+			s.wait.Wait()
+		},
+		"while one is made": func(w *world, order func() *Set) {
+			s := order() // nobody has wanted it at once yet: the row says so below
+			err := s.cfg.Store.Write(s.life, func(tx *store.Tx) error {
+				_, err := tx.Exec(s.life, "UPDATE rotation SET asked = ?, revokes = 0", true)
+				return err
+			})
+			if err != nil {
+				panic(err)
+			}
+			w.look(func() {
+				w.kill = func(what string) {
+					if what == "keep" {
+						w.kill = nil
+						_, _ = s.Rotate(s.life, aName, true)
+					}
+				}
+			})
+			s.Start()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, db := newWorld(), storetest.New(t)
+				defer db.Close()
+				c, v, _ := w.AddSecret(t.Context(), "", "by hand", time.Now().Add(60*24*time.Hour))
+				_, _ = w.PutSecret(t.Context(), entra.Vault{}, entra.Secret{Name: "client-secret", Value: v, Tags: map[string]string{KeyTag: c.KeyID}})
+				var all []*Set
+				order := func() *Set {
+					s := w.set(t, db, nil)
+					if err := s.Keep(t.Context(), target()); err != nil {
+						t.Fatal(err)
+					}
+					if _, err := s.Rotate(t.Context(), aName, true); err != nil {
+						t.Fatal(err)
+					}
+					all = append(all, s)
+					return s
+				}
+				f(w, order)
+				if all[0].life.Err() != nil {
+					all = append(all, w.set(t, db, nil))
+					all[1].Start()
+				}
+				time.Sleep(15 * time.Minute)
+				w.look(func() {
+					if w.good(canaries+"-1") || !w.good(w.latest()) || len(w.keys) != 1 {
+						t.Errorf("%+v are left", w.keys)
+					}
+				})
+				for _, s := range all {
+					s.Close()
+				}
+			})
+		})
+	}
+}
+
 // TestWhatPeopleDidByHandIsTakenOver: a secret that somebody has put into the
 // vault as the documents say is the one, and the one before goes.
 func TestWhatPeopleDidByHandIsTakenOver(t *testing.T) {
