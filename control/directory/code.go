@@ -203,13 +203,14 @@ func (s *Set) Redeem(ctx context.Context, shown Shown) (p Permit, err error) {
 			return err
 		}
 		p, err = family(ctx, tx, id)
-		if p.Nonce = nonce; p.Client != shown.Client {
-			return ErrCode
-		}
-		if err != nil {
-			return err
-		}
+		p.Nonce = nonce
 		switch {
+		case err != nil && p.Client == "": // whose it is could not be read
+			return err
+		case p.Client != shown.Client:
+			return ErrCode
+		case err != nil:
+			return err
 		case !p.Public && !shown.Secret:
 			return ErrNoSecret
 		case spent != 0:
@@ -287,6 +288,8 @@ func (s *Set) refresh(ctx context.Context, client, token string, then func(*stor
 		}
 		p, err = family(ctx, tx, id)
 		switch {
+		case err != nil && p.Client == "": // whose it is could not be read
+			return err
 		case p.Client != client:
 			return ErrCode
 		case err != nil:

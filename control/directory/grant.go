@@ -64,7 +64,9 @@ func (s *Set) allow(ctx context.Context, c Caller, g Grant, merge bool) (Grant, 
 	if merge && c.App == "" && g.ConsentType == OnePrincipal && c.Object != "" && strings.EqualFold(g.Principal, c.Object) {
 		e.needs = readSelf // and each scope is looked at below
 	}
+	asked := g
 	err := s.change(ctx, &e, func(tx *store.Tx) (err error) {
+		g = asked // anew when the transaction is: scopes of before may be revoked now
 		g.ID, g.Tenant, g.Created = newID(), c.Tenant, now()
 		g, err = s.allowIn(ctx, tx, c, g, merge)
 		e.target = target(c.Tenant, "oauth2PermissionGrants", g.ID)
