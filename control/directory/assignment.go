@@ -108,12 +108,14 @@ func (s *Set) Unassign(ctx context.Context, c Caller, id string) error {
 			return err
 		}
 		if p.AppID == GraphID {
-			holder, err := principalByID(ctx, tx, c.Tenant, a.Principal)
-			if err != nil {
-				return err
-			}
-			if holder.AppID == OnboardingID {
-				return fault.New(fault.Conflict, "This assignment belongs to the deployment itself and cannot be changed.")
+			if a.Kind == KindPrincipal {
+				holder, err := principalByID(ctx, tx, c.Tenant, a.Principal)
+				if err != nil {
+					return err
+				}
+				if holder.AppID == OnboardingID {
+					return fault.New(fault.Conflict, "This assignment belongs to the deployment itself and cannot be changed.")
+				}
 			}
 			if err := may(ctx, tx, c, writeRoles); err != nil {
 				return err

@@ -70,7 +70,11 @@ func (s *Set) RemoveFactor(ctx context.Context, token, id string) error {
 		if len(list) < 2 {
 			return fault.New(fault.Conflict, "This is your only second factor: add another one first.")
 		}
-		if _, err := tx.Exec(ctx, "DELETE FROM factor WHERE id = ? AND account = ?", id, v.User.ID); err != nil {
+		n, err := tx.Exec(ctx, "DELETE FROM factor WHERE id = ? AND account = ?", id, v.User.ID)
+		if err == nil && n == 0 {
+			err = missing("factor", id)
+		}
+		if err != nil {
 			return err
 		}
 		return s.tell(ctx, tx, Change{v.Caller(), "microsoft.directory/users/authenticationMethods/delete", target(v.User.Tenant, "users", v.User.ID), "Succeeded"})

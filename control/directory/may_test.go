@@ -347,6 +347,22 @@ func TestAProgramMayWhatItHoldsNow(t *testing.T) {
 	})
 }
 
+// TestTheDefaultRoleAtMicrosoftGraph is taken away again from users and groups.
+func TestTheDefaultRoleAtMicrosoftGraph(t *testing.T) {
+	w := build(t, storetest.New(t))
+	resource, err := w.PrincipalOf(t.Context(), w.us, directory.GraphID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := w.Assign(t.Context(), w.us, directory.Assignment{Principal: w.plain.Object, Resource: resource.ID, Role: directory.DefaultRole})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Unassign(t.Context(), w.us, a.ID); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestTenantsSeeNothingOfEachOther: an administrator of one is a stranger in
 // the other, and finds none of its objects by their IDs.
 func TestTenantsSeeNothingOfEachOther(t *testing.T) {

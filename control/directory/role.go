@@ -49,7 +49,7 @@ func (s *Set) AssignDirectoryRole(ctx context.Context, c Caller, r DirectoryRole
 		if err == nil && n == 0 {
 			return errNothing
 		}
-		e.target += "/members/" + o.ID
+		e.target = target(c.Tenant, "directoryRoles", r.ID()+"/members/"+o.ID)
 		return err
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/directory"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
@@ -176,6 +177,73 @@ func TestAllOfASignIn(t *testing.T) {
 			t.Errorf("who is gone: %v", err)
 		}
 	})
+}
+
+// TestWhoIsDisabledIsSignedOut for good: what was open then is not open again
+// when the user is.
+func TestWhoIsDisabledIsSignedOut(t *testing.T) {
+	d := house(t, storetest.New(t))
+	u, session, _ := resident(t, d, "ann")
+	by := directory.Ourselves(strings.ToLower(tenant), "test")
+	for _, enabled := range []bool{false, true} {
+		if _, err := d.UpdateUser(t.Context(), by, u.ID, func(u *directory.User) error { u.Enabled = enabled; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.Session(t.Context(), session); !errors.Is(err, directory.ErrSession) {
+		t.Errorf("the session goes on: %v", err)
+	}
+}
+
+// TestAFactorThatIsNone cannot be removed, and the trail has no line of it.
+func TestAFactorThatIsNone(t *testing.T) {
+	d := house(t, storetest.New(t))
+	_, session, _ := resident(t, d, "ann")
+	proposed, err := d.ProposeTOTP(t.Context(), session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := d.AddTOTP(t.Context(), session, "other", code(t, string(proposed.Secret), 0), here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants(t, "unknown", d.RemoveFactor(t.Context(), string(whole.Token), newGUID()), fault.NotFound)
+}
+
+// TestADatabaseThatFailsIsNoWrongCode: the program keeps its token, and tries
+// again.
+func TestADatabaseThatFailsIsNoWrongCode(t *testing.T) {
+	s := storetest.New(t)
+	d := house(t, s)
+	_, session, _ := resident(t, d, "ann")
+	verifier := strings.Repeat("v", 43)
+	sum := sha256.Sum256([]byte(verifier))
+	c, err := d.Permit(t.Context(), session, directory.Asked{Client: directory.AzureCLIID, Public: true, Challenge: base64.RawURLEncoding.EncodeToString(sum[:])})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := directory.Shown{Client: directory.AzureCLIID, Code: string(c), Verifier: verifier}
+	p, err := d.Redeem(t.Context(), shown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := d.NewRefresh(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), "ALTER TABLE family RENAME TO elsewhere")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Redeem(t.Context(), shown); err == nil || errors.Is(err, directory.ErrCode) {
+		t.Errorf("the code: %v", err)
+	}
+	if _, err := d.Refresh(t.Context(), directory.AzureCLIID, string(token)); err == nil || errors.Is(err, directory.ErrCode) {
+		t.Errorf("the refresh token: %v", err)
+	}
 }
 
 // TestPasswordsThatAreRefused with a sentence.

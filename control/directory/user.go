@@ -58,7 +58,7 @@ func (s *Set) User(ctx context.Context, c Caller, id string) (u User, err error)
 	return u, err
 }
 
-var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._'!#^~+-]{0,63}@([A-Za-z0-9.-]+)$`)
+var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._'!#^~+-]{0,63}@((?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+)$`)
 
 // CreateUser makes a user, who cannot sign in yet: there is no password.
 func (s *Set) CreateUser(ctx context.Context, c Caller, u User) (User, error) {
@@ -128,6 +128,9 @@ func (s *Set) UpdateUser(ctx context.Context, c Caller, id string, change func(*
 			return err
 		}
 		_, err = tx.Exec(ctx, "UPDATE directory_user SET name = ?, name_key = ?, doc = ? WHERE id = ?", u.Name, strings.ToLower(u.Name), encode(u), u.ID)
+		if err == nil && old.Enabled && !u.Enabled {
+			err = s.signOut(ctx, tx, u.ID, "disabled by an administrator")
+		}
 		return err
 	})
 	return u, err
