@@ -57,7 +57,8 @@ type plane struct {
 	gateways      *gateway.Set
 	calls         *record.Regions
 	vaults        *vault.Set                                           // nil: there are none
-	keyFile       *vault.KeyFile                                       // of those
+	wraps         wrapper                                              // of those, and of what the directory seals; nil: there are none
+	keyFile       *vault.KeyFile                                       // is wraps; nil: a key management service is
 	tenant        ops.Tenant                                           // of the operator: ours, or elsewhere
 	rotations     *rotation.Set                                        // nil: there are no vaults at all
 	connect       func(onboard.Asker) (*operatorconnect.Client, error) // nil: no environment is configured
@@ -129,8 +130,8 @@ func (p *plane) openDirectory(ctx context.Context) error {
 		Address: p.url(), Graph: []string{p.url(), "https://" + p.cfg.API.Name}, Resolver: lookUp(p.n.cfg.SIP.DNS), Audit: p.auditDirectory, Gone: p.subscriptions.Gone, Audiences: p.tokenResources(), Portal: p.portal(),
 	}
 	c.Tenant, c.Others = p.cfg.tenants()
-	if p.keyFile != nil {
-		c.Keeper = p.keyFile
+	if p.wraps != nil {
+		c.Keeper = p.wraps
 	}
 	for _, client := range p.cfg.Login.Clients {
 		if client.SecretFile == "" {

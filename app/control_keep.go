@@ -92,6 +92,10 @@ func (k *keeper) tell(r gateway.Resource, err error) {
 	if said != "" && said != k.told[r.ID] {
 		k.p.n.log.Info("the gateway has not all it should at Operator Connect", "gateway", r.ID.Name, obs.KeyError, err)
 	}
+	if said == "" {
+		delete(k.told, r.ID)
+		return
+	}
 	k.told[r.ID] = said
 }
 

@@ -62,6 +62,8 @@ func (n *Node) rotateKey(ctx context.Context, step ops.KeyStep) (int, error) {
 		return 0, errStarting
 	case p.vaults == nil:
 		return 0, errNoVaults
+	case p.keyFile == nil && step != ops.KeyRewrap:
+		return 0, fault.New(fault.Conflict, "the key is in a key management service: rotate it there, then wrap all anew (--rewrap)")
 	case step == ops.KeyBoth && p.cfg.Store != "":
 		return 0, fault.New(fault.Conflict, "control nodes that share a database have a copy of the key file each: make the key here (--make), bring vault.key to the others, then wrap all anew (--rewrap)")
 	}

@@ -2,14 +2,19 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
+	"time"
 
+	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/publish"
 	"github.com/tandemgw/tandem/control/vault"
+	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/front/arm"
 	"github.com/tandemgw/tandem/front/keyvault"
 	"github.com/tandemgw/tandem/front/login"
@@ -19,6 +24,46 @@ import (
 type VaultsConfig struct {
 	Domain      string               `yaml:"domain"`      // a vault is https://<name>.<domain>, on the port of the API
 	Certificate *publish.Certificate `yaml:"certificate"` // for *.<domain>; nil: the API's bears that too
+	Transit     *TransitConfig       `yaml:"transit"`     // nil: the key is in a file of this node
+}
+
+// TransitConfig is a key management service that wraps what vaults are
+// encrypted with.
+type TransitConfig struct {
+	URL       string `yaml:"url"`       // of a transit engine, "https://kms.telecom.example:8200/v1/transit"
+	Key       string `yaml:"key"`       // of type aes256-gcm96
+	TokenFile string `yaml:"tokenFile"` // whose first line is read anew for each question
+	Roots     string `yaml:"roots"`     // PEM; empty: the system's
+}
+
+// keeper is what wraps by the service.
+func (c *TransitConfig) keeper() (*vault.Transit, error) {
+	roots, err := pool(c.Roots)
+	if err != nil {
+		return nil, fmt.Errorf("authorities of the key management service: %w", err)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}}
+	return &vault.Transit{URL: c.URL, Key: c.Key, HTTP: client, Token: func() (obs.Secret, error) {
+		token, err := peer.ReadSecret(publish.SecretAt(c.TokenFile, ""))
+		return obs.Secret(token), err
+	}}, nil
+}
+
+// transit checks where the key is.
+func (k *configCheck) transit(path string, t *TransitConfig) {
+	if t == nil {
+		return
+	}
+	if u, err := url.Parse(t.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+		k.bad(path+".url", "%q: write the https URL of a transit engine, such as https://kms.telecom.example:8200/v1/transit", t.URL)
+	}
+	if t.Key == "" {
+		k.bad(path+".key", "missing: write the name of a key of type aes256-gcm96")
+	}
+	if t.TokenFile == "" {
+		k.bad(path+".tokenFile", "missing: write the file whose first line is the token for the service")
+	}
+	k.roots(path+".roots", t.Roots)
 }
 
 // ofVaults is the name of the vaults' certificate among the node's.
@@ -34,6 +79,7 @@ func (k *configCheck) vaults(path string) {
 		k.bad(path+".domain", "%q: write the domain that vaults are below, such as vault.telecom.example", v.Domain)
 		return
 	}
+	k.transit(path+".transit", v.Transit)
 	at, cert := path+".certificate", k.Control.API.Certificate
 	if v.Certificate != nil {
 		cert = *v.Certificate
@@ -48,6 +94,14 @@ func (k *configCheck) vaults(path string) {
 	}
 }
 
+// wrapper has the key under which data keys are wrapped: a file, or a key
+// management service.
+type wrapper interface {
+	Prepare(ctx context.Context, first bool) error
+	Wrap(ctx context.Context, plain, about []byte) ([]byte, error)
+	Unwrap(ctx context.Context, wrapped, about []byte) ([]byte, error)
+}
+
 // openVaults opens what secrets are kept in. Nothing is decrypted yet.
 func (p *plane) openVaults(ctx context.Context) (err error) {
 	if p.cfg.Vaults == nil {
@@ -56,9 +110,16 @@ func (p *plane) openVaults(ctx context.Context) (err error) {
 	if err := Harden(); err != nil {
 		return err
 	}
-	p.keyFile = vault.NewKeyFile(filepath.Join(p.n.cfg.Node.Data, vault.KeyFileName))
+	if t := p.cfg.Vaults.Transit; t != nil {
+		if p.wraps, err = t.keeper(); err != nil {
+			return err
+		}
+	} else {
+		p.keyFile = vault.NewKeyFile(filepath.Join(p.n.cfg.Node.Data, vault.KeyFileName))
+		p.wraps = p.keyFile
+	}
 	p.vaults, err = vault.Open(ctx, vault.Config{
-		Store: p.store, Keeper: p.keyFile, Tenant: p.cfg.Tenant.ID,
+		Store: p.store, Keeper: p.wraps, Tenant: p.cfg.Tenant.ID,
 		Place: p.subscriptions.Place, Audit: p.subscriptions.Audit, Log: p.n.log,
 	})
 	if err != nil {

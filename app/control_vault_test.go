@@ -3,14 +3,18 @@ package app
 import (
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tandemgw/tandem/control/vault"
+	"github.com/tandemgw/tandem/front/ops"
 )
 
 // A vault is made by the resource API and keeps a secret for whom its policy
@@ -105,4 +109,49 @@ func objectOf(t *testing.T, token string) string {
 		t.Fatalf("whose is it? %s %v", payload, err)
 	}
 	return claims.Object
+}
+
+// A key management service wraps instead of a key file: nothing is on the disk,
+// and a control node whose service refuses does not start.
+func TestAControlNodeWhoseKeyIsElsewhere(t *testing.T) {
+	var asked, refuses atomic.Bool
+	kms := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var said map[string]string
+		if refuses.Load() || r.Header.Get("X-Vault-Token") != "token-of-the-kms" || json.NewDecoder(r.Body).Decode(&said) != nil {
+			http.Error(w, "no", http.StatusForbidden)
+			return
+		}
+		asked.Store(true)
+		answer := map[string]string{"ciphertext": "vault:v1:" + said["plaintext"]}
+		if sealed, ok := said["ciphertext"]; ok {
+			answer = map[string]string{"plaintext": strings.TrimPrefix(sealed, "vault:v1:")}
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"data": answer})
+	}))
+	defer kms.Close()
+	dir := t.TempDir()
+	roots, token := filepath.Join(dir, "kms.pem"), filepath.Join(dir, "kms.token")
+	for file, text := range map[string][]byte{
+		roots: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: kms.Certificate().Raw}), token: []byte("token-of-the-kms\n"),
+	} {
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, _ := controlNode(t, "  vaults:\n    domain: vault.lab.example\n    transit: {url: \""+kms.URL+"/v1/transit\", key: tandem, tokenFile: "+token+", roots: "+roots+"}\n")
+	if _, err := os.Stat(filepath.Join(n.cfg.Node.Data, vault.KeyFileName)); !asked.Load() || !os.IsNotExist(err) {
+		t.Errorf("the service was asked: %v; a key file: %v", asked.Load(), err)
+	}
+	if _, err := n.rotateKey(t.Context(), ops.KeyBoth); err == nil || !strings.Contains(err.Error(), "rotate it there") {
+		t.Errorf("rotated here: %v", err)
+	}
+	if _, err := n.rotateKey(t.Context(), ops.KeyRewrap); err != nil {
+		t.Error(err)
+	}
+	n.Close()
+	refuses.Store(true)
+	if again, err := New(n.cfg, n.log, "test"); err == nil {
+		again.Close()
+		t.Error("it starts without its key")
+	}
 }

@@ -100,8 +100,10 @@ type granted struct {
 	Description  string `json:"error_description"`
 }
 
-func (g granted) kept(authority string) signedIn {
-	return signedIn{authority, g.RefreshToken, g.AccessToken, time.Now().Add(time.Duration(g.ExpiresIn) * time.Second)}
+// kept is what is kept of it; without a new refresh token the old one stays
+// good (RFC 6749 §6).
+func (g granted) kept(authority, refresh string) signedIn {
+	return signedIn{authority, cmp.Or(g.RefreshToken, refresh), g.AccessToken, time.Now().Add(time.Duration(g.ExpiresIn) * time.Second)}
 }
 
 // login signs a person in by a device code (RFC 8628) and keeps what comes of it.
@@ -128,7 +130,7 @@ func (r *resources) login(ctx context.Context, tenant string, w io.Writer) error
 	if err != nil {
 		return err
 	}
-	if err := keeping(func(kept map[string]signedIn) error { kept[r.base] = g.kept(authority); return nil }); err != nil {
+	if err := keeping(func(kept map[string]signedIn) error { kept[r.base] = g.kept(authority, ""); return nil }); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "You are signed in at %s.\n", r.base)
@@ -181,7 +183,7 @@ func (r *resources) personal(ctx context.Context) (token string, err error) {
 		if g.AccessToken == "" {
 			return fault.New(fault.Denied, "you are signed in at "+r.base+" no longer ("+cmp.Or(g.Description, g.Error)+`): run "tandem login --endpoint `+r.base+`"`)
 		}
-		token, kept[r.base] = g.AccessToken, g.kept(s.Authority)
+		token, kept[r.base] = g.AccessToken, g.kept(s.Authority, s.Refresh)
 		return nil
 	})
 	return token, err
