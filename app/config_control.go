@@ -141,6 +141,9 @@ func (c *Config) controlFiles() (files []*string) {
 	if v := c.Control.Vaults; v != nil && v.Certificate != nil {
 		files = append(files, &v.Certificate.Chain, &v.Certificate.Key)
 	}
+	if v := c.Control.Vaults; v != nil && v.Transit != nil {
+		files = append(files, &v.Transit.TokenFile, &v.Transit.Roots)
+	}
 	files = append(files, c.Control.Onboard.files()...)
 	for i := range c.Control.Login.Clients {
 		files = append(files, &c.Control.Login.Clients[i].SecretFile)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -39,32 +40,41 @@ func (n *Node) toMobile(tx *sip.ServerTx) {
 	}
 }
 
-// consulting is the client by which Microsoft is asked about subscribers.
+// consulting is the client by which Microsoft is asked about subscribers. What
+// it may take of this process is bounded: a server that hangs in a handshake
+// outlives the question that began it.
 func (n *Node) consulting(t snapshot.TLS) (*http.Client, error) {
 	conf := &tls.Config{
-		MinVersion: tls.VersionTLS12,
+		MinVersion: max(tlsVersions[t.Min], tls.VersionTLS12), MaxVersion: tlsVersions[t.Max],
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return n.certificate(cmp.Or(t.Certificate, n.cloudCertificate()))
 		},
 	}
-	switch {
-	case t.Roots != "":
+	for _, name := range t.Suites {
+		if id, ok := sip.ParseSuite(name); ok {
+			conf.CipherSuites = append(conf.CipherSuites, id)
+		}
+	}
+	conf.RootCAs = n.running.Load().settings().Roots
+	if t.Roots != "" {
 		conf.RootCAs = x509.NewCertPool()
 		if !conf.RootCAs.AppendCertsFromPEM([]byte(t.Roots)) {
 			return nil, errors.New("services.mobile.tls.roots has no certificate")
 		}
-	case len(n.running.Load().trusted[sipRoots]) > 0:
-		conf.RootCAs = x509.NewCertPool()
-		for _, c := range n.running.Load().trusted[sipRoots] {
-			conf.RootCAs.AddCert(c)
-		}
 	}
+	const slow = 2 * time.Second
 	return &http.Client{
-		Transport: &http.Transport{TLSClientConfig: conf, MaxIdleConnsPerHost: 32, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true},
+		Transport: &http.Transport{
+			TLSClientConfig: conf, DialContext: (&net.Dialer{Timeout: slow}).DialContext, TLSHandshakeTimeout: slow, ResponseHeaderTimeout: 10 * time.Second,
+			MaxResponseHeaderBytes: 16 << 10, MaxConnsPerHost: 64, MaxIdleConnsPerHost: 32, IdleConnTimeout: 90 * time.Second,
+			ForceAttemptHTTP2: true, HTTP2: &http.HTTP2Config{SendPingTimeout: slow, PingTimeout: slow},
+		},
 		// Who is asked was configured; nobody else is told who calls whom.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
+
+var tlsVersions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
 // cloudCertificate is the name of the certificate that the cloud side shows.
 func (n *Node) cloudCertificate() string {

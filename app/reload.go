@@ -145,6 +145,7 @@ func (n *Node) enforce(now, next *running) (renewing []string) {
 		return nil
 	}
 	renewing = n.peers.Renew(next.snapshot, next.settings())
+	n.mcp.Forget()
 	for _, side := range sides {
 		n.engine.Allow(string(side), next.snapshot.MediaSources(side, n.cfg.Node.Region))
 	}

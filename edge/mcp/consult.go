@@ -72,7 +72,10 @@ func (s *Set) ask(ctx context.Context, m *snapshot.MCP, q question) (string, err
 	if err != nil {
 		return "", err
 	}
-	defer resp.Body.Close()
+	defer func() {
+		_, _ = io.CopyN(io.Discard, resp.Body, longestAnswer) // read out, the connection serves the next
+		_ = resp.Body.Close()
+	}()
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound:
@@ -134,4 +137,5 @@ func (c *clientCache) drop() {
 	if c.client != nil {
 		c.client.CloseIdleConnections()
 	}
+	c.client, c.made = nil, ""
 }

@@ -192,7 +192,7 @@ func emergency(uri string, snap *snapshot.Snapshot) bool {
 		return true
 	}
 	u, err := sip.ParseURI(uri)
-	return err == nil && snap.IsEmergency(u.User)
+	return err == nil && snap.IsEmergency(sip.Unescape(u.User))
 }
 
 // anchor sends an INVITE to Microsoft: to the number it has named, with the

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/edge/peer"
@@ -50,23 +51,30 @@ type Set struct {
 	life   context.Context // RO; ends when the set is closed
 	die    context.CancelFunc
 	asking sync.WaitGroup
-	slots  chan struct{} // questions and look-ups under way
+	slots  chan struct{} // requests that are read, asked about or looked up
+	asks   chan struct{} // questions under way
 	client clientCache
 
 	count counters
 }
 
-// atOnce bounds the requests that are being asked about or looked up. Beyond
-// it calls go on as they are: a Microsoft that answers late must not make the
-// mobile network late.
-const atOnce = 1024
+const (
+	// atOnce bounds the requests that have not gone on yet, each with a goroutine;
+	// more are answered 503.
+	atOnce = 4096
+	// asksAtOnce bounds the questions. Beyond it calls go on as they are: a
+	// Microsoft that answers late must not make the mobile network late.
+	asksAtOnce = 512
+	// hopTime bounds the look-up of the next hop.
+	hopTime = 3 * time.Second
+)
 
 // New makes a set that answers once Start has been called.
 func New(c Config) *Set {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Set{Config: c, slots: make(chan struct{}, atOnce)}
+	s := &Set{Config: c, slots: make(chan struct{}, atOnce), asks: make(chan struct{}, asksAtOnce)}
 	s.life, s.die = context.WithCancel(context.Background())
 	return s
 }
@@ -78,6 +86,12 @@ func (s *Set) Start(stack *sip.Stack) { s.stack = stack }
 func (s *Set) Close() {
 	s.die()
 	s.asking.Wait()
+	s.Forget()
+}
+
+// Forget has the next question make its client anew: the node trusts others now,
+// or shows another certificate.
+func (s *Set) Forget() {
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
 	s.client.drop()
@@ -154,6 +168,7 @@ func (s *Set) Handle(tx *sip.ServerTx) {
 	if req.Method == "INVITE" {
 		tx.OnCancel(f.cancel)
 	}
+	tx.OnEnd(f.over)
 	select {
 	case s.slots <- struct{}{}:
 	default:

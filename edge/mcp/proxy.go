@@ -81,6 +81,8 @@ func (f *forward) run(ctx context.Context) {
 	if f.req.Method == "INVITE" {
 		f.consult(ctx, on)
 	}
+	ctx, stop := context.WithTimeout(ctx, hopTime)
+	defer stop()
 	targets, err := f.set.Peers.ResolveHop(ctx, f.known.Name, f.next.URI)
 	if err == nil && len(targets) == 0 {
 		err = fmt.Errorf("%s is not an address that peer %s may be met at", f.next.URI.Host, f.known.Name)
@@ -101,6 +103,14 @@ func (f *forward) consult(ctx context.Context, on *sip.Message) {
 	r := read(f.req, f.top, f.snap)
 	if r.silent != "" {
 		f.set.log(f, "call goes on: "+r.silent)
+		return
+	}
+	select {
+	case f.set.asks <- struct{}{}:
+		defer func() { <-f.set.asks }()
+	default:
+		f.set.count.failed.Add(1)
+		f.set.log(f, "call goes on: too many are asked about at once")
 		return
 	}
 	f.set.count.asked.Add(1)
@@ -165,6 +175,10 @@ func (f *forward) heard(ev sip.Event) {
 	if ev.Msg.Status == 100 {
 		return // ours goes by itself (RFC 3261 16.7 item 5)
 	}
+	if ev.Msg.Status == 503 { // of that address alone (RFC 3261 16.7 item 6, RFC 3263 4.3)
+		f.try(f.own(500, "the next hop is overloaded"))
+		return
+	}
 	resp := ev.Msg.Clone()
 	resp.DelFirst("Via") // ours
 	f.mu.Lock()
@@ -190,6 +204,13 @@ func (f *forward) failed(err error) {
 		status = 500 // RFC 3261 16.9: as if it had said 503, which goes back as 500 (16.7 item 6)
 	}
 	f.try(f.own(status, "the next hop: "+err.Error()))
+}
+
+// over takes the end of the request's transaction: nothing more is tried.
+func (f *forward) over(error) {
+	f.mu.Lock()
+	f.final(nil)
+	f.mu.Unlock()
 }
 
 // final remembers that a final response goes back; nil when one has gone.
