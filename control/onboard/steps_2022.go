@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -515,9 +516,22 @@ func (w *World) vaultID(r registration) string {
 	// Names of vaults are one space for all of Azure, and 24 letters long.
 	id := w.Subject.Gateway
 	sum := sha256.Sum256([]byte(strings.ToLower(id.String() + " " + r.key)))
-	short := strings.Trim(strings.ToLower(id.Name[:min(len(id.Name), 8)]), "-")
+	short := vaultPrefix(id.Name)
 	kind := strings.Replace(strings.Replace(r.key, "billing-service", "billing", 1), "call-duration", "cdu", 1)
 	return entra.VaultID(id.Subscription, id.Group, fmt.Sprintf("%s-%s-%x", short, kind, sum[:3]))
+}
+
+var hyphens = regexp.MustCompile("-+")
+
+// vaultPrefix is a gateway's name as that of a vault can begin: with a letter,
+// and without two hyphens in a row (Azure Key Vault docs, "Vaults - Create Or
+// Update").
+func vaultPrefix(gateway string) string {
+	name := hyphens.ReplaceAllString(strings.Trim(strings.ToLower(gateway), "-"), "-")
+	if name == "" || name[0] < 'a' {
+		name = strings.TrimSuffix("gw-"+name, "-")
+	}
+	return strings.TrimSuffix(name[:min(len(name), 8)], "-")
 }
 
 // vault is a registration's.

@@ -17,6 +17,15 @@ import (
 	sandbox "github.com/tandemgw/tandem/sandbox/operatorconnect"
 )
 
+// TestAVaultCanBeCalledAfterAnyGateway: the name of a gateway begins with a
+// digit and has two hyphens in a row, which that of a vault does not.
+func TestAVaultCanBeCalledAfterAnyGateway(t *testing.T) {
+	w := newWorld(t)
+	w.sub.Gateway.Name = "1--2"
+	w.declare("management-region", "westeurope")
+	w.is(w.apply(old), "A10", onboard.Done, "/vaults/gw-1-2-billing-")
+}
+
 // TestTeamsPhoneMobile asks for what Operator Connect does not: "The number
 // used in Teams Phone Mobile to access the Voicemail Interactive Voice Response
 // (IVR) from native dialers", and the way to Microsoft's phone system.
