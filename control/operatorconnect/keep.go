@@ -46,7 +46,8 @@ func (c *Client) Keep(ctx context.Context, k Kept) (made []string, err error) {
 	return made, err
 }
 
-// keepProfile makes the calling profile, or adds trunks that it lacks.
+// keepProfile makes the calling profile, or adds trunks and offers that it
+// lacks.
 func (c *Client) keepProfile(ctx context.Context, k Kept, trunks []string) (made string, err error) {
 	profiles, err := c.Profiles(ctx)
 	if err != nil || len(trunks) == 0 {
@@ -66,16 +67,22 @@ func (c *Client) keepProfile(ctx context.Context, k Kept, trunks []string) (made
 		return "calling profile " + k.Gateway + NameSuffix, nil
 	}
 	d := profiles[i].Draft()
+	var added []string
 	for _, id := range trunks {
 		if !slices.Contains(d.TrunkIDs, id) {
-			d.TrunkIDs = append(d.TrunkIDs, id)
+			d.TrunkIDs, added = append(d.TrunkIDs, id), []string{"trunks"}
 		}
 	}
-	if len(d.TrunkIDs) == len(profiles[i].Trunks) {
+	for _, offer := range k.Offers {
+		if !slices.ContainsFunc(d.OfferTypes, func(o OfferType) bool { return o.Name == offer }) {
+			d.OfferTypes, added = append(slices.Clip(d.OfferTypes), OfferType{Name: offer}), append(added, "offer "+offer)
+		}
+	}
+	if len(added) == 0 {
 		return "", nil
 	}
 	if _, err := c.ReplaceProfile(ctx, Edit{ID: profiles[i].ID, ETag: profiles[i].ETag}, d); err != nil {
 		return "", err
 	}
-	return "trunks of the calling profile " + k.Gateway + NameSuffix, nil
+	return strings.Join(added, ", ") + " of the calling profile " + k.Gateway + NameSuffix, nil
 }

@@ -59,6 +59,14 @@ func TestTheProductKeepsWhatAGatewayHas(t *testing.T) {
 	if made, err = c.Keep(t.Context(), kept); err != nil || len(made) != 2 || !b.env.Enrolled("1r3.label."+suffix) {
 		t.Errorf("a third region: %v, %v", made, err)
 	}
+	// So does a service.
+	kept.Offers = append(kept.Offers, "AudioConferencing")
+	if made, err = c.Keep(t.Context(), kept); err != nil || len(made) != 1 || made[0] != "offer AudioConferencing of the calling profile lab"+product.NameSuffix {
+		t.Errorf("another service: %v, %v", made, err)
+	}
+	if made, err = c.Keep(t.Context(), kept); err != nil || len(made) > 0 {
+		t.Errorf("the same again: %v, %v", made, err)
+	}
 }
 
 func TestTheProductAndTheEnvironmentUnderstandEachOther(t *testing.T) {
