@@ -60,6 +60,7 @@ type Vault struct {
 	URL         string // of what is in it
 	Tenant      string
 	Location    string
+	RBAC        bool // roles say who may what, and Policies nothing
 	Policies    []Policy
 	Connections []Connection
 }
@@ -135,7 +136,7 @@ type connectionBody struct {
 }
 
 func (b vaultBody) read() Vault {
-	v := Vault{ID: b.ID, URL: strings.TrimRight(b.Properties.URL, "/"), Tenant: b.Properties.Tenant, Location: b.Location, Policies: b.Properties.Policies}
+	v := Vault{ID: b.ID, URL: strings.TrimRight(b.Properties.URL, "/"), Tenant: b.Properties.Tenant, Location: b.Location, RBAC: b.Properties.RBAC != nil && *b.Properties.RBAC, Policies: b.Properties.Policies}
 	for _, c := range b.Properties.Connections {
 		p := c.Properties
 		// Azure's list within a vault names a connection by its ID alone.

@@ -1,6 +1,9 @@
 package onboard_test
 
 import (
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,4 +62,45 @@ func TestASecretThatIsNotAsItShouldBeIsReplaced(t *testing.T) {
 	w.must(err)
 	w.is(w.plan(old), "A12", onboard.Drifted, "does not hold its client ID")
 	w.is(w.apply(old), "A12", onboard.Done)
+}
+
+// between lets change see what vaults, and who manages them, answer.
+func (w *world) between(change func(*http.Request, *http.Response)) {
+	w.Helper()
+	c := w.cfg.Parts.Vaults.VaultsConfig
+	c.HTTP = altered{c.HTTP, change}
+	var err error
+	w.cfg.Parts.Vaults, err = entra.NewVaults(c)
+	w.must(err)
+	w.start()
+}
+
+type altered struct {
+	next   http.RoundTripper
+	change func(*http.Request, *http.Response)
+}
+
+func (a altered) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := a.next.RoundTrip(r)
+	if err == nil {
+		a.change(r, res)
+	}
+	return res, err
+}
+
+// TestAVaultThatGoesByRolesIsTold: policies say nothing there (Azure Key Vault
+// docs, "Azure role-based access control (Azure RBAC) vs. access policies").
+func TestAVaultThatGoesByRolesIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.declare("management-region", "westeurope")
+	w.is(w.apply(old), "A10", onboard.Done)
+	w.between(func(r *http.Request, res *http.Response) {
+		if strings.Contains(r.URL.Path, "-billing-") && strings.HasPrefix(r.URL.Path, "/subscriptions/") {
+			text, err := io.ReadAll(res.Body)
+			w.must(err)
+			w.must(res.Body.Close())
+			res.Body = io.NopCloser(strings.NewReader(strings.Replace(string(text), `"enableRbacAuthorization":false`, `"enableRbacAuthorization":true`, 1)))
+		}
+	})
+	w.is(w.plan(old), "A10", onboard.Drifted, "Billing Service: its vault goes by roles, not by access policies")
 }

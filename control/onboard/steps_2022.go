@@ -547,14 +547,15 @@ func checkVaults(ctx context.Context, w *World) (Finding, error) {
 	if _, err := w.vaults(); err != nil {
 		return Finding{}, err
 	}
-	owner := map[string]string{}
-	return w.each("Each registration has a vault of its own", func(r registration) (string, []Evidence, error) {
+	owner, missing := map[string]string{}, false
+	f, err := w.each("Each registration has a vault of its own", func(r registration) (string, []Evidence, error) {
 		id := w.vaultID(r)
 		v, err := w.vault(ctx, r)
 		switch other := owner[strings.ToLower(id)]; {
 		case other != "":
 			return "shares its vault with " + other, nil, nil
 		case fault.Of(err) == fault.NotFound:
+			missing = true
 			return "has no vault", nil, nil
 		case err != nil:
 			return "", nil, err
@@ -562,10 +563,16 @@ func checkVaults(ctx context.Context, w *World) (Finding, error) {
 			return "its vault is in another subscription than the gateway", nil, nil
 		case !strings.EqualFold(v.Tenant, w.Vaults.Tenant):
 			return "its vault trusts the tenant " + v.Tenant, nil, nil
+		case v.RBAC:
+			return "its vault goes by roles, not by access policies", nil, nil
 		}
 		owner[strings.ToLower(id)] = r.name
 		return "", []Evidence{Is("vault", v.ID)}, nil
 	})
+	if f.State == Ready && !missing {
+		f.By = You // whose vaults they are
+	}
+	return f, err
 }
 
 func willMakeVaults(w *World) string {
