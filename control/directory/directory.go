@@ -157,13 +157,21 @@ func (s *Set) TenantOf(name string) (Tenant, bool) {
 	return Tenant{}, false
 }
 
-// FindTenant is TenantOf that knows verified domains too.
+// FindTenant is TenantOf that knows verified domains too, and what is below
+// them: the nearest above decides.
 func (s *Set) FindTenant(ctx context.Context, name string) (t Tenant, ok bool, err error) {
 	if t, ok = s.TenantOf(name); ok || len(name) > 253 {
 		return t, ok, nil
 	}
 	err = s.store.Read(ctx, func(tx *store.Tx) error {
-		found, err := domains(ctx, tx, "WHERE name = ? AND verified > 0", normalDomain(name))
+		var above []any
+		for at := normalDomain(name); at != ""; _, at, _ = strings.Cut(at, ".") {
+			above = append(above, at)
+		}
+		if len(above) == 0 {
+			return nil
+		}
+		found, err := domains(ctx, tx, "WHERE verified > 0 AND name IN (?"+strings.Repeat(", ?", len(above)-1)+") ORDER BY LENGTH(name) DESC", above...)
 		if err == nil && len(found) > 0 {
 			t, ok = s.TenantOf(found[0].Tenant)
 		}

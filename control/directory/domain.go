@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -249,6 +250,22 @@ func inUse(ctx context.Context, tx *store.Tx, d Domain) error {
 		if ok, err := owns(ctx, tx, d.Tenant, host); err != nil || !ok {
 			if err == nil {
 				err = fault.New(fault.Conflict, "Domain '"+d.Name+"' is in use: user '"+u.Name+"' has a name in it.")
+			}
+			return err
+		}
+	}
+	uris, err := store.All(ctx, tx, func(scan store.Scan) (uri string, err error) { return uri, scan(&uri) }, "SELECT uri_key FROM application_uri WHERE tenant = ? AND uri_key LIKE 'https://%' ORDER BY uri_key", d.Tenant)
+	if err != nil {
+		return err
+	}
+	for _, uri := range uris {
+		u, err := url.Parse(uri)
+		if err != nil || !within(u.Hostname(), d.Name) {
+			continue
+		}
+		if ok, err := owns(ctx, tx, d.Tenant, u.Hostname()); err != nil || !ok {
+			if err == nil {
+				err = fault.New(fault.Conflict, "Domain '"+d.Name+"' is in use: an application has the identifier URI '"+uri+"'.")
 			}
 			return err
 		}

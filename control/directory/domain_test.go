@@ -82,6 +82,14 @@ func TestADomainIsVerifiedByItsRecord(t *testing.T) {
 		if err := w.DeleteUser(ctx, w.global, u.ID); err != nil {
 			t.Fatal(err)
 		}
+		a, err := w.CreateApplication(ctx, w.apps, directory.Application{DisplayName: "API", URIs: []string{"https://API." + name + "/v1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wants(t, "in use by an application", w.RemoveDomain(ctx, w.global, name), fault.Conflict)
+		if err := w.DeleteApplication(ctx, w.apps, a.ID); err != nil {
+			t.Fatal(err)
+		}
 		if err := w.SetDefaultDomain(ctx, w.global, name); err != nil {
 			t.Fatal(err)
 		}
@@ -205,6 +213,11 @@ func TestATenantHasADomainFromItsBeginning(t *testing.T) {
 		has(d, other, "fabrikam.example")
 		if found, ok, err := d.FindTenant(ctx, "FABRIKAM.example."); err != nil || !ok || found.ID != other {
 			t.Errorf("%+v, %v, %v", found, ok, err)
+		}
+		for name, want := range map[string]bool{"1r1.sales.fabrikam.example": true, "x" + "fabrikam.example": false, "example": false, "": false, ".": false, "a..fabrikam.example": true} {
+			if found, ok, err := d.FindTenant(ctx, name); err != nil || ok != want || ok && found.ID != other {
+				t.Errorf("%q: %+v, %v, %v", name, found, ok, err)
+			}
 		}
 		if d, err = open(directory.Tenant{Name: "Called otherwise"}, directory.Tenant{Name: "fabrikam.example"}); err != nil {
 			t.Fatal(err)

@@ -46,6 +46,7 @@ func (s *Set) ring(ctx context.Context, anew bool) ([]key, error) {
 	if !anew && now.Sub(s.read) < fresh && !s.due(s.keys, now) {
 		return s.keys, nil
 	}
+	s.read = now // a database that fails is not asked again at once
 	var keys []key
 	err := s.store.Read(ctx, func(tx *store.Tx) (err error) {
 		keys, err = s.readKeys(ctx, tx)
@@ -61,7 +62,7 @@ func (s *Set) ring(ctx context.Context, anew bool) ([]key, error) {
 		}
 		return nil, err
 	}
-	s.keys, s.read = keys, now
+	s.keys = keys
 	return keys, nil
 }
 
