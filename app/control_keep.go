@@ -99,15 +99,11 @@ func (k *keeper) tell(r gateway.Resource, err error) {
 	k.told[r.ID] = said
 }
 
-// offers are the services that go by Operator Connect, and what they are called
-// there.
-var offers = map[string]string{"OperatorConnect": "Calling", "TeamsPhoneMobile": "TeamsPhoneMobile"}
-
 // one sees to one gateway.
 func (k *keeper) one(ctx context.Context, r gateway.Resource, zones []zone.Gateway) error {
 	want := operatorconnect.Kept{Gateway: r.ID.Name, Region: r.Location, Emergency: r.Properties.EmergencyDialStrings}
 	for _, service := range r.Properties.Platforms {
-		if offer := offers[service]; offer != "" {
+		if offer := operatorconnect.Offers[service]; offer != "" {
 			want.Offers = append(want.Offers, offer)
 		}
 	}

@@ -366,6 +366,49 @@ func TestDriftIsFound(t *testing.T) {
 	w.is(p, "B24", onboard.Drifted, "was changed") // nobody but a person knows whether it was meant
 }
 
+// TestWhatTheGatewayAddsIsNoDrift: a region brings a trunk, a service an offer;
+// what people take away of them does show.
+func TestWhatTheGatewayAddsIsNoDrift(t *testing.T) {
+	w := newWorld(t)
+	w.deploy(func(r *gateway.Resource) { r.Regions = []string{"westeurope", "northeurope"} })
+	w.declare("setup-user", admin, "onboarded", "2026-01-10")
+	w.apply(now)
+	w.portal(w.identity().AppID)
+	w.portal("8502a0ec-c76d-412f-836c-398018e2312b")
+	c, err := w.ask(onboard.Asker{Application: w.identity().AppID, Principal: w.identity().ID})
+	w.must(err)
+	kept := operatorconnect.Kept{Gateway: "one", Region: "westeurope", Offers: []string{"Calling"}}
+	keep := func(names ...string) {
+		t.Helper()
+		for _, name := range names {
+			kept.Trunks = append(kept.Trunks, operatorconnect.TrunkDraft{FQDN: name + "." + base, Port: 5063, Enabled: true})
+		}
+		_, err := c.Keep(t.Context(), kept)
+		w.must(err)
+	}
+	keep("1r1", "1r2")
+	w.is(w.apply(now), "B24", onboard.Done)
+
+	w.gateways.one.Regions = append(w.gateways.one.Regions, "uksouth")
+	kept.Offers = append(kept.Offers, "TeamsPhoneMobile")
+	keep("1r3")
+	w.is(w.plan(now), "B24", onboard.Done, "1r3."+base)
+
+	all, err := c.Profiles(t.Context())
+	w.must(err)
+	d := all[0].Draft()
+	d.TrunkIDs = d.TrunkIDs[1:]
+	_, err = c.ReplaceProfile(t.Context(), operatorconnect.Edit{ID: all[0].ID, Force: true}, d)
+	w.must(err)
+	w.is(w.plan(now), "B24", onboard.Drifted, "lacks the trunk 1r1."+base)
+	keep()
+	w.is(w.plan(now), "B24", onboard.Done)
+	d.TrunkIDs, d.EmergencyDialStrings = append(d.TrunkIDs, all[0].Trunks[0].ID), []string{"999"}
+	_, err = c.ReplaceProfile(t.Context(), operatorconnect.Edit{ID: all[0].ID, Force: true}, d)
+	w.must(err)
+	w.is(w.plan(now), "B24", onboard.Drifted, "the calling profile oneCommsGw was changed")
+}
+
 // TestDriftOfRegistrations: permissions beyond what is needed, a secret that
 // has ended, an access policy that allows more.
 func TestDriftOfRegistrations(t *testing.T) {

@@ -7,13 +7,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/base/obs"
+	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/operatorconnect"
+	"github.com/tandemgw/tandem/control/zone"
 )
 
 // What the steps ask of the Operator Connect environment: that it lets
@@ -167,7 +170,9 @@ func instructListed2022(w *World) Instruction {
 // protected is a piece of configuration that nobody but the gateway changes.
 type protected struct {
 	kind, name string
-	print      string // a short form of all of it
+	print      string // a short form of what only people change
+	ours       bool   // the gateway makes it, whenever it gets a region
+	wrong      string // of what the gateway itself makes and adds; "": nothing
 }
 
 // key names it in a fact.
@@ -185,7 +190,15 @@ func (w *World) protected(ctx context.Context) (all []protected, err error) {
 	if err != nil {
 		return nil, err
 	}
+	r, err := w.maybe(ctx)
+	if err != nil {
+		return nil, err
+	}
 	profiles, err := c.Profiles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	trunks, err := c.Trunks(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -193,23 +206,68 @@ func (w *World) protected(ctx context.Context) (all []protected, err error) {
 		if !strings.EqualFold(p.NameSuffix, operatorconnect.NameSuffix) && !strings.HasSuffix(strings.ToLower(p.Name), strings.ToLower(operatorconnect.NameSuffix)) {
 			continue
 		}
-		// What Operator Connect finds out by itself, and when, is no change.
-		p.Validation, p.Warning, p.LastModifiedOn = nil, "", time.Time{}
-		all = append(all, protected{"calling profile", p.Name + p.NameSuffix, printOf(p)})
-	}
-	trunks, err := c.Trunks(ctx)
-	if err != nil {
-		return nil, err
+		x := protected{kind: "calling profile", name: p.Name + p.NameSuffix}
+		if strings.EqualFold(p.Name, r.ID.Name) {
+			x.wrong = w.wrongTrunks(r, p, trunks)
+		}
+		// What Operator Connect finds out by itself, and when, is no change; nor
+		// are the trunks and services that gateways add.
+		p.Validation, p.Warning, p.LastModifiedOn, p.Trunks = nil, "", time.Time{}, nil
+		p.OfferTypes = slices.DeleteFunc(slices.Clone(p.OfferTypes), func(o operatorconnect.OfferType) bool {
+			return len(o.TestNumbers) == 0 && slices.Contains(slices.Collect(maps.Values(operatorconnect.Offers)), o.Name)
+		})
+		x.print = printOf(p)
+		all = append(all, x)
 	}
 	for _, t := range trunks {
-		name := "." + strings.ToLower(strings.TrimSuffix(t.FQDN, "."))
-		if !strings.HasSuffix(name, ".commsgw.azure.com") && (w.Base == "" || !strings.HasSuffix(name, "."+strings.ToLower(w.Base))) {
+		name := host(t.FQDN)
+		if !strings.HasSuffix(name, ".commsgw.azure.com") && !w.below(name) {
 			continue
 		}
+		x := protected{kind: "trunk", name: t.FQDN, ours: w.makes(r, name)}
+		if x.ours && !t.Enabled {
+			x.wrong = "is disabled"
+		}
 		t.Warning, t.LastModifiedOn, t.Health, t.EnrollmentState, t.DomainVerified = "", time.Time{}, operatorconnect.Health{}, "", false
-		all = append(all, protected{"trunk", t.FQDN, printOf(t)})
+		x.print = printOf(t)
+		all = append(all, x)
 	}
 	return all, nil
+}
+
+// host is a name as all of them are compared.
+func host(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+
+// below tells whether a name is of the gateway's domain.
+func (w *World) below(name string) bool {
+	return w.Base != "" && strings.HasSuffix(host(name), "."+strings.ToLower(w.Base))
+}
+
+// makes tells whether a trunk is one that the gateway makes for a region.
+func (w *World) makes(r gateway.Resource, name string) bool {
+	for i := range r.Regions {
+		if strings.EqualFold(host(name), zone.CloudName(w.Base, i+1)) {
+			return true
+		}
+	}
+	return false
+}
+
+// wrongTrunks compares those of the gateway's calling profile with what it
+// should go over.
+func (w *World) wrongTrunks(r gateway.Resource, p operatorconnect.Profile, all []operatorconnect.Trunk) string {
+	var wrong []string
+	for _, t := range all {
+		if w.makes(r, t.FQDN) && !slices.ContainsFunc(p.Trunks, func(x operatorconnect.TrunkName) bool { return x.ID == t.ID }) {
+			wrong = append(wrong, "lacks the trunk "+t.FQDN)
+		}
+	}
+	for _, x := range p.Trunks {
+		if !w.below(x.FQDN) {
+			wrong = append(wrong, "goes over the trunk "+x.FQDN+", which is not the gateway's")
+		}
+	}
+	return strings.Join(wrong, ", ")
 }
 
 // printOf is the same for the same content.
@@ -228,8 +286,16 @@ func checkProtected(ctx context.Context, w *World) (Finding, error) {
 	}
 	var changed, noted []string
 	var shown []Evidence
+	begun := false
+	for name := range w.facts {
+		begun = begun || strings.HasPrefix(name, "protected.")
+	}
 	for _, p := range now {
 		switch was := w.Fact("protected." + p.key()); {
+		case p.wrong != "" && begun:
+			changed = append(changed, "the "+p.kind+" "+p.name+" "+p.wrong)
+		case was == "" && p.ours && begun:
+			shown = append(shown, Is(p.kind+" "+p.name, "made by the gateway since"))
 		case was == "":
 			noted = append(noted, p.kind+" "+p.name)
 		case was != p.print:

@@ -16,6 +16,10 @@ type Kept struct {
 	Emergency []string     // dial strings
 }
 
+// Offers are the services that go by Operator Connect, and what they are called
+// there.
+var Offers = map[string]string{"OperatorConnect": "Calling", "TeamsPhoneMobile": "TeamsPhoneMobile"}
+
 // Keep makes what is missing of it, as the gateway that manages it (Azure
 // Communications Gateway docs, "Connect Azure Communications Gateway to
 // Operator Connect or Teams Phone Mobile": "We manage this configuration for
