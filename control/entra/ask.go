@@ -65,6 +65,7 @@ func (a *asker) String() string { return a.what + " " + a.base.Host }
 type Error struct {
 	Status  int
 	Code    string // "Request_ResourceNotFound"
+	Inner   string // what the code is in detail, where vaults say it: "SecretDisabled"
 	Message string
 	Request string // ID by which the other side finds it again
 }
@@ -78,6 +79,14 @@ func Code(err error) string {
 		return e.Code
 	}
 	return ""
+}
+
+// Disabled tells whether a vault refuses to show a secret because somebody has
+// disabled its latest version (Azure Key Vault docs, "Get Secret": "operation
+// get is not allowed on a disabled secret").
+func Disabled(err error) bool {
+	e, is := errors.AsType[*Error](err)
+	return is && e.Inner == "SecretDisabled"
 }
 
 // kinds are the faults of statuses; what is missing is Unavailable.
@@ -188,10 +197,15 @@ func (a *asker) once(ctx context.Context, q call, at string, body []byte) (text 
 	}
 	e := &Error{Status: res.StatusCode, Request: printable(res.Header.Get("Request-Id"), 100)}
 	var said struct {
-		Error struct{ Code, Message string }
+		Error struct {
+			Code, Message string
+			Inner         json.RawMessage `json:"innererror"` // of vaults; Graph's is something else
+		}
 	}
 	if json.Unmarshal(text, &said) == nil {
-		e.Code, e.Message = printable(said.Error.Code, 100), printable(said.Error.Message, 500)
+		var inner struct{ Code string }
+		_ = json.Unmarshal(said.Error.Inner, &inner) // without it there is no code
+		e.Code, e.Inner, e.Message = printable(said.Error.Code, 100), printable(inner.Code, 100), printable(said.Error.Message, 500)
 	}
 	err = a.refuse(q, e)
 	switch res.StatusCode {

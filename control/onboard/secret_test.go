@@ -7,8 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tandemgw/tandem/control/directory"
 	"github.com/tandemgw/tandem/control/entra"
 	"github.com/tandemgw/tandem/control/onboard"
+	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/control/vault"
 )
 
 // TestASecretThatIsNotAsItShouldBeIsReplaced: "A Secret will expire in 70 days
@@ -62,6 +65,24 @@ func TestASecretThatIsNotAsItShouldBeIsReplaced(t *testing.T) {
 	w.must(err)
 	w.is(w.plan(old), "A12", onboard.Drifted, "does not hold its client ID")
 	w.is(w.apply(old), "A12", onboard.Done)
+}
+
+// TestADisabledSecretIsReplaced: nobody can read it, and the vault says so by
+// 403 (Azure Key Vault docs, "Get Secret").
+func TestADisabledSecretIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	w.declare("management-region", "westeurope")
+	p := w.apply(old)
+	for _, name := range []string{"client-secret", "client-id"} {
+		at := w.shown(w.step(p, "A10"), "Billing Service, vault")
+		by := vault.Caller{Principal: subscription.Principal{Tenant: tenant, Object: directory.ObjectID(tenant, directory.OnboardingID), App: directory.OnboardingID}}
+		ref, off := vault.Ref{Vault: w.vaultName(at), Name: name}, false
+		_, err := w.vaults.UpdateSecret(t.Context(), by, ref, vault.Change{Enabled: &off})
+		w.must(err)
+		w.is(w.plan(old), "A12", onboard.Drifted, map[string]string{"client-secret": "the secret in its vault is disabled", "client-id": "does not hold its client ID"}[name])
+		w.is(w.apply(old), "A12", onboard.Done)
+		w.kept(at)
+	}
 }
 
 // between lets change see what vaults, and who manages them, answer.

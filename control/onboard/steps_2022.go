@@ -744,19 +744,19 @@ func (w *World) secret(ctx context.Context, r registration, a entra.Application)
 		return key, "", err
 	}
 	id, err := w.held(ctx, v, clientIDSecret)
-	if err != nil && fault.Of(err) != fault.NotFound {
+	if err != nil && fault.Of(err) != fault.NotFound && !entra.Disabled(err) {
 		return key, "", err
 	}
 	s, err := w.held(ctx, v, clientSecret)
 	switch {
 	case fault.Of(err) == fault.NotFound:
 		return key, "no secret in its vault", nil
+	case entra.Disabled(err):
+		return key, "the secret in its vault is disabled", nil
 	case err != nil:
 		return key, "", err
 	case !strings.EqualFold(string(id.Value), a.AppID):
 		return key, "the vault does not hold its client ID", nil
-	case !s.Enabled:
-		return key, "the secret in its vault is disabled", nil
 	}
 	i := slices.IndexFunc(a.Secrets, func(c entra.Credential) bool { return strings.EqualFold(c.KeyID, s.Tags[keyTag]) })
 	if i < 0 {

@@ -88,7 +88,7 @@ func (s *Set) attend(ctx context.Context, r *Rotation) error {
 		return err
 	}
 	held, err := s.cfg.Vaults.Secret(ctx, v, r.Secret)
-	if err != nil && fault.Of(err) != fault.NotFound {
+	if err != nil && fault.Of(err) != fault.NotFound && !entra.Disabled(err) {
 		return err
 	}
 	if err := s.tidy(ctx, r, &a, held); err != nil {

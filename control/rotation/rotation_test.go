@@ -41,6 +41,7 @@ type world struct {
 	keys     []entra.Credential
 	values   map[string]string // by key
 	versions []entra.Secret
+	disabled int // number of the version that somebody has disabled
 	made     int
 	weather  func(what string) (before, after bool)
 	slow     time.Duration // until the directory knows a new secret
@@ -112,6 +113,9 @@ func (w *world) Secret(context.Context, entra.Vault, string) (s entra.Secret, er
 	err = w.do("read", func() error {
 		if len(w.versions) == 0 {
 			return fault.New(fault.NotFound, "no such secret")
+		}
+		if len(w.versions) == w.disabled {
+			return &fault.Error{Kind: fault.Denied, Public: "not allowed on a disabled secret", Err: &entra.Error{Status: 403, Code: "Forbidden", Inner: "SecretDisabled"}}
 		}
 		s = w.versions[len(w.versions)-1]
 		return nil
@@ -419,6 +423,31 @@ func TestWhatPeopleDidByHandIsTakenOver(t *testing.T) {
 		}
 		if !slices.Equal(left, []string{"key-2", "key-3"}) {
 			t.Errorf("%v are left", left)
+		}
+	})
+}
+
+// TestADisabledSecretIsReplaced, and the one before revoked: nobody can read
+// it.
+func TestADisabledSecretIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), storetest.New(t)
+		defer db.Close()
+		s := w.set(t, db, nil)
+		s.Start()
+		defer s.Close()
+		if err := s.Keep(t.Context(), target()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		w.look(func() { w.disabled = len(w.versions) })
+		time.Sleep(2 * recheck)
+		if len(w.versions) != 2 || !w.good(w.latest()) {
+			t.Errorf("%d versions", len(w.versions))
+		}
+		time.Sleep(2 * usualOverlap)
+		if len(w.keys) != 1 || !w.good(w.latest()) {
+			t.Errorf("%+v are left", w.keys)
 		}
 	})
 }
