@@ -427,6 +427,9 @@ func checkDelegations(ctx context.Context, w *World) (Finding, error) {
 	for _, x := range d.Delegations {
 		var got []string
 		found, err := w.Names.LookupNS(ctx, x.Domain)
+		if err := unlessNone(err); err != nil {
+			return Finding{}, err
+		}
 		for _, ns := range found {
 			got = append(got, strings.TrimSuffix(ns.Host, "."))
 		}
@@ -434,7 +437,7 @@ func checkDelegations(ctx context.Context, w *World) (Finding, error) {
 		for _, s := range x.NameServers {
 			want = append(want, strings.TrimSuffix(s, "."))
 		}
-		if missing := have(want, got); len(missing) > 0 || err != nil {
+		if missing := have(want, got); len(missing) > 0 {
 			wrong = append(wrong, x.Domain+" lacks "+strings.Join(missing, ", "))
 			continue
 		}

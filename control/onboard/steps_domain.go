@@ -2,7 +2,9 @@ package onboard
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -41,13 +43,23 @@ func (w *World) text(ctx context.Context) (d entra.Domain, record entra.Record, 
 	return d, record, nil
 }
 
-// shown tells whether others find the record.
-func (w *World) shown(ctx context.Context, r entra.Record) bool {
+// shown tells whether others find the record. That nobody could tell is an
+// error, and not that it is gone.
+func (w *World) shown(ctx context.Context, r entra.Record) (bool, error) {
 	if w.Names != nil {
 		found, err := w.Names.LookupTXT(ctx, r.Label)
-		return err == nil && slices.Contains(found, r.Text)
+		return slices.Contains(found, r.Text), unlessNone(err)
 	}
-	return w.Zone != nil && w.Zone.Visible(ctx, r.Label, r.Text) == nil
+	return w.Zone != nil && w.Zone.Visible(ctx, r.Label, r.Text) == nil, nil
+}
+
+// unlessNone is the error of a look into the DNS, but that there is no such
+// name or record.
+func unlessNone(err error) error {
+	if none, ok := errors.AsType[*net.DNSError](err); err == nil || ok && none.IsNotFound {
+		return nil
+	}
+	return &fault.Error{Kind: fault.Unavailable, Public: "The DNS did not answer", Err: err}
 }
 
 // above is the verified domain of the tenant that a name is below: such a name
@@ -72,7 +84,10 @@ func checkDomain(ctx context.Context, w *World) (Finding, error) {
 		return Finding{}, err
 	}
 	shown := []Evidence{Is("domain", d.ID), Is("TXT record", r.Label+" "+r.Text)}
-	seen := w.shown(ctx, r)
+	seen, err := w.shown(ctx, r)
+	if err != nil {
+		return Finding{}, err
+	}
 	above := ""
 	if d.Verified && !seen {
 		if above, err = w.above(ctx, d.ID); err != nil {
@@ -120,8 +135,11 @@ func verifyDomain(ctx context.Context, w *World) error {
 			return fmt.Errorf("show the TXT record: %w", err)
 		}
 	}
-	if d.Verified || !w.shown(ctx, r) {
-		return nil // what is left, the check says
+	if d.Verified {
+		return nil
+	}
+	if seen, err := w.shown(ctx, r); err != nil || !seen {
+		return err // what is left, the check says
 	}
 	_, err = w.Directory.VerifyDomain(ctx, w.Base)
 	return err
@@ -141,8 +159,13 @@ func draftText(ctx context.Context, w *World) ([]Draft, error) {
 		return nil, nil // there is nothing to hand over yet
 	case err != nil:
 		return nil, err
-	case w.Zone != nil || d.Verified && w.shown(ctx, r):
+	case w.Zone != nil:
 		return nil, nil // our zone shows it
+	}
+	if d.Verified {
+		if seen, err := w.shown(ctx, r); err != nil || seen {
+			return nil, err
+		}
 	}
 	return []Draft{w.letter("DNS TXT record for "+w.Base, fmt.Sprintf("please add this record to the zone of the gateway's domain, and confirm it:\n\n  %s. %d IN TXT %q\n", r.Label, max(r.TTL, 3600), r.Text))}, nil
 }

@@ -207,6 +207,22 @@ func TestOperatorConnectIsAway(t *testing.T) {
 	w.is(w.plan(now), "B22", onboard.Failed)
 }
 
+// TestTheDNSIsAway: that nobody answers does not mean that a record is gone.
+func TestTheDNSIsAway(t *testing.T) {
+	w := ready(t)
+	w.gateways.one.Properties.DNSDelegations = &gateway.DNSDelegations{Delegations: []gateway.DNSDelegation{{Domain: "voice.telecom.example", NameServers: []string{"ns1.x.example"}}}}
+	w.names.ns = map[string][]string{"voice.telecom.example": {"ns1.x.example"}}
+	p := w.apply(now)
+	w.is(p, "B12", onboard.Done)
+	w.is(p, "B23", onboard.Done)
+	w.names.away = true
+	p = w.plan(now)
+	w.is(p, "B12", onboard.Failed, "The DNS did not answer")
+	w.is(p, "B23", onboard.Failed, "The DNS did not answer")
+	w.names.away = false
+	w.is(w.plan(now), "B12", onboard.Done)
+}
+
 // TestAfterARestartItGoesOn: the rows and the world are all that there is.
 func TestAfterARestartItGoesOn(t *testing.T) {
 	w := newWorld(t)

@@ -309,6 +309,12 @@ type names struct {
 	mu    sync.Mutex
 	texts map[string][]string // mu
 	ns    map[string][]string
+	away  bool // nothing answers
+}
+
+// errAway is what a resolver says that reaches nobody.
+func (n *names) errAway(name string) error {
+	return &net.DNSError{Err: "server misbehaving", Name: name, IsTemporary: true}
 }
 
 func (n *names) at(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
@@ -316,6 +322,9 @@ func (n *names) at(name string) string { return strings.ToLower(strings.TrimSuff
 func (n *names) LookupTXT(_ context.Context, name string) ([]string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.away {
+		return nil, n.errAway(name)
+	}
 	if list := n.texts[n.at(name)]; len(list) > 0 {
 		return slices.Clone(list), nil
 	}
@@ -327,6 +336,9 @@ func (n *names) LookupMX(_ context.Context, name string) ([]*net.MX, error) {
 }
 
 func (n *names) LookupNS(_ context.Context, name string) (list []*net.NS, err error) {
+	if n.away {
+		return nil, n.errAway(name)
+	}
 	for _, s := range n.ns[n.at(name)] {
 		list = append(list, &net.NS{Host: s + "."})
 	}
