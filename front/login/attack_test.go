@@ -3,12 +3,14 @@ package login_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -399,6 +401,29 @@ func TestGuessingLocksNobodyOutForEver(t *testing.T) {
 		}
 		h.browser("203.0.113.10:1").moveIn(h.ann).shows("Your account") // by a new link
 	})
+}
+
+// TestGuessesOfPasswordsAtOnceAreCounted: of many under different names from one
+// address, those that are on their way when the limit is reached are held back.
+func TestGuessesOfPasswordsAtOnceAreCounted(t *testing.T) {
+	h := &house{door: open(t)}
+	var tried, held atomic.Int32
+	var all sync.WaitGroup
+	for i := range 60 {
+		b := h.browser("198.51.100.1:1").get("/" + tenant + "/signin")
+		all.Go(func() {
+			switch b.fill("password", "name", fmt.Sprintf("nobody-%d@lab.telecom.example", i), "password", "wrong"); b.last.StatusCode {
+			case http.StatusUnauthorized:
+				tried.Add(1)
+			case http.StatusTooManyRequests:
+				held.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if n := tried.Load(); n < 20 || n > 22 || n+held.Load() != 60 {
+		t.Errorf("%d passwords were tried, %d were held back", n, held.Load())
+	}
 }
 
 // TestNamesAreNotTold: who does not exist takes as long to be refused as who

@@ -53,23 +53,15 @@ func (e *endpoint) tryPassword(v *visit) {
 	}
 	f := v.r.PostForm
 	name, back := strings.TrimSpace(f.Get("name")), v.back(f.Get("back"))
-	from := source(v.r.RemoteAddr)
-	if wait := e.guard.wait(from, "", time.Now()); wait > 0 {
-		e.wait(v, wait, func(p view) { p.Name = clean(name); e.askPassword(v, http.StatusTooManyRequests, back, p) })
-		return
-	}
 	if err := e.choose(v, name); err != nil {
 		e.broken(v, err)
 		return
 	}
-	opened, err := e.Directory.SignIn(v.r.Context(), v.home, name, f.Get("password"), v.visitor())
-	if held, ok := errors.AsType[*directory.HeldError](err); ok {
-		e.wait(v, held.Wait, func(p view) { p.Name = clean(name); e.askPassword(v, http.StatusTooManyRequests, back, p) })
-		return
-	}
+	opened, wait, err := e.triedPassword(v, name, f.Get("password"))
 	switch {
+	case wait > 0:
+		e.wait(v, wait, func(p view) { p.Name = clean(name); e.askPassword(v, http.StatusTooManyRequests, back, p) })
 	case errors.Is(err, directory.ErrPassword):
-		e.guard.bad(from, "", time.Now())
 		e.askPassword(v, http.StatusUnauthorized, back, view{Name: clean(name), Problem: "The name or the password is wrong."})
 	case err != nil:
 		e.broken(v, err)
@@ -84,6 +76,28 @@ func (e *endpoint) tryPassword(v *visit) {
 		v.signedIn(opened)
 		e.to(v, v.at("factor", url.Values{"back": {back}}))
 	}
+}
+
+// triedPassword looks at one password, and tells how long its source must wait
+// when it was not looked at.
+func (e *endpoint) triedPassword(v *visit, name, password string) (opened directory.Opened, wait time.Duration, err error) {
+	done, err := e.inTurn(v.r.Context())
+	if err != nil {
+		return opened, 0, err
+	}
+	defer done()
+	from := source(v.r.RemoteAddr)
+	if wait := e.guard.wait(from, "", time.Now()); wait > 0 {
+		return opened, wait, nil
+	}
+	opened, err = e.Directory.SignIn(v.r.Context(), v.home, name, password, v.visitor())
+	if errors.Is(err, directory.ErrPassword) {
+		e.guard.bad(from, "", time.Now())
+	}
+	if held, ok := errors.AsType[*directory.HeldError](err); ok {
+		return opened, held.Wait, nil
+	}
+	return opened, 0, err
 }
 
 // choose is the tenant of a person, where the path leaves that to them: the

@@ -65,7 +65,7 @@ func (e *endpoint) token(w http.ResponseWriter, r *http.Request, a asked) {
 	if ok && grant == clientGrant {
 		if shown.secret == "" && shown.assertion == "" {
 			no, ok = refusal{http.StatusUnauthorized, "invalid_client", 7000216, "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type."}, false
-		} else {
+		} else if !a.any { // else the secret tells which tenant's resources there are
 			_, no, ok = e.audience(r, a)
 		}
 	}
@@ -146,19 +146,29 @@ func (e *endpoint) client(w http.ResponseWriter, r *http.Request, a asked, s sho
 // hashes.
 const turns = 2
 
-// tried looks at one secret, when it is its turn: whether the source must wait
-// is asked only then, so that many guesses at once get no further than one
-// after the other. Nothing is written to the client meanwhile, who may be slow.
+// inTurn waits until it may look at a secret or a password: whether the source
+// must wait is asked only then, and a wrong one is counted before the next has
+// its turn, so that many guesses at once get no further than one after the
+// other. Nothing is written to the client meanwhile, who may be slow.
+func (e *endpoint) inTurn(ctx context.Context) (done func(), err error) {
+	select {
+	case e.turn <- struct{}{}:
+		return func() { <-e.turn }, nil
+	case <-ctx.Done():
+		return nil, &fault.Error{Kind: fault.Unavailable, Err: ctx.Err()}
+	}
+}
+
+// tried looks at one secret.
 func (e *endpoint) tried(ctx context.Context, s shown, from string, a asked) (app directory.ServicePrincipal, wait time.Duration, err error) {
 	// What is signed takes no time to look at, and its issuer may take long to
 	// answer: that is nobody's turn.
 	if s.assertion == "" {
-		select {
-		case e.turn <- struct{}{}:
-			defer func() { <-e.turn }()
-		case <-ctx.Done():
-			return app, 0, ctx.Err()
+		done, err := e.inTurn(ctx)
+		if err != nil {
+			return app, 0, err
 		}
+		defer done()
 	}
 	if wait := e.guard.wait(from, s.id, time.Now()); wait > 0 {
 		return app, wait, nil
@@ -216,12 +226,12 @@ func (e *endpoint) noClient(a asked, id string) refusal {
 
 // credentials is the grant of an application that acts for itself.
 func (e *endpoint) credentials(w http.ResponseWriter, r *http.Request, a asked, c client) {
+	e.at(&a, c.app.Tenant)
 	audience, no, ok := e.audience(r, a)
 	if !ok {
 		e.refuse(w, a, no)
 		return
 	}
-	e.at(&a, c.app.Tenant)
 	token, err := e.Directory.Issue(r.Context(), c.app, a.issuer, audience)
 	if err != nil {
 		e.fail(w, a, err)
