@@ -22,23 +22,24 @@ type Program struct {
 	Required               []RequiredAccess
 }
 
-// Program is the one with a client ID, or ErrUnknown.
+// Program is the one with a client ID, or ErrUnknown. Its service principal may
+// be disabled, and then nobody signs in to it: ErrDisabled.
 func (s *Set) Program(ctx context.Context, tenant, id string) (p Program, err error) {
-	if w, ok := s.WellKnown(id); ok {
-		return Program{AppID: w.AppID, Name: w.Name, Publisher: w.Publisher, Known: true, Public: w.Public, Redirects: w.Redirects}, nil
-	}
 	err = s.store.Read(ctx, func(tx *store.Tx) error {
+		if sp, err := principalOf(ctx, tx, tenant, id); err == nil && !sp.Enabled {
+			return ErrDisabled
+		} else if err != nil && fault.Of(err) != fault.NotFound {
+			return err
+		}
+		if w, ok := s.WellKnown(id); ok {
+			p = Program{AppID: w.AppID, Name: w.Name, Publisher: w.Publisher, Known: true, Public: w.Public, Redirects: w.Redirects}
+			return nil
+		}
 		a, err := scanApplication(tx.Row(ctx, applicationColumns+"WHERE tenant = ? AND app = ?", tenant, strings.ToLower(id)).Scan)
 		if err = orMissing(err, "application", id); fault.Of(err) == fault.NotFound {
 			return ErrUnknown
 		}
 		if err != nil {
-			return err
-		}
-		// Its service principal may be disabled, and then nobody signs in to it.
-		if sp, err := principalOf(ctx, tx, tenant, a.AppID); err == nil && !sp.Enabled {
-			return ErrDisabled
-		} else if err != nil && fault.Of(err) != fault.NotFound {
 			return err
 		}
 		p = Program{AppID: a.AppID, Name: a.DisplayName, Public: a.Public || len(a.Redirects.Public) > 0, Redirects: a.Redirects, Required: a.Required}

@@ -138,6 +138,15 @@ func (e *endpoint) allow(v *visit, p directory.Program, w directory.Wish, all bo
 	if len(scopes) == 0 {
 		return nil
 	}
+	if all || st.Admin { // asked before anything is written
+		admin, err := e.administers(v)
+		if err != nil {
+			return err
+		}
+		if !admin {
+			return fault.New(fault.Denied, "An administrator has to approve this.")
+		}
+	}
 	client, err := e.Directory.PrincipalOf(ctx, directory.Ourselves(v.home, "consent"), p.AppID)
 	if fault.Of(err) == fault.NotFound {
 		// The first consent brings a program into the tenant.
@@ -214,12 +223,17 @@ func (e *endpoint) adminconsent(v *visit) {
 }
 
 // allowAsked grants the scopes of the request beside those of the registration.
+// Nobody can consent to those of our own APIs.
 func (e *endpoint) allowAsked(v *visit, a authorization) error {
 	w, no, ok := e.wish(v.r.Context(), v.asked, a.scope, "")
 	if !ok {
 		return fault.New(fault.Invalid, no.say())
 	}
-	return e.allow(v, a.program, w, true)
+	err := e.allow(v, a.program, w, true)
+	if errors.Is(err, directory.ErrScope) {
+		return nil
+	}
+	return err
 }
 
 // consenting finds the program and where the answer goes: an application that

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/directory"
 )
 
@@ -183,11 +184,14 @@ func (e *endpoint) delegate(w http.ResponseWriter, r *http.Request, a asked, c c
 	token, err := e.Directory.IssueUser(r.Context(), directory.Delegation{
 		Tenant: a.home, User: p.User.ID, Client: p.Client, Issuer: a.issuer, Audience: wish.Audience, Scopes: wish.Delegated(), Methods: p.Methods, Secret: c.secret,
 	})
-	if errors.Is(err, directory.ErrConsent) {
+	switch {
+	case errors.Is(err, directory.ErrConsent):
 		e.refuse(w, a, noConsent)
 		return
-	}
-	if err != nil {
+	case errors.Is(err, directory.ErrUnknown): // it went, or was disabled, meanwhile
+		e.refuse(w, a, e.noClient(a, p.Client))
+		return
+	case err != nil:
 		e.fail(w, a, err)
 		return
 	}
@@ -300,6 +304,10 @@ func (e *endpoint) userinfo(w http.ResponseWriter, r *http.Request, a asked) {
 		return
 	}
 	u, err := e.Directory.User(r.Context(), directory.Ourselves(c.Tenant, "userinfo"), c.Object)
+	if err != nil && fault.Of(err) != fault.NotFound {
+		e.fail(w, a, err)
+		return
+	}
 	if err != nil || !u.Enabled {
 		challenge(http.StatusUnauthorized, "invalid_token", "There is no such user any more.")
 		return

@@ -9,8 +9,8 @@
 // and sessions are control/directory's; what is ours are the words, the pages,
 // and patience with those who guess.
 //
-// Nothing is decided in a browser: pages are plain forms, and the one script,
-// which asks for passkeys, is allowed by its hash. Start reading at Handler; the
+// Nothing is decided in a browser: pages are plain forms, and the two scripts,
+// which ask for passkeys and send forms on, are allowed by their hashes. Start reading at Handler; the
 // token endpoint is in token.go and grant.go, what all pages have in common in
 // page.go, the ways through them in signin.go, authorize.go, consent.go and
 // device.go.

@@ -517,6 +517,11 @@ func TestAdminConsent(t *testing.T) {
 		if to, q := ann.get("/"+tenant+"/v2.0/adminconsent?"+web.Encode()).fill("answer", "answer", "yes").left(); to != back || q.Get("admin_consent") != "True" || q.Get("tenant") != tenant || q.Get("state") != "s" {
 			t.Errorf("%s %v", to, q)
 		}
+		// A scope of ours, to which nobody can consent, is no defect.
+		web.Set("scope", base+"//.default")
+		if _, q := ann.get("/"+tenant+"/v2.0/adminconsent?"+web.Encode()).fill("answer", "answer", "yes").left(); q.Get("admin_consent") != "True" {
+			t.Errorf("%v", q)
+		}
 		web.Set("redirect_uri", "https://evil.example/")
 		ann.get("/" + tenant + "/adminconsent?" + web.Encode()).shows("This request cannot be answered")
 	})
@@ -533,6 +538,9 @@ func TestConsentNeedsWhoMayGiveIt(t *testing.T) {
 		bob.get(h.request(tools, loopback, "scope", "openid User.Read")).shows("Allow Microsoft Graph Command Line Tools to act for you?")
 		bob.fill("answer", "answer", "yes", "all", "1").shows("An administrator has to approve")
 		bob.get(h.request(tools, loopback, "scope", "openid User.Read")).fill("answer", "answer", "yes", "back", h.request(tools, loopback, "scope", scope)).shows("An administrator has to approve")
+		if p, err := h.directory.PrincipalOf(t.Context(), us, tools); err == nil {
+			t.Errorf("refused, and there is %s", p.DisplayName)
+		}
 		if _, q := bob.get(h.request(tools, loopback, "scope", "openid User.Read")).fill("answer", "answer", "no").left(); q.Get("error") != "access_denied" {
 			t.Errorf("%v", q)
 		}
@@ -635,6 +643,57 @@ func decode(t *testing.T, raw string) (claims map[string]any) {
 		t.Fatal(err)
 	}
 	return claims
+}
+
+// TestAProgramOfTheCatalogueIsDisabled: it is told so, and nothing that it was
+// given is lost.
+func TestAProgramOfTheCatalogueIsDisabled(t *testing.T) {
+	live(t, func(t *testing.T, h *house) {
+		tools := directory.GraphToolsID
+		ann := h.browser("192.0.2.21:1").moveIn(h.ann)
+		token := h.redeem(tools, loopback, ann.codeFor(tools, loopback)).text("refresh_token")
+		p := must[directory.ServicePrincipal](h)(h.directory.PrincipalOf(t.Context(), us, tools))
+		enable := func(is bool) {
+			must[directory.ServicePrincipal](h)(h.directory.UpdatePrincipal(t.Context(), us, p.ID, func(p *directory.ServicePrincipal) error { p.Enabled = is; return nil }))
+		}
+		enable(false)
+		if r := h.refresh(tools, token); r.Code != 400 || r.text("error") != "unauthorized_client" {
+			t.Errorf("%d %s", r.Code, r.Body)
+		}
+		if ann.get(h.request(tools, loopback)); ann.last.StatusCode != 400 {
+			t.Errorf("%s", ann.last.Status)
+		}
+		enable(true)
+		if r := h.refresh(tools, token); r.Code != 200 {
+			t.Errorf("%d %s", r.Code, r.Body)
+		}
+	})
+}
+
+// TestAProgramAsksWhereTheTenantIsLeftOpen: the resource is one of its own
+// tenant.
+func TestAProgramAsksWhereTheTenantIsLeftOpen(t *testing.T) {
+	live(t, func(t *testing.T, h *house) {
+		there := directory.Ourselves(secondTenant, "test")
+		api := must[directory.Application](h)(h.directory.CreateApplication(t.Context(), there, directory.Application{DisplayName: "API", URIs: []string{"https://second.example/api"}}))
+		must[directory.ServicePrincipal](h)(h.directory.AddPrincipal(t.Context(), there, api.AppID, ""))
+		robot := must[directory.Application](h)(h.directory.CreateApplication(t.Context(), there, directory.Application{DisplayName: "Robot"}))
+		must[directory.ServicePrincipal](h)(h.directory.AddPrincipal(t.Context(), there, robot.AppID, ""))
+		_, value, err := h.directory.AddSecret(t.Context(), there, robot.AppID, "first", time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func(scope string) reply {
+			return h.do("POST", "/common/oauth2/v2.0/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {robot.AppID}, "client_secret": {string(value)}, "scope": {scope}})
+		}
+		if r := ask("https://second.example/api/.default"); r.Code != 200 || decode(t, r.text("access_token"))["tid"] != secondTenant {
+			t.Errorf("%d %s", r.Code, r.Body)
+		}
+		if r := ask("https://nobody.example/.default"); r.text("error") != "invalid_resource" {
+			t.Errorf("%d %s", r.Code, r.Body)
+		}
+		h.webSecret = string(value) // not in the log
+	})
 }
 
 // TestThePersonDecidesWhichTenant where the path leaves it to them, and what is
