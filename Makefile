@@ -3,7 +3,7 @@ GO ?= go
 FUZZTIME ?= 10s
 SOAK ?= 10m
 # Clients of other makers: modules of their own, so that their libraries stay out of ours.
-# Microsoft's library of Graph builds for a minute and a half on two cores, so it waits for `make clients`.
+# Microsoft's library of Graph builds for a minute and a half on two cores, so it has a command of its own.
 SLOW := e2e/graph
 CLIENTS := $(filter-out $(SLOW),$(patsubst %/go.mod,%,$(wildcard e2e/*/go.mod)))
 # The whole suite on two cores; a machine with more may raise it.

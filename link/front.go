@@ -1,11 +1,13 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/tandemgw/tandem/base/crowd"
 )
@@ -13,6 +15,9 @@ import (
 // How many connections other nodes may have. A node has one or two; those of one
 // site may come from one address.
 var nodesCrowd = crowd.Limits{OfSource: 64, OfAll: 1024}
+
+// again is when a connection is taken anew after none could be.
+const again = 100 * time.Millisecond
 
 // front stands before the server's own listener, which bounds nothing by source:
 // who connects and says nothing is no node, and takes no node's place. It passes
@@ -40,8 +45,12 @@ func newFront(at, to netip.AddrPort) (*front, error) {
 func (f *front) accept() {
 	for {
 		c, err := f.listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // no descriptors left, for now
+			time.Sleep(again)
+			continue
 		}
 		f.ends.Go(func() { f.pass(c) })
 	}

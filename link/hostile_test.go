@@ -11,7 +11,8 @@ import (
 // not. What was known of it, and of others, stays.
 func TestAHostileEdgeIsNotBelieved(t *testing.T) {
 	s := serve(t, ServerConfig{})
-	c := theControl(t, connect(t, s, "c1", true))
+	boss := connect(t, s, "c1", true)
+	c := theControl(t, boss)
 	conn := connect(t, s, "r1-a", false)
 	say := func(subject, text string) error {
 		_, err := conn.js.Publish(t.Context(), subject, []byte(text))
@@ -55,14 +56,25 @@ func TestAHostileEdgeIsNotBelieved(t *testing.T) {
 	if all := c.Edges(); len(all) != 1 {
 		t.Errorf("there are %d edges now", len(all))
 	}
-	// It cannot read, nor answer, what is for others.
-	for _, subject := range []string{toldSubject + "r2-a", askSubject + "r2-a.calls", snapshotSubject + ">", recordSubject + ">", ">", "_INBOX.>"} {
+	// It cannot read, nor answer, what is for others: it is said while it listens.
+	for subject, said := range map[string]string{
+		toldSubject + "r2-a": toldSubject + "r2-a", askSubject + "r2-a.calls": askSubject + "r2-a.calls", snapshotSubject + ">": snapshotSubject + "r2-a",
+		recordSubject + ">": recordSubject + "r2-a", ">": toldSubject + "r2-a", "_INBOX.>": "_INBOX.others.1",
+	} {
 		sub, err := conn.nc.SubscribeSync(subject)
 		if err != nil {
 			continue
 		}
-		if m, err := sub.NextMsg(100 * time.Millisecond); err == nil {
+		_ = conn.nc.Flush()
+		if err := boss.nc.Publish(said, []byte("secret")); err != nil {
+			t.Fatal(err)
+		}
+		_ = boss.nc.Flush()
+		if m, err := sub.NextMsg(200 * time.Millisecond); err == nil {
 			t.Errorf("it hears %s on %s", m.Subject, subject)
+		}
+		if err := conn.nc.LastError(); err == nil || !strings.Contains(err.Error(), "ermissions") {
+			t.Errorf("%s: the server says %v", subject, err)
 		}
 	}
 }

@@ -120,21 +120,21 @@ func (s *Set) Counters() Counters {
 	}
 }
 
-// For tells whether a request is the control point's: one that the core has
-// sent to it by its Route. Everything else is a call; OPTIONS are answered as
-// those for calls are, since both are one listener's.
+// For tells whether a request is the control point's.
 func (s *Set) For(tx *sip.ServerTx) bool {
 	req := tx.Request()
-	if req == nil || !s.Passing(req) {
-		return false
-	}
-	k, ok := s.Peers.Of(tx.Source())
-	return ok && k.Group.Side == snapshot.Operator
+	return req != nil && s.Passing(req, tx.Source())
 }
 
-// Passing tells requests that For may be true of: the stack leaves loops to us.
-func (s *Set) Passing(req *sip.Message) bool {
-	return req.Method != "OPTIONS" && req.Has("Route") && leadsHere(req, s.Snapshot().MCP)
+// Passing tells whether a request is the control point's: one that the core has
+// sent to it by its Route. Everything else is a call; OPTIONS are answered as
+// those for calls are, since both are one listener's.
+func (s *Set) Passing(req *sip.Message, src sip.Source) bool {
+	if req.Method == "OPTIONS" || !req.Has("Route") || !leadsHere(req, s.Snapshot().MCP) {
+		return false
+	}
+	k, ok := s.Peers.Of(src)
+	return ok && k.Group.Side == snapshot.Operator
 }
 
 // leadsHere tells whether the topmost Route leads to the control point: by the

@@ -32,6 +32,7 @@ type phone struct {
 	hungUp sync.Once
 
 	mu     sync.Mutex
+	moved  bool       // mu; the far side has offered anew
 	dialog *ua.Dialog // mu
 }
 
@@ -169,16 +170,14 @@ func (p *phone) converse(ctx context.Context, answer *sip.Message) error {
 	p.mu.Lock()
 	p.dialog = dialog
 	p.mu.Unlock()
+	defer p.hangUp()
 	ack := dialog.NewAck(p.invite)
 	if err := p.stack.Send(ack, p.to); err != nil {
 		return fmt.Errorf("acknowledge the answer: %w", err)
 	}
-	defer p.hangUp()
-	side, err := p.agree(answer)
-	if err != nil {
+	if err := p.begin(answer); err != nil {
 		return fmt.Errorf("the answer's description cannot be used: %w", err)
 	}
-	p.line.talk(side)
 	for {
 		select {
 		case ev := <-p.events: // the 200 again: the ACK went astray
@@ -198,6 +197,21 @@ func (p *phone) converse(ctx context.Context, answer *sip.Message) error {
 		p.r.OneWay = "nothing comes from the far side"
 	}
 	return nil
+}
+
+// begin sends the tone to where an answer says, unless the far side has said
+// something newer meanwhile.
+func (p *phone) begin(answer *sip.Message) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.moved {
+		return nil
+	}
+	side, err := p.agree(answer)
+	if err == nil {
+		p.line.talk(side)
+	}
+	return err
 }
 
 // agree reads the description of an answer.
@@ -287,7 +301,7 @@ func (p *phone) renegotiate(req, resp *sip.Message) bool {
 	if side, err := sdp.Agree(answer, offer); err == nil {
 		p.line.talk(side)
 	}
-	p.offer = answer
+	p.offer, p.moved = answer, true
 	resp.SetBody("application/sdp", answer.Bytes())
 	return true
 }

@@ -118,7 +118,7 @@ func (s *Stack) request(m *Message, src Source) {
 		s.cancelled(m, via, key, src)
 	case inDialog(m):
 		s.begin(m, via, key, src)
-	case !s.passing(m) && s.looped(m):
+	case !s.passing(m, src) && s.looped(m):
 		s.count.drop(dropLooped)
 		s.answer(m, via, src, 482, "")
 	default:
@@ -179,7 +179,9 @@ func (s *Stack) looped(m *Message) bool {
 	return false
 }
 
-func (s *Stack) passing(m *Message) bool { return s.cfg.Passing != nil && s.cfg.Passing(m) }
+func (s *Stack) passing(m *Message, src Source) bool {
+	return s.cfg.Passing != nil && s.cfg.Passing(m, src)
+}
 
 func (s *Stack) ack(m *Message, src Source) {
 	if s.cfg.HandleAck != nil {
@@ -195,7 +197,7 @@ func inDialog(m *Message) bool {
 // begin makes a server transaction and hands it to the user.
 func (s *Stack) begin(m *Message, via Via, key txKey, src Source) {
 	var merge uint64
-	if !inDialog(m) && !s.passing(m) {
+	if !inDialog(m) && !s.passing(m, src) {
 		merge = s.mergeKey(m)
 	}
 	mine := newServerTx(s, m, via, key, src)

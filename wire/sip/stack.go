@@ -114,7 +114,7 @@ type StackConfig struct {
 	Handle func(*ServerTx)
 	// Passing tells requests that somebody here passes on by Forward (nil: none).
 	// Loops and merged requests are then not ours to find.
-	Passing func(*Message) bool
+	Passing func(*Message, Source) bool
 	// Urgent tells requests that are let in whatever the rate of their peer:
 	// emergency calls. Those to urn:service:sos are known without it (nil).
 	Urgent func(*Message) bool
