@@ -452,6 +452,23 @@ func TestDriftIsSeenByItself(t *testing.T) {
 	}
 }
 
+func TestAReportHasTheNewestEventsInOrder(t *testing.T) {
+	b := newBench(t, storetest.New(t), []Step{{ID: "S0", Check: func(context.Context, *World) (Finding, error) { return Found(""), nil }}})
+	var list []Event
+	err := b.cfg.Store.Write(t.Context(), func(tx *store.Tx) (err error) {
+		for i := range 4 {
+			if err := tell(t.Context(), tx, b.sub, Event{Step: "S0", What: SeenDone, Detail: fmt.Sprint(i)}); err != nil {
+				return err
+			}
+		}
+		list, err = newestEvents(t.Context(), tx, b.sub, 2)
+		return err
+	})
+	if err != nil || len(list) != 2 || list[0].Detail != "2" || list[1].Detail != "3" {
+		t.Error(err, list)
+	}
+}
+
 func TestWhatIsAwayHidesNothingElse(t *testing.T) {
 	was := lookTime
 	lookTime = 50 * time.Millisecond

@@ -33,7 +33,7 @@ func (s *Set) Report(ctx context.Context, sub Subject, opts Options, format stri
 	}
 	var events []Event
 	err = s.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		events, err = loadEvents(ctx, tx, sub, 0, reportEvents)
+		events, err = newestEvents(ctx, tx, sub, reportEvents)
 		return err
 	})
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Set) Report(ctx context.Context, sub Subject, opts Options, format stri
 	return b.String(), err
 }
 
-// reportEvents bounds a report; a procedure has some hundred.
+// reportEvents bounds a report to the newest; a procedure has some hundred.
 const reportEvents = 10000
 
 type report struct {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -178,11 +179,23 @@ func tell(ctx context.Context, tx *store.Tx, sub Subject, e Event) error {
 	return err
 }
 
+const eventColumns = "SELECT seq, moment, step, what, who, detail FROM onboard_event "
+
+func scanEvent(scan store.Scan) (e Event, err error) {
+	var moment int64
+	err = scan(&e.Seq, &moment, &e.Step, &e.What, &e.Who, &e.Detail)
+	e.At = store.Time(moment)
+	return e, err
+}
+
+// loadEvents are the first after an event.
 func loadEvents(ctx context.Context, tx *store.Tx, sub Subject, after int64, limit int) ([]Event, error) {
-	return store.All(ctx, tx, func(scan store.Scan) (e Event, err error) {
-		var moment int64
-		err = scan(&e.Seq, &moment, &e.Step, &e.What, &e.Who, &e.Detail)
-		e.At = store.Time(moment)
-		return e, err
-	}, "SELECT seq, moment, step, what, who, detail FROM onboard_event WHERE subject = ? AND seq > ? ORDER BY seq LIMIT ?", sub.key(), after, limit)
+	return store.All(ctx, tx, scanEvent, eventColumns+"WHERE subject = ? AND seq > ? ORDER BY seq LIMIT ?", sub.key(), after, limit)
+}
+
+// newestEvents are the last ones, in their order.
+func newestEvents(ctx context.Context, tx *store.Tx, sub Subject, limit int) ([]Event, error) {
+	list, err := store.All(ctx, tx, scanEvent, eventColumns+"WHERE subject = ? ORDER BY seq DESC LIMIT ?", sub.key(), limit)
+	slices.Reverse(list)
+	return list, err
 }

@@ -363,6 +363,7 @@ func checkPermissions(ctx context.Context, w *World) (Finding, error) {
 				}
 			}
 		}
+		slices.Sort(got)
 		return difference(r.roles, append(got, others...)), []Evidence{Is("permissions", strings.Join(got, ", "))}, nil
 	})
 }
@@ -428,6 +429,7 @@ func (w *World) granted(ctx context.Context, principal string, synergy entra.Pri
 			list, names = append(list, a), append(names, title(synergy, a.Role))
 		}
 	}
+	slices.Sort(names)
 	return list, names, err
 }
 
@@ -831,10 +833,7 @@ func (w *World) makeSecret(ctx context.Context, r registration, a entra.Applicat
 	}
 	_, err = w.Vaults.PutSecret(ctx, v, entra.Secret{Name: clientSecret, Value: value, Expires: key.End, Tags: map[string]string{keyTag: key.KeyID, "created": now.Format(time.DateOnly)}})
 	if err != nil {
-		// Nobody will ever know its value.
-		if again := w.Directory.RemoveSecret(context.WithoutCancel(ctx), a.ID, key.KeyID); again != nil {
-			w.Log.Warn("a secret that nobody knows is left at its registration", "application", a.AppID, "key", key.KeyID, obs.KeyError, again)
-		}
+		w.unmake(context.WithoutCancel(ctx), a, key, err)
 		return err
 	}
 	for _, old := range a.Secrets {
@@ -845,4 +844,18 @@ func (w *World) makeSecret(ctx context.Context, r registration, a entra.Applicat
 		}
 	}
 	return nil
+}
+
+// unmake takes a credential away that a vault has refused to keep: nobody will
+// ever know its value. Where the vault gave no answer it may be what readers
+// find from now on, and is left.
+func (w *World) unmake(ctx context.Context, a entra.Application, key entra.Credential, refusal error) {
+	switch fault.Of(refusal) {
+	case fault.Invalid, fault.Denied, fault.NotFound, fault.Conflict, fault.Exhausted:
+	default:
+		return
+	}
+	if err := w.Directory.RemoveSecret(ctx, a.ID, key.KeyID); err != nil {
+		w.Log.Warn("a secret that nobody knows is left at its registration", "application", a.AppID, "key", key.KeyID, obs.KeyError, err)
+	}
 }

@@ -433,6 +433,7 @@ func checkDelegations(ctx context.Context, w *World) (Finding, error) {
 		for _, ns := range found {
 			got = append(got, strings.TrimSuffix(ns.Host, "."))
 		}
+		slices.Sort(got) // answers come in any order
 		want := make([]string, 0, len(x.NameServers))
 		for _, s := range x.NameServers {
 			want = append(want, strings.TrimSuffix(s, "."))

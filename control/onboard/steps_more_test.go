@@ -210,10 +210,14 @@ func TestOperatorConnectIsAway(t *testing.T) {
 // TestTheDNSIsAway: that nobody answers does not mean that a record is gone.
 func TestTheDNSIsAway(t *testing.T) {
 	w := ready(t)
-	w.gateways.one.Properties.DNSDelegations = &gateway.DNSDelegations{Delegations: []gateway.DNSDelegation{{Domain: "voice.telecom.example", NameServers: []string{"ns1.x.example"}}}}
-	w.names.ns = map[string][]string{"voice.telecom.example": {"ns1.x.example"}}
-	p := w.apply(now)
-	w.is(p, "B12", onboard.Done)
+	w.gateways.one.Properties.DNSDelegations = &gateway.DNSDelegations{Delegations: []gateway.DNSDelegation{{Domain: "voice.telecom.example", NameServers: []string{"ns1.x.example", "ns2.x.example"}}}}
+	w.names.ns = map[string][]string{"voice.telecom.example": {"ns1.x.example", "ns2.x.example"}}
+	w.apply(now)
+	p := w.plan(now)
+	for range 2 { // whichever comes first in an answer
+		w.is(p, "B12", onboard.Done, "ns1.x.example, ns2.x.example")
+		p = w.plan(now)
+	}
 	w.is(p, "B23", onboard.Done)
 	w.names.away = true
 	p = w.plan(now)

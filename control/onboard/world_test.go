@@ -310,6 +310,7 @@ type names struct {
 	texts map[string][]string // mu
 	ns    map[string][]string
 	away  bool // nothing answers
+	asked int  // how often for ns
 }
 
 // errAway is what a resolver says that reaches nobody.
@@ -339,7 +340,9 @@ func (n *names) LookupNS(_ context.Context, name string) (list []*net.NS, err er
 	if n.away {
 		return nil, n.errAway(name)
 	}
-	for _, s := range n.ns[n.at(name)] {
+	n.asked++
+	for i, s := range n.ns[n.at(name)] {
+		s = n.ns[n.at(name)][(i+n.asked)%len(n.ns[n.at(name)])] // in turns, as servers do
 		list = append(list, &net.NS{Host: s + "."})
 	}
 	return list, nil
