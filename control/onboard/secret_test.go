@@ -85,29 +85,77 @@ func TestADisabledSecretIsReplaced(t *testing.T) {
 	}
 }
 
-// between lets change see what vaults, and who manages them, answer.
-func (w *world) between(change func(*http.Request, *http.Response)) {
+// TestAVaultThatGivesNoAnswerHasTheSecret, perhaps: what readers find is let
+// in. One that refuses has it not, and nothing is left behind.
+func TestAVaultThatGivesNoAnswerHasTheSecret(t *testing.T) {
+	w := newWorld(t)
+	w.declare("management-region", "westeurope")
+	for _, c := range []struct {
+		weather http.RoundTripper // of the vault when it is to keep a secret
+		secrets int
+	}{
+		{answer(http.StatusForbidden), 0},
+		{nil, 1}, // it keeps it, and answers 500
+	} {
+		w.between(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+			if r.Method != http.MethodPut || !strings.HasSuffix(r.URL.Path, "/secrets/client-secret") || !strings.Contains(r.URL.Host, "-billing-") {
+				return next.RoundTrip(r)
+			}
+			if c.weather != nil {
+				return c.weather.RoundTrip(r)
+			}
+			res, err := next.RoundTrip(r)
+			if err == nil {
+				res.StatusCode = http.StatusInternalServerError
+			}
+			return res, err
+		})
+		p := w.apply(old)
+		w.is(p, "A12", onboard.Failed)
+		a := w.registration("Billing Service")
+		if len(a.Secrets) != c.secrets {
+			t.Errorf("%d secrets are left: %+v", len(a.Secrets), a.Secrets)
+		}
+		if c.secrets > 0 {
+			_, secret := w.kept(w.shown(w.step(p, "A10"), "Billing Service, vault"))
+			if _, err := w.directory.Authenticate(t.Context(), a.AppID, secret); err != nil {
+				t.Errorf("what the vault holds does not sign in: %v", err)
+			}
+		}
+	}
+	w.is(w.apply(old), "A12", onboard.Done)
+	if left := w.registration("Billing Service").Secrets; len(left) != 1 {
+		t.Errorf("another one was made: %+v", left)
+	}
+}
+
+// answer is who always gives the same one.
+type answer int
+
+func (a answer) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: int(a), Body: http.NoBody, Header: http.Header{}}, nil
+}
+
+// between stands between us and the vaults, and who manages them.
+func (w *world) between(ask func(next http.RoundTripper, r *http.Request) (*http.Response, error)) {
 	w.Helper()
 	c := w.cfg.Parts.Vaults.VaultsConfig
-	c.HTTP = altered{c.HTTP, change}
+	if b, is := c.HTTP.(standing); is {
+		c.HTTP = b.next
+	}
+	c.HTTP = standing{c.HTTP, ask}
 	var err error
 	w.cfg.Parts.Vaults, err = entra.NewVaults(c)
 	w.must(err)
 	w.start()
 }
 
-type altered struct {
-	next   http.RoundTripper
-	change func(*http.Request, *http.Response)
+type standing struct {
+	next http.RoundTripper
+	ask  func(http.RoundTripper, *http.Request) (*http.Response, error)
 }
 
-func (a altered) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := a.next.RoundTrip(r)
-	if err == nil {
-		a.change(r, res)
-	}
-	return res, err
-}
+func (s standing) RoundTrip(r *http.Request) (*http.Response, error) { return s.ask(s.next, r) }
 
 // TestAVaultThatGoesByRolesIsTold: policies say nothing there (Azure Key Vault
 // docs, "Azure role-based access control (Azure RBAC) vs. access policies").
@@ -115,13 +163,15 @@ func TestAVaultThatGoesByRolesIsTold(t *testing.T) {
 	w := newWorld(t)
 	w.declare("management-region", "westeurope")
 	w.is(w.apply(old), "A10", onboard.Done)
-	w.between(func(r *http.Request, res *http.Response) {
-		if strings.Contains(r.URL.Path, "-billing-") && strings.HasPrefix(r.URL.Path, "/subscriptions/") {
+	w.between(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+		res, err := next.RoundTrip(r)
+		if err == nil && strings.Contains(r.URL.Path, "-billing-") && strings.HasPrefix(r.URL.Path, "/subscriptions/") {
 			text, err := io.ReadAll(res.Body)
 			w.must(err)
 			w.must(res.Body.Close())
 			res.Body = io.NopCloser(strings.NewReader(strings.Replace(string(text), `"enableRbacAuthorization":false`, `"enableRbacAuthorization":true`, 1)))
 		}
+		return res, err
 	})
 	w.is(w.plan(old), "A10", onboard.Drifted, "Billing Service: its vault goes by roles, not by access policies")
 }

@@ -652,14 +652,16 @@ func checkEndpoints(ctx context.Context, w *World) (Finding, error) {
 			return "", nil, err
 		}
 		var shown []Evidence
+		pending := false
 		for _, c := range v.Connections {
 			shown = append(shown, Is("private endpoint "+c.Name, c.State+" ("+c.Endpoint+")"))
-			asked = asked || strings.EqualFold(c.State, "Pending")
+			pending = pending || strings.EqualFold(c.State, "Pending")
 		}
 		switch {
 		case approved(v):
 			return "", shown, nil
-		case asked:
+		case pending:
+			asked = true
 			return "a private endpoint waits for approval", shown, nil
 		}
 		return "no private endpoint has been asked for", shown, nil
