@@ -201,7 +201,7 @@ func TestPrepareToDeploy(t *testing.T) {
 		}
 		w.answerEndpoint(billing, vault.Pending)
 		p = w.plan(old)
-		w.is(p, "A11", onboard.Ready, "waits for approval", "az network private-endpoint-connection approve")
+		w.is(p, "A11", onboard.Ready, "Billing Service: a private endpoint waits for approval", "Call Duration: no private endpoint has been asked for", "az network private-endpoint-connection approve")
 		w.answerEndpoint(billing, vault.Approved)
 		w.is(w.plan(old), "A11", onboard.Waiting, "Call Duration: no private endpoint")
 		w.answerEndpoint(uploader, vault.Approved)
