@@ -228,15 +228,16 @@ func (w *World) verificationNumbers() int {
 	return 6
 }
 
-// checkNumbers takes what was said of the numbers before there is a gateway, or
-// what the gateway has.
+// checkNumbers takes what the gateway has of the numbers, or what was said of
+// them while it has none.
 func checkNumbers(ctx context.Context, w *World) (Finding, error) {
+	f, some, err := w.lines(ctx)
+	if err != nil {
+		return f, err
+	}
 	automated, integration := numbers(w.Fact("verification-numbers")), numbers(w.Fact("integration-numbers"))
-	if len(automated)+len(integration) == 0 {
-		f, err := w.lines(ctx)
-		if f.State != "" || err != nil {
-			return f, err
-		}
+	if f.State != "" && (some || len(automated)+len(integration) == 0) {
+		return f, nil
 	}
 	var both []string
 	for _, n := range automated {
@@ -255,20 +256,21 @@ func checkNumbers(ctx context.Context, w *World) (Finding, error) {
 	return Said(detail, Is("service verification", strings.Join(automated, ", ")), Is("integration tests", strings.Join(integration, ", "))), nil
 }
 
-// lines is what the gateway has of the numbers that the service needs; nothing
-// while there is no gateway with the service.
-func (w *World) lines(ctx context.Context) (Finding, error) {
+// lines is what the gateway has of the numbers that the service needs, and
+// whether it has some; nothing while there is no gateway with the service.
+func (w *World) lines(ctx context.Context) (f Finding, some bool, err error) {
 	if w.Gateways == nil {
-		return Finding{}, nil
+		return f, false, nil
 	}
 	r, err := w.Gateways.Readiness(ctx, w.Subject.Gateway)
 	if fault.Of(err) == fault.NotFound {
-		return Finding{}, nil
+		return f, false, nil
 	}
 	if i := slices.IndexFunc(r.Services, func(s gateway.ServiceReadiness) bool { return s.Service == w.Subject.Service }); i >= 0 && err == nil {
-		return countsOf(r.Services[i]), nil
+		some = slices.ContainsFunc(r.Services[i].Counts, func(c gateway.Count) bool { return c.Have > 0 })
+		return countsOf(r.Services[i]), some, nil
 	}
-	return Finding{}, err
+	return f, false, err
 }
 
 // countsOf is what a gateway knows of a service's numbers.
@@ -509,7 +511,7 @@ func checkEnabled(ctx context.Context, w *World) (Finding, error) {
 	case !enabled:
 		return Missing(w.service() + " is not among the gateway's services"), nil
 	}
-	numbers, err := w.lines(ctx)
+	numbers, _, err := w.lines(ctx)
 	if err != nil || numbers.State != Done {
 		return numbers, err
 	}

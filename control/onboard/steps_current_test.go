@@ -91,7 +91,12 @@ func TestConnectToOperatorConnect(t *testing.T) {
 		w.is(p, "B15", onboard.Ready, "not among", "--platforms TeamsDirectRouting OperatorConnect")
 		w.gateways.one.Properties.Platforms = []string{"TeamsDirectRouting", "OperatorConnect"}
 		w.gateways.counts[0].Have = 2
-		w.is(w.plan(now), "B15", onboard.Ready, "2 of 6 Automated lines")
+		p = w.plan(now)
+		w.is(p, "B15", onboard.Ready, "2 of 6 Automated lines")
+		w.is(p, "B6", onboard.Ready, "2 of 6 Automated lines") // whatever was said before
+		w.gateways.counts[0].Have, w.gateways.counts[1].Have = 0, 0
+		w.is(w.plan(now), "B6", onboard.Declared) // they are still to be entered
+		w.gateways.counts[1].Have = 1
 		w.gateways.counts[0].Have = 6
 		p = w.plan(now)
 		w.is(p, "B15", onboard.Done)
