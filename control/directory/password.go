@@ -79,8 +79,8 @@ const (
 	maxPassword = 1024 // octets
 )
 
-// checkPassword tells what is wrong with a password that somebody chose.
-func checkPassword(u User, password string) error {
+// CheckPassword tells what is wrong with a password that somebody chose.
+func CheckPassword(u User, password string) error {
 	distinct := map[rune]bool{}
 	for _, r := range password {
 		distinct[r] = true
@@ -294,7 +294,7 @@ func (s *Set) SetPassword(ctx context.Context, link, password string, from Visit
 	if err != nil {
 		return Opened{}, err
 	}
-	if err := checkPassword(u, password); err != nil {
+	if err := CheckPassword(u, password); err != nil {
 		return Opened{}, err
 	}
 	done, err := s.turn(ctx)

@@ -427,9 +427,12 @@ func TestUsersAndGroups(t *testing.T) {
 	if signsIn("canary-of-the-first-day-17") || !signsIn("canary-of-the-next-day-18") {
 		t.Error("the password was not changed")
 	}
-	w.ask(admin, "PATCH", "/users/"+id, object{"passwordProfile": object{"password": "canary"}}).fails(400, "Request_BadRequest", "too short")
+	w.ask(admin, "PATCH", "/users/"+id, object{"displayName": "Anna", "passwordProfile": object{"password": "canary"}}).fails(400, "Request_BadRequest", "too short")
+	if got := w.ask(admin, "GET", "/users/"+id, nil).is(200); got["displayName"] != "Ann O'Brien" {
+		t.Errorf("half of it was done: %v", got["displayName"])
+	}
 	bob := object{"accountEnabled": false, "displayName": "Bob", "userPrincipalName": "bob@telecom.example", "passwordProfile": object{"password": "canary-of-a-third-day", "forceChangePasswordNextSignIn": true}}
-	w.ask(admin, "POST", "/users", bob).fails(400, "Request_BadRequest", "tandem user invite")
+	w.ask(admin, "POST", "/users", bob).fails(400, "Request_BadRequest", "tandem user create")
 	bob["passwordProfile"] = object{"password": "canary"}
 	w.ask(admin, "POST", "/users", bob).fails(400, "Request_BadRequest", "too short")
 	w.ask(admin, "GET", "/users/bob@telecom.example", nil).is(404) // half a user is none

@@ -112,8 +112,8 @@ func (a *api) createUser(q *request) (answer, error) {
 		})
 	}
 	if err != nil {
-		// Half a user is none.
-		if left := a.Directory.DeleteUser(q.Context(), q.caller, u.ID); left != nil {
+		// Half a user is none, also when the client has gone.
+		if left := a.Directory.DeleteUser(context.WithoutCancel(q.Context()), q.caller, u.ID); left != nil {
 			a.Log.Error("a user without a password stays", "user", u.ID, obs.KeyError, left)
 		}
 		return answer{}, err
@@ -130,10 +130,13 @@ func (a *api) updateUser(q *request) (answer, error) {
 		if err := q.decode(userKind, current, &b); err != nil {
 			return err
 		}
-		if password, err = b.password(); err != nil {
-			return err
+		if password, err = b.password(); err == nil {
+			err = b.into(u)
 		}
-		return b.into(u)
+		if err == nil && password != "" { // all of the request is good, or nothing is done
+			err = directory.CheckPassword(*u, password)
+		}
+		return err
 	})
 	if err == nil && password != "" {
 		err = a.setPassword(q, u.ID, password)
@@ -149,7 +152,7 @@ func (b userBody) password() (string, error) {
 		return "", nil
 	}
 	if p.ForceChangePasswordNextSignIn || p.ForceChangePasswordNextSignInWithMfa {
-		return "", badBody("Property 'passwordProfile/forceChangePasswordNextSignIn' can only be false here: let people choose a password of their own by the one-time link of `tandem user invite`.")
+		return "", badBody("Property 'passwordProfile/forceChangePasswordNextSignIn' can only be false here: let people choose a password of their own by the one-time link of `tandem user create`.")
 	}
 	return p.Password, nil
 }
