@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/tandemgw/tandem/control/directory"
 	"github.com/tandemgw/tandem/control/store"
@@ -24,14 +25,17 @@ func (x whoever) KindOf(ctx context.Context, tx *store.Tx, tenant, object string
 	return x.p.directory.KindOf(ctx, tx, tenant, object)
 }
 
-// lookUp asks the resolvers of the configuration; none: the machine's.
+// lookUp asks the resolvers of the configuration in turn, since one that is
+// silent is noticed only by whoever waits for its answer; none: the machine's.
 func lookUp(servers []netip.AddrPort) *net.Resolver {
 	if len(servers) == 0 {
 		return net.DefaultResolver
 	}
+	var asked atomic.Uint32
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
-		for _, s := range servers {
-			if conn, err = new(net.Dialer).DialContext(ctx, network, s.String()); err == nil {
+		first := int(asked.Add(1) - 1)
+		for i := range servers {
+			if conn, err = new(net.Dialer).DialContext(ctx, network, servers[(first+i)%len(servers)].String()); err == nil {
 				return conn, nil
 			}
 		}
