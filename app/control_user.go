@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	ids "github.com/google/uuid"
@@ -74,7 +75,7 @@ func (u people) Create(ctx context.Context, wanted ops.NewUser) (ops.Invited, er
 		return ops.Invited{}, fault.New(fault.Invalid, fmt.Sprintf("there is no role %.50q at a subscription: take Owner, Contributor or Reader", wanted.Role))
 	}
 	local, _, _ := strings.Cut(wanted.Name, "@")
-	made, err := u.p.directory.CreateUser(ctx, u.us(), directory.User{Name: wanted.Name, DisplayName: cmp.Or(wanted.DisplayName, local), Mail: wanted.Mail, Enabled: true})
+	made, err := u.make(ctx, directory.User{Name: wanted.Name, DisplayName: cmp.Or(wanted.DisplayName, local), Mail: wanted.Mail, Enabled: true})
 	if err != nil {
 		return ops.Invited{}, err
 	}
@@ -85,15 +86,43 @@ func (u people) Create(ctx context.Context, wanted ops.NewUser) (ops.Invited, er
 	}
 	if role != "" {
 		for _, s := range u.p.cfg.Subscriptions {
-			a := subscription.Assignment{ID: ids.NewString(), Scope: "/subscriptions/" + s.ID, Principal: made.ID, Type: "User", Role: role}
-			by := subscription.Principal{Tenant: made.Tenant, Object: "control-socket", Name: "control socket"}
-			ctx := subscription.WithRequest(ctx, subscription.Request{Principal: by})
-			if _, _, err := u.p.subscriptions.Assign(ctx, by, a); err != nil {
+			if err := u.assign(ctx, made, role, "/subscriptions/"+s.ID); err != nil {
 				return ops.Invited{}, err
 			}
 		}
 	}
 	return u.invite(ctx, made.ID, false)
+}
+
+// make makes a user, or finds the one that was made before: nobody has set a
+// password for them since.
+func (u people) make(ctx context.Context, wanted directory.User) (directory.User, error) {
+	made, err := u.p.directory.CreateUser(ctx, u.us(), wanted)
+	if fault.Of(err) != fault.Invalid {
+		return made, err
+	}
+	old, none := u.p.directory.User(ctx, u.us(), wanted.Name)
+	if none != nil || !strings.EqualFold(old.Name, wanted.Name) || !old.Enabled {
+		return made, err
+	}
+	if has, no := u.p.directory.HasPassword(ctx, old.ID); has || no != nil {
+		return made, cmp.Or(no, err)
+	}
+	return old, nil
+}
+
+// assign gives a role at a scope to who does not have it.
+func (u people) assign(ctx context.Context, to directory.User, role subscription.Role, scope string) error {
+	all, err := u.p.subscriptions.Assignments(ctx, scope, false)
+	if err != nil || slices.ContainsFunc(all, func(a subscription.Assignment) bool {
+		return strings.EqualFold(a.Scope, scope) && a.Principal == to.ID && a.Role == role
+	}) {
+		return err
+	}
+	by := subscription.Principal{Tenant: to.Tenant, Object: "control-socket", Name: "control socket"}
+	_, _, err = u.p.subscriptions.Assign(subscription.WithRequest(ctx, subscription.Request{Principal: by}), by,
+		subscription.Assignment{ID: ids.NewString(), Scope: scope, Principal: to.ID, Type: "User", Role: role})
+	return err
 }
 
 func (u people) invite(ctx context.Context, id string, anew bool) (ops.Invited, error) {
