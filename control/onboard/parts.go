@@ -35,6 +35,7 @@ type Asker struct {
 // Rotation replaces client secrets before they end; *rotation.Set is one.
 type Rotation interface {
 	Keep(ctx context.Context, t rotation.Target) error
+	Rotate(ctx context.Context, name string, revoke bool) (rotation.Rotation, error)
 	List(ctx context.Context) ([]rotation.Rotation, error)
 }
 

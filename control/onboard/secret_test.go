@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,6 +127,67 @@ func TestAVaultThatGivesNoAnswerHasTheSecret(t *testing.T) {
 	w.is(w.apply(old), "A12", onboard.Done)
 	if left := w.registration("Billing Service").Secrets; len(left) != 1 {
 		t.Errorf("another one was made: %+v", left)
+	}
+}
+
+// TestNoSecretIsLeftThatNobodyKnows, whoever is killed, or not answered, after
+// it was made: the next run takes it away, and makes another one.
+func TestNoSecretIsLeftThatNobodyKnows(t *testing.T) {
+	w := newWorld(t)
+	w.declare("management-region", "westeurope")
+	var lost atomic.Int32
+	w.between(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/secrets/client-secret") && lost.Add(1) == 1 {
+			return answer(http.StatusInternalServerError).RoundTrip(r)
+		}
+		return next.RoundTrip(r)
+	})
+	r := w.rotates()
+	w.is(w.apply(old), "A12", onboard.Failed, "no secret in its vault, and another one cannot be had yet", "Internal Server Error")
+	r.Close()
+	w.rotates()
+	p := w.apply(old)
+	w.is(p, "A12", onboard.Done)
+	for _, name := range []string{"Billing Service", "Call Duration"} {
+		a := w.registration(name)
+		if len(a.Secrets) != 1 {
+			t.Errorf("%s: %d secrets are left: %+v", name, len(a.Secrets), a.Secrets)
+		}
+		_, secret := w.kept(w.shown(w.step(p, "A10"), name+", vault"))
+		if _, err := w.directory.Authenticate(t.Context(), a.AppID, secret); err != nil {
+			t.Errorf("what the vault of %s holds does not sign in: %v", name, err)
+		}
+	}
+}
+
+// TestRotationReplacesWhatIsWrong, which is more than that it ends: and where
+// the client ID alone is wrong, nothing else is.
+func TestRotationReplacesWhatIsWrong(t *testing.T) {
+	w := newWorld(t)
+	w.declare("management-region", "westeurope")
+	p := w.apply(old)
+	w.is(p, "A12", onboard.Done)
+	w.rotates()
+	v, err := w.cfg.Parts.Vaults.Vault(t.Context(), w.shown(w.step(p, "A10"), "Billing Service, vault"))
+	w.must(err)
+	for range 2 { // before it is seen to, and then
+		a := w.registration("Billing Service")
+		key, value, err := w.tenant.AddSecret(t.Context(), a.ID, "Billing Service", time.Now().Add(100*24*time.Hour))
+		w.must(err)
+		_, err = w.cfg.Parts.Vaults.PutSecret(t.Context(), v, entra.Secret{Name: "client-secret", Value: value, Tags: map[string]string{"keyId": key.KeyID}})
+		w.must(err)
+		w.is(w.plan(old), "A12", onboard.Drifted, "good for more than 70 days")
+		if got := w.shown(w.is(w.apply(old), "A12", onboard.Done), "Billing Service, key ID"); got == key.KeyID {
+			t.Error("it is left")
+		}
+	}
+	before := len(w.registration("Billing Service").Secrets)
+	_, err = w.cfg.Parts.Vaults.PutSecret(t.Context(), v, entra.Secret{Name: "client-id", Value: "00000000-0000-4000-8000-0000000000ff"})
+	w.must(err)
+	w.is(w.plan(old), "A12", onboard.Drifted, "does not hold its client ID")
+	w.is(w.apply(old), "A12", onboard.Done)
+	if now := len(w.registration("Billing Service").Secrets); now != before {
+		t.Errorf("%d secrets, there were %d", now, before)
 	}
 }
 

@@ -735,10 +735,20 @@ func (w *World) rotates(ctx context.Context, r registration, a entra.Application
 	if w.Rotation == nil {
 		return true, nil
 	}
+	_, kept, err := w.rotation(ctx, r, a)
+	return kept, err
+}
+
+// rotation is how the replacing of a registration's secret stands.
+func (w *World) rotation(ctx context.Context, r registration, a entra.Application) (x rotation.Rotation, is bool, err error) {
 	all, err := w.Rotation.List(ctx)
-	return slices.ContainsFunc(all, func(x rotation.Rotation) bool {
+	i := slices.IndexFunc(all, func(x rotation.Rotation) bool {
 		return strings.EqualFold(x.Application, a.AppID) && strings.EqualFold(x.Vault, w.vaultID(r)) && x.Secret == clientSecret
-	}), err
+	})
+	if i < 0 {
+		return x, false, err
+	}
+	return all[i], true, nil
 }
 
 // secret is the one by which a registration signs in, or what is wrong with it.
@@ -793,9 +803,13 @@ func instructSecrets(w *World) Instruction {
 }
 
 // makeSecrets gives each registration that lacks one a secret, and keeps it
-// where nobody sees it. The secrets before it are left to end: what reads the
-// vault may have the last one in its memory.
+// where nobody sees it. Where secrets are replaced in time, whoever replaces
+// them makes this one too: their rows survive a kill.
 func makeSecrets(ctx context.Context, w *World) error {
+	provide, waited := w.makeSecret, []registration(nil)
+	if w.Rotation != nil {
+		provide = w.orderSecret
+	}
 	for _, r := range w.registrations() {
 		a, err := w.application(ctx, r)
 		if err != nil {
@@ -803,29 +817,111 @@ func makeSecrets(ctx context.Context, w *World) error {
 		}
 		_, wrong, err := w.secret(ctx, r, a)
 		if err == nil && wrong != "" {
-			err = w.makeSecret(ctx, r, a)
+			waited = append(waited, r)
+			err = provide(ctx, r, a)
 		}
 		if err != nil {
 			return err
 		}
 		kept, err := w.rotates(ctx, r, a)
 		if err == nil && !kept {
-			err = w.Rotation.Keep(ctx, rotation.Target{Application: a.AppID, Vault: w.vaultID(r), Secret: clientSecret})
+			err = w.Rotation.Keep(ctx, w.target(r, a))
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if w.Rotation == nil {
+		return nil
+	}
+	limit, cancel := context.WithTimeout(ctx, makeTime)
+	defer cancel()
+	for _, r := range waited {
+		if err := w.awaitSecret(limit, r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *World) makeSecret(ctx context.Context, r registration, a entra.Application) error {
-	v, err := w.vault(ctx, r)
+// makeTime is how long rotation may take for all secrets, of actTime. A
+// directory may know a new one late.
+const makeTime = 3 * time.Minute
+
+// target is what rotation knows a registration's secret as.
+func (w *World) target(r registration, a entra.Application) rotation.Target {
+	return rotation.Target{Application: a.AppID, Vault: w.vaultID(r), Secret: clientSecret}
+}
+
+// orderSecret has rotation make one, unless all that is wrong is the client ID.
+func (w *World) orderSecret(ctx context.Context, r registration, a entra.Application) error {
+	if err := w.putClientID(ctx, r, a); err != nil {
+		return err
+	}
+	w.told.forget()
+	key, wrong, err := w.secret(ctx, r, a)
+	if err != nil || wrong == "" {
+		return err
+	}
+	x, kept, err := w.rotation(ctx, r, a)
 	if err != nil {
 		return err
 	}
-	// First what can be done again.
-	if _, err := w.Vaults.PutSecret(ctx, v, entra.Secret{Name: clientIDSecret, Value: obs.Secret(a.AppID)}); err != nil {
+	if !kept {
+		if err := w.Rotation.Keep(ctx, w.target(r, a)); err != nil || key.KeyID == "" {
+			return err // there is none: it makes one
+		}
+	} else if state := x.State(w.Now()); state == "making" || state == "wanted" {
+		return nil // an earlier run has ordered it
+	}
+	_, err = w.Rotation.Rotate(ctx, w.target(r, a).Name(), false)
+	return err
+}
+
+// awaitSecret waits until there is a secret with which nothing is wrong.
+func (w *World) awaitSecret(ctx context.Context, r registration) error {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
+		w.told.forget()
+		a, err := w.application(ctx, r)
+		if err != nil {
+			return err
+		}
+		_, wrong, err := w.secret(ctx, r, a)
+		if err != nil || wrong == "" {
+			return err
+		}
+		x, _, err := w.rotation(ctx, r, a)
+		switch {
+		case err != nil:
+			return err
+		case x.Problem != "" && x.Due.After(w.Now()): // it has been tried since
+			return fault.New(fault.Unavailable, r.name+": "+wrong+", and another one cannot be had yet: "+x.Problem)
+		}
+		select {
+		case <-ctx.Done():
+			return fault.New(fault.Unavailable, r.name+": "+wrong+", and another one is still being made")
+		case <-time.After(pause):
+		}
+	}
+}
+
+// putClientID keeps what a registration signs in as, which can be done again.
+func (w *World) putClientID(ctx context.Context, r registration, a entra.Application) error {
+	v, err := w.vault(ctx, r)
+	if err == nil {
+		_, err = w.Vaults.PutSecret(ctx, v, entra.Secret{Name: clientIDSecret, Value: obs.Secret(a.AppID)})
+	}
+	return err
+}
+
+// makeSecret makes one where nobody replaces it. The secrets before it are left
+// to end: what reads the vault may have the last one in its memory.
+func (w *World) makeSecret(ctx context.Context, r registration, a entra.Application) error {
+	if err := w.putClientID(ctx, r, a); err != nil {
+		return err
+	}
+	v, err := w.vault(ctx, r)
+	if err != nil {
 		return err
 	}
 	now := w.Now().UTC()

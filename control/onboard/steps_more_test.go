@@ -155,11 +155,8 @@ func TestTwoApplicationsOfTheNotedName(t *testing.T) {
 // TestSecretsAreReplacedInTime where somebody does that: the step hands them
 // over, and takes what rotation has made for what it is.
 func TestSecretsAreReplacedInTime(t *testing.T) {
-	var r *rotation.Set
 	w := newWorld(t)
-	r = rotation.New(rotation.Config{Store: w.store, Directory: w.tenant, Vaults: w.cfg.Parts.Vaults, Prove: rotation.BySignIn(w.place())})
-	w.cfg.Parts.Rotation = r
-	w.start()
+	r := w.rotates()
 	w.declare("management-region", "westeurope")
 	p := w.apply(old)
 	w.is(p, "A12", onboard.Done)
@@ -169,8 +166,6 @@ func TestSecretsAreReplacedInTime(t *testing.T) {
 		t.Fatalf("%+v", all)
 	}
 	before := w.shown(w.step(p, "A12"), "Billing Service, key ID")
-	r.Start()
-	defer r.Close()
 	for _, x := range all {
 		_, err := r.Rotate(t.Context(), x.Name(), false)
 		w.must(err)
@@ -185,6 +180,17 @@ func TestSecretsAreReplacedInTime(t *testing.T) {
 	}
 	w.must(r.Forget(t.Context(), all[0].Name()))
 	w.is(w.plan(old), "A12", onboard.Drifted, "nobody replaces its secret")
+}
+
+// rotates has secrets replaced in time, from now on.
+func (w *world) rotates() *rotation.Set {
+	w.Helper()
+	r := rotation.New(rotation.Config{Store: w.store, Directory: w.tenant, Vaults: w.cfg.Parts.Vaults, Prove: rotation.BySignIn(w.place())})
+	w.cfg.Parts.Rotation = r
+	w.start()
+	r.Start()
+	w.Cleanup(r.Close)
+	return r
 }
 
 // place is where registrations sign in.
