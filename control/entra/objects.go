@@ -268,23 +268,34 @@ func (c *Client) RemoveSecret(ctx context.Context, id, key string) error {
 	}, nil)
 }
 
+// federation is a federated credential.
+type federation struct {
+	Name      string   `json:"name"`
+	Issuer    string   `json:"issuer"`
+	Subject   string   `json:"subject"`
+	Audiences []string `json:"audiences"`
+}
+
+func federations(id string) string {
+	return "/applications/" + url.PathEscape(id) + "/federatedIdentityCredentials"
+}
+
+// Federated tells whether a foreign issuer's subject may sign in as a
+// registration.
+func (c *Client) Federated(ctx context.Context, id, issuer, subject string) (bool, error) {
+	all, err := list[federation](ctx, c.asker, call{what: "list the federated credentials of the app registration " + id, path: federations(id)})
+	return slices.ContainsFunc(all, func(x federation) bool { return x.Issuer == issuer && x.Subject == subject }), err
+}
+
 // Federate lets a foreign issuer's subject sign in as a registration, without
 // a secret. One that is there already is left.
 func (c *Client) Federate(ctx context.Context, id, name, issuer, subject string) error {
-	path := "/applications/" + url.PathEscape(id) + "/federatedIdentityCredentials"
-	type credential struct {
-		Name      string   `json:"name"`
-		Issuer    string   `json:"issuer"`
-		Subject   string   `json:"subject"`
-		Audiences []string `json:"audiences"`
-	}
-	all, err := list[credential](ctx, c.asker, call{what: "list the federated credentials of the app registration " + id, path: path})
-	if err != nil || slices.ContainsFunc(all, func(x credential) bool { return x.Issuer == issuer && x.Subject == subject }) {
+	if there, err := c.Federated(ctx, id, issuer, subject); there || err != nil {
 		return err
 	}
 	return c.do(ctx, call{
-		what: "add a federated credential to the app registration " + id, method: http.MethodPost, path: path,
-		body: credential{name, issuer, subject, []string{"api://AzureADTokenExchange"}},
+		what: "add a federated credential to the app registration " + id, method: http.MethodPost, path: federations(id),
+		body: federation{name, issuer, subject, []string{"api://AzureADTokenExchange"}},
 	}, nil)
 }
 

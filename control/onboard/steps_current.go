@@ -577,7 +577,7 @@ func checkIdentity(ctx context.Context, w *World) (Finding, error) {
 		return Ask(You, "The enterprise application "+p.DisplayName+" may not sign in: it is disabled", shown...), nil
 	}
 	if w.elsewhere() {
-		return Found("Application ID "+p.AppID+", "+w.signIn(), shown...), nil
+		return w.checkFederated(ctx, r, p, shown)
 	}
 	switch {
 	case r.Identity == nil || r.Identity.PrincipalID == "":
@@ -589,6 +589,32 @@ func checkIdentity(ctx context.Context, w *World) (Finding, error) {
 	}
 	return Found("Application ID "+p.AppID, shown...), nil
 }
+
+// checkFederated looks whether the gateway may sign in as the application that
+// has its name.
+func (w *World) checkFederated(ctx context.Context, r gateway.Resource, p entra.Principal, shown []Evidence) (Finding, error) {
+	if w.Issuer == "" || r.Identity == nil || r.Identity.PrincipalID == "" {
+		return Ask(You, noIdentity, shown...), nil
+	}
+	a, err := w.Directory.ApplicationOf(ctx, p.AppID)
+	if fault.Of(err) == fault.NotFound {
+		return Ask(You, "The enterprise application "+p.DisplayName+" has the gateway's name, and is not registered in the tenant: rename or delete it", shown...), nil
+	}
+	if err != nil {
+		return Finding{}, err
+	}
+	may, err := w.Directory.Federated(ctx, a.ID, w.Issuer, r.Identity.PrincipalID)
+	switch {
+	case err != nil:
+		return Finding{}, err
+	case !may:
+		return Missing("The application "+p.DisplayName+" has no federated credential of the issuer "+w.Issuer+" for the gateway ("+r.Identity.PrincipalID+")", shown...), nil
+	}
+	return Found("Application ID "+p.AppID+", "+w.signIn(), shown...), nil
+}
+
+// noIdentity is said where our issuer has nobody to vouch for.
+const noIdentity = "The gateway has no identity of its own here, for which our issuer could vouch"
 
 // signIn is how the gateway proves who it is.
 func (w *World) signIn() string {
@@ -620,7 +646,7 @@ func makeIdentity(ctx context.Context, w *World) error {
 		return err
 	}
 	if w.Issuer == "" || r.Identity == nil || r.Identity.PrincipalID == "" {
-		return fault.New(fault.Conflict, "The gateway has no identity of its own here, for which our issuer could vouch")
+		return fault.New(fault.Conflict, noIdentity)
 	}
 	name := r.ID.Name
 	found, err := w.Directory.ApplicationsNamed(ctx, name)
@@ -639,7 +665,10 @@ func makeIdentity(ctx context.Context, w *World) error {
 	if err != nil {
 		return err
 	}
-	err = soon(ctx, func() error { return w.Directory.Federate(ctx, a.ID, "tandem", w.Issuer, r.Identity.PrincipalID) })
+	err = soon(ctx, func() error {
+		// Named by the subject: a gateway that is made anew has another identity.
+		return w.Directory.Federate(ctx, a.ID, "tandem-"+r.Identity.PrincipalID, w.Issuer, r.Identity.PrincipalID)
+	})
 	if err != nil {
 		return err
 	}

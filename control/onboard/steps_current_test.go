@@ -503,4 +503,11 @@ func TestElsewhereNothingIsChangedUnlessSaid(t *testing.T) {
 	if len(got.Federated) != 1 || got.Federated[0].Subject != w.gateways.one.Identity.PrincipalID {
 		t.Errorf("%+v", got.Federated)
 	}
+	// The gateway is made anew: what may sign in is its identity of before.
+	was := w.gateways.one.Identity.PrincipalID
+	w.gateways.one.Identity = &gateway.Identity{Type: "SystemAssigned", PrincipalID: "00000000-0000-4000-8000-0000000000ee", TenantID: tenant}
+	w.is(w.plan(now), "B18", onboard.Drifted, "no federated credential of the issuer", w.gateways.one.Identity.PrincipalID)
+	w.is(w.apply(onboard.Options{Outside: true}), "B18", onboard.Done)
+	w.gateways.one.Identity.PrincipalID = was
+	w.is(w.plan(now), "B18", onboard.Done)
 }
