@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,26 +47,41 @@ func newIssuers(client *http.Client) *issuers {
 	}
 	patient := *client
 	patient.Timeout = cmp.Or(client.Timeout, issuerTime)
-	patient.Transport = guarded{client.Transport}
+	patient.Transport = &guarded{next: client.Transport, silent: map[string]time.Time{}}
 	// An address that sends us on is another address.
 	patient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &issuers{client: &patient, known: map[string]*issuer{}}
 }
 
-// guarded asks by TLS only, and reads no more than keys can have.
-type guarded struct{ next http.RoundTripper }
+// guarded asks by TLS only, reads no more than keys can have, and leaves an
+// address alone for a while that did not answer.
+type guarded struct {
+	next http.RoundTripper // RO
 
-var errPlain = errors.New("an issuer is asked by https only")
+	mu     sync.Mutex
+	silent map[string]time.Time // mu: addresses, and since when
+}
 
-func (g guarded) RoundTrip(r *http.Request) (*http.Response, error) {
+var (
+	errPlain  = errors.New("an issuer is asked by https only")
+	errSilent = errors.New("an issuer that has just not answered is not asked again at once")
+)
+
+func (g *guarded) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" {
 		return nil, errPlain
+	}
+	if !g.ready(r.URL.String()) {
+		return nil, errSilent
 	}
 	next := g.next
 	if next == nil {
 		next = http.DefaultTransport
 	}
 	resp, err := next.RoundTrip(r)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		g.failed(r.URL.String())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -76,19 +92,43 @@ func (g guarded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+func (g *guarded) ready(address string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return time.Since(g.silent[address]) >= issuerPause
+}
+
+func (g *guarded) failed(address string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.silent) >= maxIssuers {
+		clear(g.silent)
+	}
+	g.silent[address] = time.Now()
+}
+
 // verify gives the payload of a token that an issuer signed.
 func (i *issuers) verify(ctx context.Context, name, raw string) ([]byte, error) {
 	v, err := i.verifier(name)
 	if err != nil {
-		return nil, &fault.Error{Kind: fault.Unavailable, Public: "The issuer of the assertion does not answer: its keys cannot be read.", Err: err}
+		return nil, silence(err)
 	}
 	token, err := v.Verify(ctx, raw)
 	if err != nil {
+		// The library keeps of the cause its text alone.
+		if strings.Contains(err.Error(), "fetching keys") {
+			err = silence(err)
+		}
 		return nil, err
 	}
 	var payload json.RawMessage
 	err = token.Claims(&payload)
 	return payload, err
+}
+
+// silence is no wrong guess of whoever shows the token.
+func silence(err error) error {
+	return &fault.Error{Kind: fault.Unavailable, Public: "The issuer of the assertion does not answer: its keys cannot be read.", Err: err}
 }
 
 // verifier finds the keys of an issuer, once.
