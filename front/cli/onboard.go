@@ -96,7 +96,9 @@ func me() string {
 const detailedHelp = `
 
 With --detailed-exitcode the exit status says how things stand: 0 nothing is
-left to do, 2 apply has something to do, 3 a person has, 1 an error.`
+left to do, 2 apply has something to do, 3 a person has, 1 an error, such as a
+gateway that is not found or a node that does not answer; a command line that
+is wrong is 2 all the same, with the cause on standard error. Without it:`
 
 // Exit statuses with --detailed-exitcode.
 const (

@@ -194,6 +194,9 @@ func TestOnboardingFromTheFirstPlanToTheLast(t *testing.T) {
 		{"onboard declare -g voice -n one --service oc agreement=OC-4711", 0, "", ""},
 		{"onboard declare", 0, "✓ agreement=OC-4711", ""}, // found: one was begun
 		{"onboard list", 0, "one      OperatorConnect", ""},
+		{"onboard plan --detailed-exitcode --tracks 2022", 2, "", "unknown flag"},
+		{"onboard plan --help", 0, "a command line that\nis wrong is 2 all the same", ""},
+		{"onboard plan --detailed-exitcode -n nobody", 1, "", "no such gateway is there yet"},
 		{"onboard plan --detailed-exitcode", 2, "  $ tandem onboard apply\n    does B16, B19\n", ""},
 		{"onboard apply", 0, "  ✓ B16   done: it is there", ""},
 		{"onboard apply --detailed-exitcode", 3, "The message to the onboarding team is ready", ""},
