@@ -93,7 +93,7 @@ func (a api) onboard(mux *http.ServeMux) {
 	mux.HandleFunc("PUT /onboard/facts", a.answer(a.subject(a.onboardDeclare)))
 	mux.HandleFunc("POST /onboard/sent", a.answer(a.subject(a.onboardSent)))
 	mux.HandleFunc("POST /onboard/answered", a.answer(a.subject(a.onboardAnswered)))
-	mux.HandleFunc("GET /onboard/report", a.answer(a.subject(a.onboardReport, "format", "track", "environment")))
+	mux.HandleFunc("GET /onboard/report", a.answer(a.subject(a.onboardReport, "format", "track", "environment", "outside", uploaderApps)))
 }
 
 // aboutSubject answers about one procedure.
@@ -287,6 +287,6 @@ func (c *Client) OnboardAnswered(ctx context.Context, s Subject, r onboard.Reply
 // "html".
 func (c *Client) OnboardReport(ctx context.Context, s Subject, o OnboardOptions, format string) (string, error) {
 	var doc reportDoc
-	err := c.get(ctx, onboardPath("report", s, "format", format, "track", string(o.Track), "environment", string(o.Environment)), &doc)
+	err := c.get(ctx, onboardPath("report", s, append(spell(o), "format", format)...), &doc)
 	return doc.Text, err
 }

@@ -77,6 +77,9 @@ func TestOnboardingOnTheSocket(t *testing.T) {
 	if text, err := c.OnboardReport(t.Context(), Subject{}, OnboardOptions{}, onboard.HTML); err != nil || !strings.Contains(text, "<h1>Onboarding of gateway one to Teams Phone Mobile") {
 		t.Error(err, text)
 	}
+	if text, err := c.OnboardReport(t.Context(), Subject{}, OnboardOptions{Facts: map[string]string{"uploader-apps": "shared"}, Outside: true}, onboard.Markdown); err != nil || !strings.Contains(text, "done with shared") {
+		t.Error(err, text)
+	}
 	if _, err := c.OnboardSent(t.Context(), Subject{}, onboard.Sending{ID: "A1"}); fault.Of(err) != fault.Invalid {
 		t.Error(err)
 	}
