@@ -32,7 +32,7 @@ type File struct {
 
 // HandOver is a Draft and what has become of it.
 type HandOver struct {
-	ID   string `json:"id"` // "B4", "A10/billing-service"
+	ID   string `json:"id"` // "B4", "A11/billing-service"
 	Step string `json:"step"`
 	Draft
 	State    HandState `json:"state"`
