@@ -261,11 +261,12 @@ func (w *World) each(done string, look func(registration) (wrong string, shown [
 }
 
 func checkRegistrations(ctx context.Context, w *World) (Finding, error) {
-	repair := true
+	lacking := false
 	f, err := w.each("Registered: "+w.names(), func(r registration) (string, []Evidence, error) {
 		a, err := w.application(ctx, r)
 		switch {
 		case fault.Of(err) == fault.NotFound:
+			lacking = true
 			return "not registered", nil, nil
 		case err != nil:
 			return "", nil, err
@@ -273,15 +274,13 @@ func checkRegistrations(ctx context.Context, w *World) (Finding, error) {
 		shown := []Evidence{Is("application ID", a.AppID), Is("object ID", a.ID)}
 		switch {
 		case a.Audience != entra.SingleTenant:
-			repair = false
 			return "for accounts of other tenants, too (" + a.Audience + ")", shown, nil
 		case len(a.RedirectURIs()) > 0:
-			repair = false
 			return "has redirect URIs: " + strings.Join(a.RedirectURIs(), ", "), shown, nil
 		}
 		return "", shown, nil
 	})
-	if f.State == Ready && !repair {
+	if f.State == Ready && !lacking {
 		f.By = You // somebody has wanted it so
 	}
 	return f, err

@@ -136,6 +136,26 @@ func TestAConsentThatLeadsElsewhereIsNotFollowed(t *testing.T) {
 	}
 }
 
+// TestWhatAPersonMustDoForOneKeepsNothingFromTheOthers.
+func TestWhatAPersonMustDoForOneKeepsNothingFromTheOthers(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.tenant.CreateApplication(t.Context(), entra.Application{DisplayName: "Billing Service", Audience: entra.SingleTenant, Web: entra.Redirects{RedirectURIs: []string{"https://billing.telecom.example/"}}})
+	w.must(err)
+	p := w.apply(old)
+	if st := w.is(p, "A6", onboard.Ready, "Billing Service: has redirect URIs"); st.Who != onboard.You || strings.Contains(st.Detail, "Call Duration") {
+		t.Errorf("%+v", st)
+	}
+	w.registration("Call Duration")
+
+	w = newWorld(t)
+	w.declare("consent-url.call-duration", w.loginURL+"/"+tenant+"/adminconsent?client_id="+readerID)
+	if st := w.is(w.apply(old), "A13", onboard.Ready, "Billing Service: the consent URL is not known yet"); st.Who != onboard.You || strings.Contains(st.Detail, "Call Duration") {
+		t.Errorf("%+v", st)
+	}
+	_, err = w.tenant.PrincipalOf(t.Context(), readerID)
+	w.must(err)
+}
+
 // TestTwoApplicationsOfTheNotedName: the name is all that consent shows, so two
 // of one name are told, and no vault is opened to either.
 func TestTwoApplicationsOfTheNotedName(t *testing.T) {

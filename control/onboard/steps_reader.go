@@ -38,7 +38,7 @@ func (w *World) reader(ctx context.Context, r registration) (entra.Principal, er
 }
 
 func checkReader(ctx context.Context, w *World) (Finding, error) {
-	unknown, stray := 0, false
+	unknown, follow := 0, false
 	f, err := w.each("Consent is given to the first-party application", func(r registration) (string, []Evidence, error) {
 		p, err := w.reader(ctx, r)
 		switch {
@@ -48,16 +48,16 @@ func checkReader(ctx context.Context, w *World) (Finding, error) {
 				return "the consent URL is not known yet", nil, nil
 			}
 			if wrong := w.astray(w.Fact("consent-url." + r.key)); wrong != "" {
-				stray = true
 				return wrong, nil, nil
 			}
+			follow = true
 			return err.Error(), nil, nil
 		case err != nil:
 			return "", nil, err
 		}
 		return "", []Evidence{Is("Application Name", p.DisplayName), Is("application ID", p.AppID), Is("object ID", p.ID)}, nil
 	})
-	if f.State != Ready || unknown == 0 && !stray {
+	if f.State != Ready || follow {
 		return f, err
 	}
 	f.By = You
