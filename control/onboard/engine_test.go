@@ -469,6 +469,19 @@ func TestAReportHasTheNewestEventsInOrder(t *testing.T) {
 	}
 }
 
+func TestTextOfOthersStaysTextInAReport(t *testing.T) {
+	for text, want := range map[string]string{
+		"[sign in](https://evil.example)":  `\[sign in](https://evil.example)`,
+		"![](https://evil.example)":        `!\[](https://evil.example)`,
+		`\[sign in](https://evil.example)`: `\\\[sign in](https://evil.example)`,
+		"a | b\n# c <script> `d`":          `a \| b # c &lt;script> 'd'`,
+	} {
+		if got := inline(text); got != want {
+			t.Errorf("%q is written as %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestWhatIsAwayHidesNothingElse(t *testing.T) {
 	was := lookTime
 	lookTime = 50 * time.Millisecond

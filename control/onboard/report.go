@@ -225,5 +225,5 @@ func table(w io.Writer, head []string, rows [][]string) {
 
 // inline is text that cannot leave its place in Markdown.
 func inline(s string) string {
-	return strings.NewReplacer("\n", " ", "\r", " ", "|", "\\|", "<", "&lt;", "`", "'").Replace(s)
+	return strings.NewReplacer("\n", " ", "\r", " ", "\\", "\\\\", "|", "\\|", "[", "\\[", "<", "&lt;", "`", "'").Replace(s)
 }
