@@ -46,7 +46,7 @@ func TestScenarios(t *testing.T) {
 				again, _ := showing(t, bin, r.Name)
 				r = again.Scenarios[0]
 			}
-			if !r.OK || len(r.Heard) == 0 {
+			if !r.OK || len(r.Heard) == 0 && r.Name != "test-lines" { // the node itself listens to those
 				t.Errorf("%s; heard %+v", r.Problem, r.Heard)
 			}
 			t.Logf("%.1f s, %s: %+v", r.TookMS/1000, strings.Join(r.Notes, ", "), r.Heard)
