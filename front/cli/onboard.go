@@ -515,12 +515,12 @@ it goes by the operator's own mail.` + exitHelp,
 func (o *onboarding) answered() *cobra.Command {
 	var on, note string
 	cmd := &cobra.Command{
-		Use:     "answered ID [FACT=VALUE]…",
-		Short:   "Keep the answer to a message, with the facts that it brought",
-		Long:    "Keep the answer to a message, with the facts that it brought." + exitHelp,
+		Use:   "answered ID [FACT=VALUE]…",
+		Short: "Keep the answer to a message, with the facts that it brought",
+		Long:  "Keep the answer to a message, with the facts that it brought." + exitHelp,
 		Example: `  tandem onboard answered B4 subscription-enabled=2026-11-20 \
       --on 2026-11-20 --note "enabled, ticket 4711"`,
-		Args:    cobra.MinimumNArgs(1),
+		Args: cobra.MinimumNArgs(1),
 	}
 	cmd.Flags().StringVar(&on, "on", "", "day on which it came, YYYY-MM-DD; today unless said")
 	cmd.Flags().StringVar(&note, "note", "", "what it said, in a line")
