@@ -15,11 +15,10 @@ type Part string
 
 // The parts.
 const (
-	OfDirectory       Part = "the directory"
-	OfVaults          Part = "the vaults"
-	OfOperatorConnect Part = "Operator Connect"
-	OfGateway         Part = "the gateway"
-	OfZone            Part = "our zone"
+	OfDirectory Part = "the directory"
+	OfVaults    Part = "the vaults"
+	OfGateway   Part = "the gateway"
+	OfZone      Part = "our zone"
 )
 
 // Parts are the systems, the same for all subjects. One that is nil is not
@@ -54,7 +53,6 @@ type Gateways interface {
 // Zone is the zone that holds the gateways' names; *zone.Set is one.
 type Zone interface {
 	AddText(ctx context.Context, name, value string) error
-	RemoveText(ctx context.Context, name, value string) error
 	Visible(ctx context.Context, name, value string) error
 }
 
