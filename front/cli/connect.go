@@ -127,19 +127,31 @@ func warned(cmd *cobra.Command, warning string, force bool) error {
 	return nil
 }
 
+// meant finds what a name stands for, and warns who is about to touch what a
+// gateway manages.
+func meant[T any](
+	cmd *cobra.Command, at connectOf, name string, find func(context.Context, *operatorconnect.Client, string) (T, error),
+	warn func(*operatorconnect.Client, T) string,
+) (c *operatorconnect.Client, found T, err error) {
+	if c, err = at(cmd.Context()); err != nil {
+		return nil, found, err
+	}
+	force, err := cmd.Flags().GetBool("force")
+	if err != nil {
+		return nil, found, err
+	}
+	if found, err = find(cmd.Context(), c, name); err == nil {
+		err = warned(cmd, warn(c, found), force)
+	}
+	return c, found, err
+}
+
 func connectTrunkEnable(at connectOf, word string, enabled bool) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use: word + " TRUNK", Short: strings.ToUpper(word[:1]) + word[1:] + " a trunk, named by its host name or ID", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := at(cmd.Context())
-			if err != nil {
-				return err
-			}
-			t, err := trunkMeant(cmd.Context(), c, args[0])
-			if err == nil {
-				err = warned(cmd, c.WarnTrunk(t), force)
-			}
+			c, t, err := meant(cmd, at, args[0], trunkMeant, (*operatorconnect.Client).WarnTrunk)
 			if err != nil {
 				return err
 			}
@@ -158,14 +170,7 @@ func connectTrunkDelete(at connectOf) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "delete TRUNK", Short: "Take a trunk away, named by its host name or ID", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := at(cmd.Context())
-			if err != nil {
-				return err
-			}
-			t, err := trunkMeant(cmd.Context(), c, args[0])
-			if err == nil {
-				err = warned(cmd, c.WarnTrunk(t), force)
-			}
+			c, t, err := meant(cmd, at, args[0], trunkMeant, (*operatorconnect.Client).WarnTrunk)
 			if err != nil {
 				return err
 			}
@@ -212,14 +217,7 @@ func connectProfileUpdate(at connectOf) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "update PROFILE", Short: "Change a calling profile, named with its suffix or by its ID", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := at(cmd.Context())
-			if err != nil {
-				return err
-			}
-			p, err := profileMeant(cmd.Context(), c, args[0])
-			if err == nil {
-				err = warned(cmd, c.WarnProfile(p), force)
-			}
+			c, p, err := meant(cmd, at, args[0], profileMeant, (*operatorconnect.Client).WarnProfile)
 			if err != nil {
 				return err
 			}
@@ -246,14 +244,7 @@ func connectProfileDelete(at connectOf) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "delete PROFILE", Short: "Delete a calling profile, named with its suffix or by its ID", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := at(cmd.Context())
-			if err != nil {
-				return err
-			}
-			p, err := profileMeant(cmd.Context(), c, args[0])
-			if err == nil {
-				err = warned(cmd, c.WarnProfile(p), force)
-			}
+			c, p, err := meant(cmd, at, args[0], profileMeant, (*operatorconnect.Client).WarnProfile)
 			if err != nil {
 				return err
 			}
