@@ -156,7 +156,12 @@ func (v *voice) say(now time.Time) {
 		return
 	}
 	if v.began.IsZero() {
-		v.began = time.Now() // now is when it was due
+		// What a pause of the process kept is said in a burst; a track that
+		// began within one would stand later than what is said afterwards.
+		if time.Since(now) > 2*frameTime {
+			return
+		}
+		v.began = now
 	}
 	if v.tick--; v.tick > 0 {
 		return
