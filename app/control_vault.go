@@ -118,10 +118,14 @@ func (p *plane) openVaults(ctx context.Context) (err error) {
 		p.keyFile = vault.NewKeyFile(filepath.Join(p.n.cfg.Node.Data, vault.KeyFileName))
 		p.wraps = p.keyFile
 	}
-	p.vaults, err = vault.Open(ctx, vault.Config{
+	c := vault.Config{
 		Store: p.store, Keeper: p.wraps, Tenant: p.cfg.Tenant.ID,
 		Place: p.subscriptions.Place, Audit: p.subscriptions.Audit, Log: p.n.log,
-	})
+	}
+	if p.cfg.Login.Issuer == "" {
+		c.Memberships = whoever{p}.Memberships // else it is the issuer who knows
+	}
+	p.vaults, err = vault.Open(ctx, c)
 	if err != nil {
 		return fmt.Errorf("open the vaults: %w", err)
 	}

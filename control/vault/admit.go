@@ -29,7 +29,13 @@ func (s *Set) enter(ctx context.Context, tx *store.Tx, by Caller, vault string, 
 	if err := v.admit(by.From); err != nil {
 		return nil, err
 	}
-	if !v.allows(by.Principal, may) {
+	allowed := v.allows(by.Principal, by.Object, may)
+	if !allowed {
+		if allowed, err = s.allowsGroup(ctx, tx, v, by, may); err != nil {
+			return nil, err
+		}
+	}
+	if !allowed {
 		return nil, refuse(ErrPolicy, "The user, group or application 'appid=%s;oid=%s' does not have secrets %s permission on key vault '%s'.", by.App, by.Object, may, v.ID.Name)
 	}
 	return v, nil
@@ -76,13 +82,28 @@ func (r *Resource) admit(from netip.Addr) error {
 	return nil
 }
 
-// allows tells whether an access policy lets a principal do it. A policy that
-// names an application counts only when that application asks.
-func (r *Resource) allows(p subscription.Principal, may Permission) bool {
-	return p.Object != "" && slices.ContainsFunc(r.Policies, func(a Policy) bool {
-		return strings.EqualFold(a.Tenant, p.Tenant) && strings.EqualFold(a.Object, p.Object) && (a.Application == "" || strings.EqualFold(a.Application, p.App)) &&
+// allows tells whether an access policy of an object, which is the principal or
+// a group that it is in, lets it do something. A policy that names an
+// application counts only when that application asks.
+func (r *Resource) allows(p subscription.Principal, object string, may Permission) bool {
+	return object != "" && slices.ContainsFunc(r.Policies, func(a Policy) bool {
+		return strings.EqualFold(a.Tenant, p.Tenant) && strings.EqualFold(a.Object, object) && (a.Application == "" || strings.EqualFold(a.Application, p.App)) &&
 			(slices.Contains(a.Secrets, may) || slices.Contains(a.Secrets, All))
 	})
+}
+
+// allowsGroup tells whether a policy of one of the caller's groups lets it do
+// something. Our own directory is asked in the same transaction, so that whoever
+// left a group a moment ago is out of it here too.
+func (s *Set) allowsGroup(ctx context.Context, tx *store.Tx, v *row, by Caller, may Permission) (bool, error) {
+	groups := by.Groups
+	if s.Memberships != nil {
+		var err error
+		if groups, err = s.Memberships(ctx, tx, by.Object); err != nil {
+			return false, fmt.Errorf("look up the caller's groups: %w", err)
+		}
+	}
+	return slices.ContainsFunc(groups, func(g string) bool { return v.allows(by.Principal, g, may) }), nil
 }
 
 // audit tells the trail of a change.

@@ -46,10 +46,10 @@ type Vault struct {
 	Network       Network
 }
 
-// Policy is what one principal may do with what is in a vault.
+// Policy is what one principal, or the members of a group, may do with what is in a vault.
 type Policy struct {
 	Tenant      string
-	Object      string // ID of the principal
+	Object      string // ID of the principal, or of a group that it is in
 	Application string // ID of the application through which alone it may; "" is any
 	Secrets     []Permission
 	Others      map[string][]string // what clients say of keys, certificates and storage: kept, and without effect
@@ -129,7 +129,8 @@ type System struct {
 // Caller is who asks for secrets, and from where.
 type Caller struct {
 	subscription.Principal
-	From netip.Addr // the zero Addr: a part of this deployment
+	From   netip.Addr // the zero Addr: a part of this deployment
+	Groups []string   // by the token, for those of a directory elsewhere
 }
 
 // Ref names a secret in a vault.
@@ -173,6 +174,9 @@ type Config struct {
 
 	// Place tells whether vaults may be made in a group; nil: in any.
 	Place func(ctx context.Context, tx *store.Tx, subscription, group string) error
+	// Memberships are the IDs of the groups that an object of our own directory is
+	// in; nil: callers say what their token says.
+	Memberships func(ctx context.Context, tx *store.Tx, object string) ([]string, error)
 	// Audit adds a line to the trail, in the transaction of what it tells of;
 	// nil: there is none.
 	Audit func(context.Context, *store.Tx, subscription.Entry) error

@@ -130,50 +130,60 @@ type claims struct {
 	Name     string `json:"name"`
 	User     string `json:"preferred_username"`
 	UPN      string `json:"upn"`
+	// Groups are the IDs of those that the principal is in, where the issuer is
+	// set up to tell (Microsoft identity platform docs, "Configure group claims").
+	Groups []string `json:"groups"`
 }
 
 // Verify gives the principal of a token. The error says what is wrong with it,
 // and shows nothing of it.
 func (t *Tokens) Verify(ctx context.Context, raw string) (subscription.Principal, error) {
+	p, _, err := t.Whose(ctx, raw)
+	return p, err
+}
+
+// Whose is Verify that tells the groups of the token too. Our own say none: the
+// directory is asked.
+func (t *Tokens) Whose(ctx context.Context, raw string) (p subscription.Principal, groups []string, err error) {
 	v, err := t.verifier(ctx)
 	if err != nil {
-		return subscription.Principal{}, err
+		return p, nil, err
 	}
 	token, err := v.Verify(ctx, raw)
 	if err != nil {
 		if _, expired := errors.AsType[*oidc.TokenExpiredError](err); expired {
-			return subscription.Principal{}, fail(http.StatusUnauthorized, "ExpiredAuthenticationToken", "The access token expiry UTC time is in the past.")
+			return subscription.Principal{}, nil, fail(http.StatusUnauthorized, "ExpiredAuthenticationToken", "The access token expiry UTC time is in the past.")
 		}
 		// What the library says may quote the token.
-		return subscription.Principal{}, badToken("The access token is invalid: it cannot be read, or its signature is not of the issuer's keys.")
+		return subscription.Principal{}, nil, badToken("The access token is invalid: it cannot be read, or its signature is not of the issuer's keys.")
 	}
 	if len(t.issuers) > 0 && !slices.Contains(t.issuers, token.Issuer) {
-		return subscription.Principal{}, badToken("The access token is from the wrong issuer '%s'. It must match one of '%s'.", printable(token.Issuer), strings.Join(t.issuers, ", "))
+		return subscription.Principal{}, nil, badToken("The access token is from the wrong issuer '%s'. It must match one of '%s'.", printable(token.Issuer), strings.Join(t.issuers, ", "))
 	}
 	if !slices.ContainsFunc(token.Audience, t.known) {
-		return subscription.Principal{}, badToken("The access token has been obtained for wrong audience or resource '%s'. It should exactly match with one of the allowed audiences '%s'.",
+		return subscription.Principal{}, nil, badToken("The access token has been obtained for wrong audience or resource '%s'. It should exactly match with one of the allowed audiences '%s'.",
 			printable(strings.Join(token.Audience, ", ")), strings.Join(t.audiences, "','"))
 	}
 	var c claims
 	if err := token.Claims(&c); err != nil {
-		return subscription.Principal{}, badToken("The claims of the access token cannot be read.")
+		return subscription.Principal{}, nil, badToken("The claims of the access token cannot be read.")
 	}
 	// A program that a user lets read a name, say, may not act for them here: of
 	// our own tokens only those that allow it count.
 	if len(t.issuers) > 0 && c.Type == "user" && !slices.Contains(strings.Fields(c.Scope), "user_impersonation") {
-		return subscription.Principal{}, badToken("The access token does not let the application act for the user here: its scope is '%s'.", printable(c.Scope))
+		return subscription.Principal{}, nil, badToken("The access token does not let the application act for the user here: its scope is '%s'.", printable(c.Scope))
 	}
-	p := t.principal(c, token.Subject)
+	p = t.principal(c, token.Subject)
 	if t.people != nil {
 		active, err := t.people.Active(ctx, p.Tenant, p.Object)
 		if err != nil {
-			return subscription.Principal{}, &fault.Error{Kind: fault.Unavailable, Public: "The directory does not answer: tokens cannot be verified.", Err: err}
+			return subscription.Principal{}, nil, &fault.Error{Kind: fault.Unavailable, Public: "The directory does not answer: tokens cannot be verified.", Err: err}
 		}
 		if !active {
-			return subscription.Principal{}, badToken("The principal of the access token is not in the directory any more, or is disabled.")
+			return subscription.Principal{}, nil, badToken("The principal of the access token is not in the directory any more, or is disabled.")
 		}
 	}
-	return p, nil
+	return p, c.Groups, nil
 }
 
 func badToken(format string, args ...any) error {

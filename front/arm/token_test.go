@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -108,6 +109,12 @@ func TestWhoseATokenIs(t *testing.T) {
 				t.Errorf("%v, want %s", err, tt.code)
 			}
 		})
+	}
+	if _, groups, err := tokens.Whose(t.Context(), m.token(map[string]any{"groups": []string{"a", "b"}})); err != nil || !slices.Equal(groups, []string{"a", "b"}) {
+		t.Errorf("groups %v, %v", groups, err)
+	}
+	if _, groups, err := tokens.Whose(t.Context(), m.token(map[string]any{"groups": []string{"a"}, "aud": "https://vault.example"})); err == nil || groups != nil {
+		t.Errorf("groups of a token that is not believed: %v", groups)
 	}
 	other := newMint(t)
 	for name, raw := range map[string]string{"another key": other.token(nil), "none": "eyJhbGciOiJub25lIn0.eyJpc3MiOiJ4In0.", "junk": "junk", "symmetric": "eyJhbGciOiJIUzI1NiJ9.e30.AAAA"} {

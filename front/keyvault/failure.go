@@ -1,122 +1,65 @@
 package keyvault
 
 import (
-	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/vault"
+	"github.com/tandemgw/tandem/front/door"
 )
 
-// failure is an error in the words of Key Vault (Azure Key Vault docs,
-// "Authentication, requests and responses", Error Responses).
-type failure struct {
-	status  int
-	code    string
-	inner   string // innererror; "" is none
-	message string
-	wait    time.Duration // Retry-After
-	allow   string        // methods, of a 405
-	bearer  string        // what the challenge says more
-	cause   error         // for the log
-}
+type failure = door.Failure
 
-func (f *failure) Error() string { return f.code + ": " + f.message }
-
-func (f *failure) Unwrap() error { return f.cause }
-
-// MarshalJSON is the envelope that clients read.
-func (f *failure) MarshalJSON() ([]byte, error) {
-	type inner struct {
-		Code string `json:"code"`
-	}
-	type outer struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-		Inner   *inner `json:"innererror,omitempty"`
-	}
-	o := outer{Code: f.code, Message: f.message}
-	if f.inner != "" {
-		o.Inner = &inner{f.inner}
-	}
-	return json.Marshal(map[string]outer{"error": o})
-}
-
-func refusal(status int, code, inner, message string) *failure {
-	return &failure{status: status, code: code, inner: inner, message: message}
+func refusal(status int, code, message string) *failure {
+	return &failure{Status: status, Code: code, Message: message}
 }
 
 func badParameter(format string, args ...any) *failure {
-	return refusal(http.StatusBadRequest, "BadParameter", "", fmt.Sprintf(format, args...))
+	return refusal(http.StatusBadRequest, "BadParameter", fmt.Sprintf(format, args...))
 }
 
-// words are what a reason is called.
-type words struct {
-	status      int
-	code, inner string
-}
+// vocabulary is what Key Vault calls errors (Azure Key Vault docs,
+// "Authentication, requests and responses", Error Responses).
+var vocabulary = door.Vocabulary{
+	Kinds: map[fault.Kind]string{
+		fault.Internal:    "InternalError",
+		fault.Invalid:     "BadParameter",
+		fault.Denied:      "Forbidden",
+		fault.NotFound:    "NotFound",
+		fault.Conflict:    "Conflict",
+		fault.Exhausted:   "Throttled",
+		fault.Unavailable: "ServiceUnavailable",
+	},
+	Reasons: map[error]door.Words{
+		vault.ErrPolicy:     {Status: http.StatusForbidden, Code: "Forbidden", Inner: "ForbiddenByPolicy"},
+		vault.ErrFirewall:   {Status: http.StatusForbidden, Code: "Forbidden", Inner: "ForbiddenByFirewall"},
+		vault.ErrConnection: {Status: http.StatusForbidden, Code: "Forbidden", Inner: "ForbiddenByConnection"},
+		vault.ErrTenant:     {Status: http.StatusUnauthorized, Code: "Unauthorized"},
+		vault.ErrDisabled:   {Status: http.StatusForbidden, Code: "Forbidden", Inner: "SecretDisabled"},
+		vault.ErrTrashed:    {Status: http.StatusConflict, Code: "Conflict", Inner: "ObjectIsDeletedButRecoverable"},
+		vault.ErrGuarded:    {Status: http.StatusForbidden, Code: "Forbidden", Inner: "PurgeProtection"},
+		vault.ErrNoVault:    {Status: http.StatusNotFound, Code: "VaultNotFound"},
+		vault.ErrNoSecret:   {Status: http.StatusNotFound, Code: "SecretNotFound"},
 
-// reasons have words of their own.
-var reasons = map[error]words{
-	vault.ErrPolicy:     {http.StatusForbidden, "Forbidden", "ForbiddenByPolicy"},
-	vault.ErrFirewall:   {http.StatusForbidden, "Forbidden", "ForbiddenByFirewall"},
-	vault.ErrConnection: {http.StatusForbidden, "Forbidden", "ForbiddenByConnection"},
-	vault.ErrTenant:     {http.StatusUnauthorized, "Unauthorized", ""},
-	vault.ErrDisabled:   {http.StatusForbidden, "Forbidden", "SecretDisabled"},
-	vault.ErrTrashed:    {http.StatusConflict, "Conflict", "ObjectIsDeletedButRecoverable"},
-	vault.ErrGuarded:    {http.StatusForbidden, "Forbidden", "PurgeProtection"},
-	vault.ErrNoVault:    {http.StatusNotFound, "VaultNotFound", ""},
-	vault.ErrNoSecret:   {http.StatusNotFound, "SecretNotFound", ""},
-}
-
-// kinds translate the rest.
-var kinds = map[fault.Kind]words{
-	fault.Internal:    {http.StatusInternalServerError, "InternalError", ""},
-	fault.Invalid:     {http.StatusBadRequest, "BadParameter", ""},
-	fault.Denied:      {http.StatusForbidden, "Forbidden", ""},
-	fault.NotFound:    {http.StatusNotFound, "NotFound", ""},
-	fault.Conflict:    {http.StatusConflict, "Conflict", ""},
-	fault.Exhausted:   {http.StatusTooManyRequests, "Throttled", ""},
-	fault.Unavailable: {http.StatusServiceUnavailable, "ServiceUnavailable", ""},
-}
-
-// retrySoon is what a client waits for when something of ours is not there.
-const retrySoon = 5 * time.Second
-
-// explain makes the failure of any error.
-func explain(err error) *failure {
-	if f, is := errors.AsType[*failure](err); is {
-		return f
-	}
-	kind := fault.Of(err)
-	w := kinds[kind]
-	for reason, its := range reasons {
-		if errors.Is(err, reason) {
-			w = its
-		}
-	}
-	f := &failure{status: w.status, code: w.code, inner: w.inner, cause: err}
-	if e, is := errors.AsType[*fault.Error](err); is && kind != fault.Internal {
-		f.message = e.Public
-	}
-	if kind == fault.Exhausted || kind == fault.Unavailable {
-		f.wait = retrySoon
-	}
-	f.message = cmp.Or(f.message, "The server has met an error. Try again; if it fails again, look for its x-ms-request-id in the log of the control node.")
-	return f
+		door.ErrNoRoute:  {Status: http.StatusNotFound, Code: "NotFound", Sentence: "There is nothing at this path."},
+		door.ErrMethod:   {Status: http.StatusMethodNotAllowed, Code: "MethodNotAllowed", Sentence: "The HTTP method is not supported here."},
+		door.ErrLarge:    {Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLarge", Sentence: "The body has more than {} bytes."},
+		door.ErrCut:      {Status: http.StatusBadRequest, Code: "BadParameter", Sentence: "The body could not be read to its end."},
+		door.ErrQuery:    {Status: http.StatusBadRequest, Code: "BadParameter", Sentence: "The query of the URL cannot be read."},
+		door.ErrTwice:    {Status: http.StatusBadRequest, Code: "BadParameter", Sentence: "A query parameter stands in the URL more than once."},
+		door.ErrThrottle: {Status: http.StatusTooManyRequests, Code: "Throttled", Sentence: "Request was not processed because too many requests were received. Try again after the time of Retry-After."},
+	},
+	Broken: "The server has met an error. Try again; if it fails again, look for its x-ms-request-id in the log of the control node.",
 }
 
 // called is the failure in the words of an API that has no inner errors.
-func (f *failure) called(codes map[string]string) *failure {
-	code, other := codes[f.code]
+func called(f *failure, codes map[string]string) *failure {
+	code, other := codes[f.Code]
 	if !other {
 		return f
 	}
 	g := *f
-	g.code, g.inner = code, ""
+	g.Code, g.Inner = code, nil
 	return &g
 }

@@ -7,7 +7,7 @@
 // secret is and who may have it is control/vault's. No answer but that to a
 // Get or a Set has a value in it, and no line of the log. Start reading at
 // Handler for secrets and at Resources for vaults; what both have in common is
-// in door.go.
+// in api.go.
 package keyvault
 
 import (
@@ -23,11 +23,27 @@ import (
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/subscription"
 	"github.com/tandemgw/tandem/control/vault"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // verifier tells whose a bearer token is. front/arm's Tokens is one.
 type verifier interface {
 	Verify(ctx context.Context, raw string) (subscription.Principal, error)
+}
+
+// grouped is one whose tokens may say what groups the principal is in. front/arm's
+// Tokens is one.
+type grouped interface {
+	Whose(ctx context.Context, raw string) (p subscription.Principal, groups []string, err error)
+}
+
+// whose tells whose a token is, and in what groups, where it says so.
+func (d *door) whose(ctx context.Context, raw string) (p subscription.Principal, groups []string, err error) {
+	if g, ok := d.tokens.(grouped); ok {
+		return g.Whose(ctx, raw)
+	}
+	p, err = d.tokens.Verify(ctx, raw)
+	return p, nil, err
 }
 
 // Config is what the API of secrets answers from.
@@ -42,11 +58,8 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Rate is a bucket: Burst at once, PerSecond after that.
-type Rate struct {
-	Burst     int
-	PerSecond float64
-}
+// Rate is a bucket.
+type Rate = door.Rate
 
 // data is the API of secrets.
 type data struct {
@@ -67,13 +80,12 @@ func Handler(c Config) http.Handler {
 	}
 	// Azure Key Vault docs, "Azure Key Vault service limits": 4000 transactions
 	// with secrets in 10 seconds.
-	rate := cmp.Or(c.Rate, Rate{4000, 400})
-	return &door{
-		name: "vault API", tokens: c.Tokens, log: d.Log, routes: d.routes(), admit: d.admit, may: d.may, limits: newLimits(rate),
-		// The client insists that the host it asked ends in the host of the
-		// resource, port and all.
-		challenge: `Bearer authorization="` + strings.TrimRight(c.LoginURL, "/") + "/" + c.Tenant + `", resource="` + d.URL + `"`,
-	}
+	rate := cmp.Or(c.Rate, Rate{Burst: 4000, PerSecond: 400})
+	// The client insists that the host it asked ends in the host of the
+	// resource, port and all.
+	challenge := `Bearer authorization="` + strings.TrimRight(c.LoginURL, "/") + "/" + c.Tenant + `", resource="` + d.URL + `"`
+	a := &api{tokens: c.Tokens, routes: d.routes(), admit: d.admit, may: d.may, rate: rate}
+	return a.handler("vault API", challenge, d.Log)
 }
 
 // domainOf is the host of a URL and its port with the colon.
@@ -110,10 +122,11 @@ func vaultOf(domain, host string) string {
 // admit reads which vault the request is for, and from where it came.
 func (d *data) admit(q *request) error {
 	if q.vault = vaultOf(d.domain, q.Host); q.vault == "" {
-		return refusal(http.StatusNotFound, "VaultNotFound", "", "The host name of the request is of no vault: vaults are at https://<name>."+d.domain+d.port+".")
+		return refusal(http.StatusNotFound, "VaultNotFound", "The host name of the request is of no vault: vaults are at https://<name>."+d.domain+d.port+".")
 	}
+	q.Note(slog.String("vault", q.vault))
 	q.bucket = bucketKey{q.principal.Object, q.vault}
-	q.caller = vault.Caller{Principal: q.principal}
+	q.caller = vault.Caller{Principal: q.principal, Groups: q.groups}
 	if q.RemoteAddr != "" { // else it comes from a part of this process: a server always says from where
 		from, err := netip.ParseAddrPort(q.RemoteAddr)
 		if err != nil {
@@ -121,7 +134,7 @@ func (d *data) admit(q *request) error {
 		}
 		q.caller.From = from.Addr()
 	}
-	if q.query.get("api-version") == "" {
+	if q.query.Get("api-version") == "" {
 		return badParameter("The query parameter 'api-version' is required.")
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/subscription"
 	"github.com/tandemgw/tandem/control/vault"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 const (
@@ -53,14 +54,11 @@ func Resources(c ResourcesConfig) http.Handler {
 	if c.Tokens == nil {
 		panic("keyvault: nobody verifies tokens")
 	}
-	d := &door{
-		name: "vault resources", tokens: c.Tokens, log: a.Log, admit: a.admit, may: a.may, limits: newLimits(cmp.Or(c.Rate, Rate{200, 10})),
-		// Azure Resource Manager docs, "Common API Details".
-		codes:     map[string]string{"VaultNotFound": "ResourceNotFound", "NotFound": "ResourceNotFound", "BadParameter": "BadRequest", "Forbidden": "AuthorizationFailed", "Unauthorized": "AuthenticationFailed", "Throttled": "TooManyRequests"},
-		challenge: `Bearer authorization_uri="` + strings.TrimRight(cmp.Or(c.LoginURL, c.URL), "/") + "/" + c.Subscriptions.Tenant().ID + `"`,
-	}
-	d.routes = a.routes()
-	return d
+	one := &api{tokens: c.Tokens, routes: a.routes(), admit: a.admit, may: a.may, rate: cmp.Or(c.Rate, Rate{Burst: 200, PerSecond: 10})}
+	// Azure Resource Manager docs, "Common API Details".
+	one.codes = map[string]string{"VaultNotFound": "ResourceNotFound", "NotFound": "ResourceNotFound", "BadParameter": "BadRequest", "Forbidden": "AuthorizationFailed", "Unauthorized": "AuthenticationFailed", "Throttled": "TooManyRequests"}
+	challenge := `Bearer authorization_uri="` + strings.TrimRight(cmp.Or(c.LoginURL, c.URL), "/") + "/" + c.Subscriptions.Tenant().ID + `"`
+	return one.handler("vault resources", challenge, a.Log)
 }
 
 // IsResource tells whether a path of the resource API is of a vault.
@@ -121,8 +119,8 @@ func (a *resources) may(q *request) error {
 	if _, err := a.Subscriptions.Subscription(q.vars["subscription"]); err != nil {
 		return err
 	}
-	if !dated.MatchString(q.query.get("api-version")) {
-		return refusal(http.StatusBadRequest, "MissingApiVersionParameter", "", "The api-version query parameter (?api-version=) is required for all requests: write a date, such as 2023-07-01.")
+	if !dated.MatchString(q.query.Get("api-version")) {
+		return refusal(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests: write a date, such as 2023-07-01.")
 	}
 	return nil
 }
@@ -132,9 +130,9 @@ func (a *resources) refused(q *request, scope string) {
 	if q.Method == http.MethodGet {
 		return
 	}
-	err := a.Subscriptions.Record(q.Context(), subscription.Entry{Action: q.route.action, Resource: printable(scope), Outcome: "Denied"})
+	err := a.Subscriptions.Record(q.Context(), subscription.Entry{Action: q.route.action, Resource: door.Printable(scope), Outcome: "Denied"})
 	if err != nil {
-		a.Log.Error("the audit trail misses a refusal", "resource", printable(scope), "principal", q.principal.String(), obs.KeyError, err)
+		a.Log.Error("the audit trail misses a refusal", "resource", door.Printable(scope), "principal", q.principal.String(), obs.KeyError, err)
 	}
 }
 
@@ -218,7 +216,7 @@ func (a *resources) put(q *request) (answer, error) {
 	if created {
 		status = http.StatusCreated
 	}
-	return answer{status, a.shape(r)}, nil
+	return answer{Status: status, Body: a.shape(r)}, nil
 }
 
 func (a *resources) patch(q *request) (answer, error) {
@@ -237,11 +235,11 @@ func (a *resources) delete(q *request) (answer, error) {
 	err := a.Vaults.Delete(q.Context(), q.principal, q.id())
 	switch {
 	case fault.Of(err) == fault.NotFound:
-		return answer{status: http.StatusNoContent}, nil
+		return answer{Status: http.StatusNoContent}, nil
 	case err != nil:
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK}, nil
+	return answer{Status: http.StatusOK}, nil
 }
 
 func (a *resources) policies(q *request) (answer, error) {
@@ -277,7 +275,7 @@ func (a *resources) getDeleted(q *request) (answer, error) {
 func (a *resources) deleted(q *request) (vault.Resource, error) {
 	r, err := a.Vaults.GetDeleted(q.Context(), q.vars["subscription"], q.vars["vault"])
 	if err == nil && r.Location != subscription.Normal(q.vars["location"]) {
-		err = refusal(http.StatusNotFound, "DeletedVaultNotFound", "", "The deleted vault is not in this location.")
+		err = refusal(http.StatusNotFound, "DeletedVaultNotFound", "The deleted vault is not in this location.")
 	}
 	return r, err
 }
@@ -290,7 +288,7 @@ func (a *resources) purge(q *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK}, nil
+	return answer{Status: http.StatusOK}, nil
 }
 
 func (a *resources) checkName(q *request) (answer, error) {
@@ -350,20 +348,20 @@ func (a *resources) putConnection(q *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status, shapeConnection(q.id(), done)}, nil
+	return answer{Status: status, Body: shapeConnection(q.id(), done)}, nil
 }
 
 func (a *resources) deleteConnection(q *request) (answer, error) {
 	err := a.Vaults.Disconnect(q.Context(), q.principal, q.id(), q.vars["connection"])
 	if fault.Of(err) == fault.NotFound {
-		return answer{status: http.StatusNoContent}, nil
+		return answer{Status: http.StatusNoContent}, nil
 	}
-	return answer{status: http.StatusOK}, err
+	return answer{Status: http.StatusOK}, err
 }
 
 // skip reads which part of a list is wanted.
 func (q *request) skip() (p vault.Page, err error) {
-	mark, err := base64.RawURLEncoding.DecodeString(q.query.get("$skiptoken"))
+	mark, err := base64.RawURLEncoding.DecodeString(q.query.Get("$skiptoken"))
 	if err != nil || !utf8.Valid(mark) || slices.Contains(mark, 0) {
 		return p, badParameter("The query parameter '$skiptoken' is not valid: take nextLink as it is.")
 	}
@@ -373,7 +371,7 @@ func (q *request) skip() (p vault.Page, err error) {
 func (a *resources) pageOf(q *request, value []any, next string) (answer, error) {
 	page := map[string]any{"value": value}
 	if next != "" {
-		v := url.Values{"api-version": {q.query.get("api-version")}, "$skiptoken": {base64.RawURLEncoding.EncodeToString([]byte(next))}}
+		v := url.Values{"api-version": {q.query.Get("api-version")}, "$skiptoken": {base64.RawURLEncoding.EncodeToString([]byte(next))}}
 		page["nextLink"] = fmt.Sprintf("%s%s?%s", a.URL, (&url.URL{Path: q.URL.Path}).EscapedPath(), v.Encode())
 	}
 	return ok(page)

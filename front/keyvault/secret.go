@@ -150,7 +150,7 @@ func (d *data) getDeleted(q *request) (answer, error) {
 }
 
 func (d *data) purge(q *request) (answer, error) {
-	return answer{status: http.StatusNoContent}, d.Vaults.PurgeSecret(q.Context(), q.caller, q.ref())
+	return answer{Status: http.StatusNoContent}, d.Vaults.PurgeSecret(q.Context(), q.caller, q.ref())
 }
 
 // blob is a backup, in base64url.
@@ -214,12 +214,12 @@ func (d *data) versions(q *request) (answer, error) {
 const mostInPage = 25
 
 func (q *request) page() (p vault.Page, err error) {
-	if most := q.query.get("maxresults"); most != "" {
+	if most := q.query.Get("maxresults"); most != "" {
 		if p.Limit, err = strconv.Atoi(most); err != nil || p.Limit < 1 || p.Limit > mostInPage {
 			return p, badParameter("The query parameter 'maxresults' must be 1 to %d.", mostInPage)
 		}
 	}
-	mark, err := base64.RawURLEncoding.DecodeString(q.query.get("$skiptoken"))
+	mark, err := base64.RawURLEncoding.DecodeString(q.query.Get("$skiptoken"))
 	if err != nil || len(mark) > math.MaxUint8 || !utf8.Valid(mark) || slices.Contains(mark, 0) {
 		return p, badParameter("The query parameter '$skiptoken' is not valid: take nextLink as it is.")
 	}
@@ -246,8 +246,8 @@ func (d *data) pageOf(q *request, found []vault.Secret, next string, err error) 
 		page.Value = append(page.Value, d.full(q, x, false))
 	}
 	if next != "" {
-		v := url.Values{"api-version": {q.query.get("api-version")}, "$skiptoken": {base64.RawURLEncoding.EncodeToString([]byte(next))}}
-		if most := q.query.get("maxresults"); most != "" {
+		v := url.Values{"api-version": {q.query.Get("api-version")}, "$skiptoken": {base64.RawURLEncoding.EncodeToString([]byte(next))}}
+		if most := q.query.Get("maxresults"); most != "" {
 			v.Set("maxresults", most)
 		}
 		link := d.base(q.vault) + (&url.URL{Path: q.URL.Path}).EscapedPath() + "?" + v.Encode()

@@ -1,6 +1,7 @@
 package keyvault_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tandemgw/tandem/control/subscription"
 	"github.com/tandemgw/tandem/front/keyvault"
 )
 
@@ -266,4 +268,26 @@ func TestNoAnswerIsKept(t *testing.T) {
 	if got := w.secret(owner, "GET", "/secrets/s", "").Header().Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control: %s", got)
 	}
+}
+
+// grouping are principals whose tokens say that each is in one group.
+type grouping struct{ principals }
+
+const group = "00000000-0000-4000-8000-0000000000e1"
+
+func (g grouping) Whose(ctx context.Context, token string) (subscription.Principal, []string, error) {
+	p, err := g.Verify(ctx, token)
+	return p, []string{group}, err
+}
+
+// TestGroupsOfTheTokenCount where a directory elsewhere has said them.
+func TestGroupsOfTheTokenCount(t *testing.T) {
+	w := filled(t)
+	body := strings.Replace(vaultBody, reader, group, 1)
+	w.resource(owner, "PUT", vaults+"/billing", body).is("a policy of a group", http.StatusOK)
+	w.secret(owner, "PUT", "/secrets/s", `{"value":"x"}`).is("set", http.StatusOK)
+	said := keyvault.Handler(keyvault.Config{Vaults: w.vaults, Tokens: grouping{}, Tenant: tenant, URL: "https://" + domain, LoginURL: "https://login.lab.example/"})
+	at := "https://billing." + domain + "/secrets/s?api-version=7.4"
+	w.ask(said, nobody, "GET", at, "").is("a member", http.StatusOK)
+	w.ask(w.data, nobody, "GET", at, "").is("who is in none", http.StatusForbidden, "Forbidden", "ForbiddenByPolicy")
 }
