@@ -38,11 +38,11 @@ type grouped interface {
 }
 
 // whose tells whose a token is, and in what groups, where it says so.
-func (d *door) whose(ctx context.Context, raw string) (p subscription.Principal, groups []string, err error) {
-	if g, ok := d.tokens.(grouped); ok {
+func (a *api) whose(ctx context.Context, raw string) (p subscription.Principal, groups []string, err error) {
+	if g, ok := a.tokens.(grouped); ok {
 		return g.Whose(ctx, raw)
 	}
-	p, err = d.tokens.Verify(ctx, raw)
+	p, err = a.tokens.Verify(ctx, raw)
 	return p, nil, err
 }
 
