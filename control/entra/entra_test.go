@@ -246,6 +246,55 @@ func TestSigningIn(t *testing.T) {
 	})
 }
 
+// TestASecretThatIsRefusedIsReadAgainOnce: it may have been rotated since it
+// was read. One that is still the same is not tried twice, nor is anything but
+// a wrong proof a reason (RFC 6749 §5.2).
+func TestASecretThatIsRefusedIsReadAgainOnce(t *testing.T) {
+	const wrong = `{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided."}`
+	gone := fault.New(fault.NotFound, "no such secret")
+	for name, tt := range map[string]struct {
+		next     obs.Secret
+		gone     error
+		status   int
+		refusal  string
+		tried    string
+		kind     fault.Kind
+		good, no bool // no: nobody can read it again
+	}{
+		"rotated":           {next: "new", status: 401, refusal: wrong, tried: "old new", good: true},
+		"rotated to wrong":  {next: "wrong too", status: 401, refusal: wrong, tried: "old wrong too", kind: fault.Denied},
+		"the same":          {next: "old", status: 401, refusal: wrong, tried: "old", kind: fault.Denied},
+		"gone":              {gone: gone, status: 401, refusal: wrong, tried: "old", kind: fault.NotFound},
+		"another refusal":   {next: "new", status: 400, refusal: `{"error":"unauthorized_client"}`, tried: "old", kind: fault.Denied},
+		"away":              {next: "new", status: 503, refusal: `{"error":"temporarily_unavailable"}`, tried: "old", kind: fault.Unavailable},
+		"nothing to reread": {no: true, status: 401, refusal: wrong, tried: "old", kind: fault.Denied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var tried []string
+			s := entra.SignIn{
+				Login: "https://login.telecom.example", Tenant: "t-1", Client: "c", Scope: "s",
+				Secret: func(context.Context) (obs.Secret, error) { return "old", nil },
+				HTTP: entra.InProcess(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					tried = append(tried, r.PostFormValue("client_secret"))
+					if tried[len(tried)-1] == "new" {
+						io.WriteString(w, `{"access_token":"t","expires_in":3600}`)
+						return
+					}
+					w.WriteHeader(tt.status)
+					io.WriteString(w, tt.refusal)
+				})),
+			}
+			if !tt.no {
+				s.Again = func(context.Context) (obs.Secret, error) { return tt.next, tt.gone }
+			}
+			got, err := s.Token()(t.Context())
+			if strings.Join(tried, " ") != tt.tried || (err == nil) != tt.good || tt.good != (got == "t") || !tt.good && fault.Of(err) != tt.kind {
+				t.Errorf("tried %q: %q, %v", tried, string(got), err)
+			}
+		})
+	}
+}
+
 // TestASignInThatIsAwayDoesNotSayThatTheSecretIsWrong: whoever throttles, or
 // is broken, says nothing of what was sent.
 func TestASignInThatIsAwayDoesNotSayThatTheSecretIsWrong(t *testing.T) {

@@ -32,6 +32,11 @@ type SignIn struct {
 	Secret    func(context.Context) (obs.Secret, error)
 	Assertion func(context.Context) (obs.Secret, error)
 
+	// Again is Secret for one that was refused: it may have been rotated since it
+	// was read. When it is another one, that is tried, once. nil: the refusal
+	// holds.
+	Again func(context.Context) (obs.Secret, error)
+
 	HTTP http.RoundTripper // nil: http.DefaultTransport
 }
 
@@ -49,7 +54,7 @@ func (s SignIn) Token() Token {
 		if token != "" && time.Until(ends) > 5*time.Minute {
 			return token, nil
 		}
-		got, life, err := s.ask(ctx, client)
+		got, life, err := s.signIn(ctx, client)
 		if err != nil {
 			return "", err
 		}
@@ -58,22 +63,48 @@ func (s SignIn) Token() Token {
 	}
 }
 
-func (s SignIn) ask(ctx context.Context, client *http.Client) (obs.Secret, time.Duration, error) {
-	at := strings.TrimRight(cmp.Or(s.Login, PublicLogin), "/") + "/" + url.PathEscape(s.Tenant) + "/oauth2/v2.0/token"
-	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {s.Client}, "scope": {s.Scope}}
-	proof, field := s.Secret, "client_secret"
+// wrongProof is a refusal that says that it is what the application signs in
+// with that is wrong (RFC 6749 §5.2, invalid_client).
+type wrongProof struct{ error }
+
+func (e wrongProof) Unwrap() error { return e.error }
+
+// signIn proves who the application is.
+func (s SignIn) signIn(ctx context.Context, client *http.Client) (obs.Secret, time.Duration, error) {
+	proof := s.Secret
 	if s.Assertion != nil {
-		proof, field = s.Assertion, "client_assertion"
-		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		proof = s.Assertion
 	}
 	if proof == nil {
 		return "", 0, fault.New(fault.Denied, "the application "+s.Client+" has nothing to sign in with")
 	}
-	secret, err := proof(ctx)
+	with, err := proof(ctx)
 	if err != nil {
 		return "", 0, fmt.Errorf("read what %s signs in with: %w", s.Client, err)
 	}
-	form.Set(field, string(secret))
+	token, life, err := s.ask(ctx, client, with)
+	if _, wrong := errors.AsType[wrongProof](err); !wrong || s.Again == nil {
+		return token, life, err
+	}
+	next, gone := s.Again(ctx)
+	switch {
+	case gone != nil:
+		return "", 0, fmt.Errorf("read again what %s signs in with, which was refused: %w", s.Client, gone)
+	case next == with:
+		return "", 0, err
+	}
+	return s.ask(ctx, client, next)
+}
+
+func (s SignIn) ask(ctx context.Context, client *http.Client, with obs.Secret) (obs.Secret, time.Duration, error) {
+	at := strings.TrimRight(cmp.Or(s.Login, PublicLogin), "/") + "/" + url.PathEscape(s.Tenant) + "/oauth2/v2.0/token"
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {s.Client}, "scope": {s.Scope}}
+	field := "client_secret"
+	if s.Assertion != nil {
+		field = "client_assertion"
+		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+	}
+	form.Set(field, string(with))
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", 0, fmt.Errorf("sign in %s: %w", s.Client, err)
@@ -109,7 +140,11 @@ func (s SignIn) ask(ctx context.Context, client *http.Client) (obs.Secret, time.
 		if res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= http.StatusInternalServerError {
 			return "", 0, fault.New(fault.Unavailable, strings.TrimSpace(fmt.Sprintf("The sign-in of %s answers %d: %s %s", r.URL.Host, res.StatusCode, printable(got.Error, 60), printable(code, 30))))
 		}
-		return "", 0, fault.New(fault.Denied, strings.TrimSpace(fmt.Sprintf("The sign-in of %s does not let the application %s in: %s %s", r.URL.Host, s.Client, printable(got.Error, 60), printable(code, 30))))
+		err := fault.New(fault.Denied, strings.TrimSpace(fmt.Sprintf("The sign-in of %s does not let the application %s in: %s %s", r.URL.Host, s.Client, printable(got.Error, 60), printable(code, 30))))
+		if got.Error == "invalid_client" {
+			return "", 0, wrongProof{err}
+		}
+		return "", 0, err
 	}
 	return obs.Secret(got.Token), time.Duration(min(max(got.Life, 0), 1<<20)) * time.Second, nil
 }

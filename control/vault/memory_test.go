@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,8 +92,14 @@ func TestAVaultThatIsAway(t *testing.T) {
 		for _, kind := range []fault.Kind{fault.Denied, fault.NotFound} {
 			err = nil
 			want("canary-3", 0, false)
+			if known, refused := m.Standing("client-secret"); !known || refused != nil {
+				t.Errorf("%v, %v", known, refused)
+			}
 			err = fault.New(kind, "no")
 			want("", kind, true)
+			if known, refused := m.Standing("client-secret"); known || fault.Of(refused) != kind {
+				t.Errorf("%v, %v", known, refused)
+			}
 			err = fault.New(fault.Unavailable, "gone")
 			want("", fault.Unavailable, true)
 			time.Sleep(time.Minute)
@@ -100,5 +107,67 @@ func TestAVaultThatIsAway(t *testing.T) {
 		if n := strings.Count(log.String(), "a vault is away"); n != 4 || strings.Contains(log.String(), "canary") {
 			t.Errorf("told %d times: %s", n, log.String())
 		}
+	})
+}
+
+// TestAVaultIsWatched: that it is away is known at the start, and while nobody
+// needs its secret; and what is remembered then is a minute old at most.
+func TestAVaultIsWatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		value, err, asked := obs.Secret("canary-1"), error(fault.New(fault.Unavailable, "gone")), 0
+		m := vault.NewMemory(shelfFunc(func(context.Context, string) (obs.Secret, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked++
+			return value, err
+		}), nil)
+		set := func(v obs.Secret, e error) {
+			mu.Lock()
+			defer mu.Unlock()
+			value, err, asked = v, e, 0
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); m.Watch(ctx, "client-secret") }()
+		away := func(want, known bool) {
+			t.Helper()
+			synctest.Wait()
+			is, _ := m.Standing("client-secret")
+			if since, _ := m.Away(); since.IsZero() == want || is != known {
+				t.Errorf("since %v, known %v", since, is)
+			}
+		}
+		away(true, false)
+		set("canary-1", nil)
+		time.Sleep(11 * time.Second)
+		away(false, true)
+		set("canary-2", nil)
+		time.Sleep(61 * time.Second)
+		set("", fault.New(fault.Unavailable, "gone"))
+		time.Sleep(61 * time.Second)
+		away(true, true)
+		if v, err := m.Value(ctx, "client-secret"); v != "canary-2" || err != nil {
+			t.Errorf("%q, %v", string(v), err)
+		}
+		set("", fault.New(fault.Unavailable, "gone"))
+		time.Sleep(10 * time.Minute)
+		if asked < 58 || asked > 61 {
+			t.Errorf("asked %d times in 10 minutes", asked)
+		}
+		// Who was refused with what is remembered has the vault asked at once.
+		set("canary-3", nil)
+		if v, err := m.Value(ctx, "client-secret"); v != "canary-2" || err != nil {
+			t.Errorf("%q, %v", string(v), err)
+		}
+		if v, err := m.Again(ctx, "client-secret"); v != "canary-3" || err != nil {
+			t.Errorf("%q, %v", string(v), err)
+		}
+		away(false, true)
+		set("", fault.New(fault.NotFound, "no such secret"))
+		time.Sleep(61 * time.Second)
+		away(false, false)
+		cancel()
+		<-done
 	})
 }

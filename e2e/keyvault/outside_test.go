@@ -19,7 +19,7 @@ func TestAVaultOfOursAndOneElsewhereAreReadAlike(t *testing.T) {
 	w := newWorld(t, false)
 	outside := func(secret obs.Secret) *vault.Outside {
 		t.Helper()
-		o, err := vault.NewOutside(vault.OutsideConfig{URL: w.vaultURL, LoginURL: w.loginURL, Tenant: tenantID, Client: readerID, Secret: secret, HTTP: w.client})
+		o, err := vault.NewOutside(vault.OutsideConfig{URL: w.vaultURL, LoginURL: w.loginURL, Tenant: tenantID, Client: readerID, HTTP: w.client, Secret: func(context.Context) (obs.Secret, error) { return secret, nil }})
 		if err != nil {
 			t.Fatal(err)
 		}
