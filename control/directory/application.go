@@ -29,7 +29,8 @@ type Application struct {
 	Public      bool                  `json:"public,omitempty"` // isFallbackPublicClient
 	Tags        []string              `json:"tags,omitempty"`
 	Federated   []FederatedCredential `json:"federated,omitempty"` // changed by AddFederated and RemoveFederated
-	Fixed       bool                  `json:"-"`                   // of the node's configuration: it cannot be changed here
+	Keys        []KeyCredential       `json:"keys,omitempty"`
+	Fixed       bool                  `json:"-"` // of the node's configuration: it cannot be changed here
 
 	Secrets []Credential `json:"-"` // changed by AddSecret and RemoveSecret
 	Created time.Time    `json:"-"`
@@ -113,6 +114,9 @@ func (s *Set) CreateApplication(ctx context.Context, c Caller, a Application) (A
 		a.ID, a.AppID, a.Tenant, a.Created = newID(), newID(), c.Tenant, now()
 		a.Fixed, a.Secrets, a.Federated = false, nil, nil
 		e.target = target(c.Tenant, "applications", a.ID)
+		if err := a.checkKeys(nil); err != nil {
+			return err
+		}
 		if err := s.checkApplication(ctx, tx, &a); err != nil {
 			return err
 		}
@@ -161,6 +165,9 @@ func (s *Set) UpdateApplication(ctx context.Context, c Caller, id string, change
 			return err
 		}
 		a.ID, a.AppID, a.Tenant, a.Created, a.Fixed, a.Secrets, a.Federated = old.ID, old.AppID, old.Tenant, old.Created, old.Fixed, old.Secrets, old.Federated
+		if err := a.checkKeys(old.Keys); err != nil {
+			return err
+		}
 		if encode(a) == before {
 			return errNothing
 		}

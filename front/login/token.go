@@ -173,10 +173,13 @@ func (e *endpoint) tried(ctx context.Context, s shown, from string, a asked) (ap
 	if wait := e.guard.wait(from, s.id, time.Now()); wait > 0 {
 		return app, wait, nil
 	}
-	if s.assertion != "" {
-		app, err = e.Directory.AuthenticateAssertion(ctx, s.id, s.assertion, e.issuers())
-	} else {
+	switch {
+	case s.assertion == "":
 		app, err = e.Directory.Authenticate(ctx, s.id, s.secret)
+	case directory.SelfIssued(s.id, s.assertion):
+		app, err = e.Directory.AuthenticateCertificate(ctx, s.id, s.assertion, e.audiences)
+	default:
+		app, err = e.Directory.AuthenticateAssertion(ctx, s.id, s.assertion, e.issuers())
 	}
 	switch {
 	case err == nil:
@@ -195,6 +198,18 @@ func (e *endpoint) issuers() (list []string) {
 	return list
 }
 
+// audiences are what an assertion that an application of a tenant has signed
+// may be for: the endpoint as discovery gives it, or its issuer. The form of
+// ADFS names no tenant.
+func (e *endpoint) audiences(tenant string) []string {
+	base := strings.TrimRight(e.URL, "/") + "/"
+	list := Issuers(e.URL, tenant)
+	for _, path := range []string{"/oauth2/v2.0/token", "/oauth2/token"} {
+		list = append(list, base+tenant+path, base+adfs+path)
+	}
+	return list
+}
+
 // refused turns what the directory says into an answer.
 func (e *endpoint) refused(w http.ResponseWriter, a asked, s shown, from string, err error) {
 	log := func(cause string) {
@@ -204,6 +219,9 @@ func (e *endpoint) refused(w http.ResponseWriter, a asked, s shown, from string,
 	case errors.Is(err, directory.ErrUnknown):
 		log("no such application")
 		e.refuse(w, a, e.noClient(a, s.id))
+	case errors.Is(err, directory.ErrExpired) && s.assertion != "":
+		log("expired certificate")
+		e.refuse(w, a, refusal{http.StatusUnauthorized, "invalid_client", 700027, "The certificate used to sign the client assertion is expired on application '" + clean(s.id) + "', or is not good yet."})
 	case errors.Is(err, directory.ErrExpired):
 		log("expired secret")
 		e.refuse(w, a, refusal{http.StatusUnauthorized, "invalid_client", 7000222, "The provided client secret keys for app '" + clean(s.id) + "' are expired. Create new keys for your app."})
