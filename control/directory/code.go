@@ -20,6 +20,7 @@ import (
 // How long what programs are given is good.
 const (
 	codeLife    = 5 * time.Minute      // RFC 6749 §4.1.2 allows ten
+	refreshLate = 30 * time.Second     // of an answer that was lost: the program asks again
 	refreshIdle = 30 * 24 * time.Hour  // of a token nobody uses
 	familyLife  = 180 * 24 * time.Hour // then the person signs in again
 	replayKept  = 24 * time.Hour       // how long a spent code is recognized
@@ -237,70 +238,4 @@ func verified(challenge, verifier string) bool {
 	}
 	sum := sha256.Sum256([]byte(verifier))
 	return verifierForm.MatchString(verifier) && subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(challenge)) == 1
-}
-
-// NewRefresh is the first refresh token of a family.
-func (s *Set) NewRefresh(ctx context.Context, p Permit) (token obs.Secret, err error) {
-	err = s.store.Write(ctx, func(tx *store.Tx) error {
-		token, err = newRefresh(ctx, tx, p)
-		return err
-	})
-	return token, err
-}
-
-func newRefresh(ctx context.Context, tx *store.Tx, p Permit) (obs.Secret, error) {
-	token := rand.Text() + rand.Text()
-	_, err := tx.Exec(ctx, "INSERT INTO refresh_token (hash, family, ends, spent) VALUES (?, ?, ?, 0)", digest(token), p.Family, store.Micros(now().Add(refreshIdle)))
-	return obs.Secret(token), err
-}
-
-// Refreshing is what a refresh token stands for; nothing has happened to it
-// yet, unless it was used before: then it, or the one that replaced it, is in
-// the wrong hands, and all of its family are revoked (RFC 9700 §4.14.2).
-func (s *Set) Refreshing(ctx context.Context, client, token string) (p Permit, err error) {
-	return s.refresh(ctx, client, token, func(*store.Tx, Permit) error { return nil })
-}
-
-// Refresh puts another token in the place of one, which is good no more.
-func (s *Set) Refresh(ctx context.Context, client, token string) (next obs.Secret, err error) {
-	_, err = s.refresh(ctx, client, token, func(tx *store.Tx, p Permit) error {
-		if _, err := tx.Exec(ctx, "UPDATE refresh_token SET spent = ? WHERE hash = ?", store.Micros(now()), digest(token)); err != nil {
-			return err
-		}
-		next, err = newRefresh(ctx, tx, p)
-		return err
-	})
-	return next, err
-}
-
-func (s *Set) refresh(ctx context.Context, client, token string, then func(*store.Tx, Permit) error) (p Permit, err error) {
-	var no error
-	err = s.store.Write(ctx, func(tx *store.Tx) error {
-		var id string
-		var ends, spent int64
-		no = nil
-		err := tx.Row(ctx, "SELECT family, ends, spent FROM refresh_token WHERE hash = ?", digest(token)).Scan(&id, &ends, &spent)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrCode
-		}
-		if err != nil {
-			return err
-		}
-		p, err = family(ctx, tx, id)
-		switch {
-		case err != nil && p.Client == "": // whose it is could not be read
-			return err
-		case p.Client != client:
-			return ErrCode
-		case err != nil:
-			return err
-		case spent != 0:
-			no = ErrSpent
-			return s.revoke(ctx, tx, p, "a refresh token was shown twice")
-		case !now().Before(store.Time(ends)):
-			return ErrTooOld
-		}
-		return then(tx, p)
-	})
-	return p, errors.Join(err, no)
 }

@@ -230,6 +230,10 @@ func TestARefreshTokenIsReplaced(t *testing.T) {
 		if third.Code != 200 {
 			t.Fatalf("%s", third.Body)
 		}
+		// An answer that was lost is given once more; it is the same.
+		if r := h.refresh(h.native, second.text("refresh_token")); r.text("refresh_token") != third.text("refresh_token") {
+			t.Errorf("the second again, at once: %s", r.Body)
+		}
 		if r := h.refresh(h.native, first); !strings.Contains(r.text("error_description"), "AADSTS54005") {
 			t.Errorf("the first again: %s", r.Body)
 		}
