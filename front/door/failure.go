@@ -69,6 +69,7 @@ type Words struct {
 // Vocabulary is what an API calls errors.
 type Vocabulary struct {
 	Kinds   map[fault.Kind]string // codes
+	Before  map[fault.Kind]string // what their sentences begin with
 	Reasons map[error]Words       // of what has words of its own
 	Broken  string                // said of what may not be told
 }
@@ -95,7 +96,7 @@ func (v Vocabulary) Explain(err error) *Failure {
 	kind := fault.Of(err)
 	f := &Failure{Status: statuses[kind], Code: v.Kinds[kind], Cause: err}
 	if e, is := errors.AsType[*fault.Error](err); is && kind != fault.Internal {
-		f.Message = e.Public
+		f.Message = v.Before[kind] + e.Public
 	}
 	if kind == fault.Exhausted || kind == fault.Unavailable {
 		f.Wait = retrySoon

@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"net/http"
 	"strings"
 	"time"
 
@@ -214,7 +213,7 @@ func (a *api) addPassword(q *request) (answer, error) {
 			EndDateTime   time.Time
 		}
 	}
-	if len(q.body) > 0 {
+	if len(q.Content) > 0 {
 		if err := q.decode(record("addPassword", map[string]*kind{"passwordCredential": passwordKind}), nil, &b); err != nil {
 			return answer{}, err
 		}
@@ -233,7 +232,7 @@ func (a *api) addPassword(q *request) (answer, error) {
 	o := credentialShape(c)
 	o["secretText"] = string(secret)
 	o["@odata.context"] = a.context(q, "microsoft.graph.passwordCredential", nil)
-	return answer{status: http.StatusOK, body: o}, nil
+	return ok(o)
 }
 
 func (a *api) removePassword(q *request) (answer, error) {

@@ -38,7 +38,7 @@ func (q *request) decode(k *kind, current object, into any) error {
 // object reads the body as a JSON object.
 func (q *request) object() (object, error) {
 	var o object
-	if !utf8.Valid(q.body) || json.Unmarshal(q.body, &o) != nil || o == nil {
+	if !utf8.Valid(q.Content) || json.Unmarshal(q.Content, &o) != nil || o == nil {
 		return nil, badRequest("Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format: it must be one object.")
 	}
 	return o, nil

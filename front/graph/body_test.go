@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // FuzzBody: whatever is in a body, it is refused in words or read into what it
@@ -20,7 +21,7 @@ func FuzzBody(f *testing.F) {
 	}
 	current := applicationShape(directory.Application{ID: "i", DisplayName: "was", Tags: []string{"t"}, Redirects: directory.Redirects{Web: []string{"https://b.example"}}})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		q := &request{body: b}
+		q := &request{Request: &door.Request{Content: b}}
 		var app applicationBody
 		err := q.decode(applicationKind, current, &app)
 		if err == nil {
@@ -30,8 +31,8 @@ func FuzzBody(f *testing.F) {
 			if json.Unmarshal(b, &given); len(given) == 0 && (a.DisplayName != "was" || len(a.Tags) != 1 || len(a.Redirects.Web) != 1) {
 				t.Errorf("%q changes %+v", b, a)
 			}
-		} else if f := explain(err); f.status != 400 || strings.ContainsRune(f.message, 0) {
-			t.Errorf("%q: %d %v", b, f.status, err)
+		} else if f := vocabulary.Explain(err); f.Status != 400 || strings.ContainsRune(f.Message, 0) {
+			t.Errorf("%q: %d %v", b, f.Status, err)
 		}
 		var u userBody
 		if q.decode(userKind, nil, &u) == nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 var domainKind = record("domain", map[string]*kind{
@@ -110,7 +111,7 @@ func (a *api) verificationRecords(q *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return a.list(q, recordKind, "domains('"+printable(q.vars["id"])+"')/verificationDnsRecords", shaped(list, func(r directory.Record) object {
+	return a.list(q, recordKind, "domains('"+door.Printable(q.vars["id"])+"')/verificationDnsRecords", shaped(list, func(r directory.Record) object {
 		o := object{
 			"@odata.type": "#microsoft.graph.domainDns" + r.Type + "Record",
 			"id":          r.ID, "isOptional": false, "label": r.Label, "recordType": r.Type, "supportedService": "Email", "ttl": r.TTL,
@@ -130,7 +131,7 @@ func (a *api) serviceRecords(q *request) (answer, error) {
 	if _, err := a.Directory.Domain(q.Context(), q.caller, q.vars["id"]); err != nil {
 		return answer{}, err
 	}
-	return a.list(q, recordKind, "domains('"+printable(q.vars["id"])+"')/serviceConfigurationRecords", nil)
+	return a.list(q, recordKind, "domains('"+door.Printable(q.vars["id"])+"')/serviceConfigurationRecords", nil)
 }
 
 var organizationKind = record("organization", map[string]*kind{

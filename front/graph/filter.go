@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // A filter is what $filter says (OData 4.01 part 2, §5.1.1), as far as Graph's
@@ -273,7 +275,7 @@ func (p *parser) before() string {
 	if len(p.words) == 0 {
 		return " at the end"
 	}
-	return " before '" + printable(p.words[0].text) + "'"
+	return " before '" + door.Printable(p.words[0].text) + "'"
 }
 
 // next takes any word.

@@ -118,8 +118,8 @@ func TestWhatIsNoFilter(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60s: %v, want %s", filter, err, want)
 		}
-		if err != nil && explain(err).status != 400 {
-			t.Errorf("%.60s: status %d", filter, explain(err).status)
+		if err != nil && vocabulary.Explain(err).Status != 400 {
+			t.Errorf("%.60s: status %d", filter, vocabulary.Explain(err).Status)
 		}
 	}
 }
@@ -134,7 +134,7 @@ func FuzzFilter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		term, err := parseFilter(s, principalKind)
 		if err != nil {
-			if f := explain(err); f.status != 400 || !utf8.ValidString(f.message) || len(f.message) > 1000 {
+			if f := vocabulary.Explain(err); f.Status != 400 || !utf8.ValidString(f.Message) || len(f.Message) > 1000 {
 				t.Errorf("%q: %v", s, err)
 			}
 			return

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // AppID is that of Graph itself (Microsoft Entra docs, "Verify first-party
@@ -41,18 +42,15 @@ type Config struct {
 	Log       *slog.Logger
 }
 
-// Rate is a bucket: Burst at once, PerSecond after that.
-type Rate struct {
-	Burst     int
-	PerSecond float64
-}
+// Rate is a bucket.
+type Rate = door.Rate
 
 // api answers.
 type api struct {
 	Config
-	audiences []string // RO
-	limits    *limits
-	routes    []route // RO
+	audiences []string            // RO
+	limits    door.Limits[string] // of a tenant and who is in it
+	routes    []route             // RO
 }
 
 // Versions are the first parts of the paths that Handler serves. Both are the
@@ -64,6 +62,13 @@ func Handler(c Config) http.Handler {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	c.URL = strings.TrimRight(c.URL, "/")
 	c.LoginURL = strings.TrimRight(cmp.Or(c.LoginURL, c.URL), "/")
-	c.Rate = cmp.Or(c.Rate, Rate{200, 40})
-	return &api{Config: c, audiences: append([]string{AppID, c.URL, public}, c.Audiences...), limits: newLimits(c.Rate), routes: routes()}
+	c.Rate = cmp.Or(c.Rate, Rate{Burst: 200, PerSecond: 40})
+	a := &api{Config: c, audiences: append([]string{AppID, c.URL, public}, c.Audiences...), routes: routes()}
+	return &door.Door{
+		Name: "graph", Media: "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8", Log: c.Log,
+		ClientID: "client-request-id", CorrelationID: "client-request-id",
+		Secret:    true, // bodies have passwords in them, and one answer a secret
+		Challenge: `Bearer realm="", authorization_uri="` + c.LoginURL + `/common/oauth2/authorize", client_id="` + AppID + `"`,
+		Greet:     greet, Serve: a.serve, Explain: vocabulary.Explain, Envelope: envelope, Level: loudness,
+	}
 }

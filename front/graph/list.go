@@ -68,7 +68,7 @@ func (a *api) one(q *request, k *kind, collection string, o object) (answer, err
 func (a *api) made(q *request, collection string, o object) (answer, error) {
 	ans, err := created(a.entity(q, collection, o, nil))
 	if id, is := o["id"].(string); is {
-		ans.location = a.URL + "/" + q.version + "/" + collection + "/" + url.PathEscape(id)
+		ans.Header = map[string]string{"Location": a.URL + "/" + q.version + "/" + collection + "/" + url.PathEscape(id)}
 	}
 	return ans, err
 }

@@ -1,9 +1,12 @@
 package graph
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // route is one operation of the API.
@@ -136,42 +139,23 @@ func (a *api) match(q *request) (found route, err error) {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	var methods []string
-	for _, rt := range a.routes {
-		vars := rt.fits(q.parts)
-		switch {
-		case vars == nil:
-		case rt.method == method:
-			q.vars = vars
-			return rt, nil
-		default:
-			methods = append(methods, rt.method)
-		}
+	found, q.vars, err = door.Find(a.routes, method, func(rt route) (string, map[string]string) { return rt.method, rt.fits(q.parts) })
+	if errors.Is(err, door.ErrNoRoute) {
+		err = a.unknown(q.parts)
 	}
-	if len(methods) > 0 {
-		f := refusal(http.StatusMethodNotAllowed, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
-		slices.Sort(methods)
-		f.allow = strings.Join(slices.Compact(methods), ", ")
-		return found, f
-	}
-	return found, a.unknown(q.parts)
+	return found, err
 }
 
 // fits gives what the path names, nil when it is another route's.
 func (rt route) fits(said []string) map[string]string {
-	if len(said) != len(rt.parts) {
+	vars := door.Fit(rt.parts, said)
+	if vars == nil {
 		return nil
 	}
-	vars := map[string]string{}
 	for i, p := range rt.parts {
 		switch {
-		case p == "{cast}" && !strings.HasPrefix(strings.ToLower(said[i]), "microsoft.graph."):
-			return nil
-		case strings.HasPrefix(p, "{") && strings.HasPrefix(said[i], "$"):
-			return nil
-		case strings.HasPrefix(p, "{"):
-			vars[p[1:len(p)-1]] = said[i]
-		case !strings.EqualFold(p, said[i]):
+		case p == "{cast}" && !strings.HasPrefix(strings.ToLower(said[i]), "microsoft.graph."),
+			strings.HasPrefix(p, "{") && strings.HasPrefix(said[i], "$"):
 			return nil
 		}
 	}

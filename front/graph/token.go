@@ -30,5 +30,5 @@ func (a *api) verify(ctx context.Context, raw string) (directory.Caller, error) 
 }
 
 func badToken(message string, cause error) error {
-	return &failure{status: http.StatusUnauthorized, code: "InvalidAuthenticationToken", message: message, cause: cause}
+	return &failure{Status: http.StatusUnauthorized, Code: "InvalidAuthenticationToken", Message: message, Cause: cause}
 }
