@@ -71,18 +71,22 @@ func (r *row) save(ctx context.Context, tx *store.Tx) error {
 	if err != nil {
 		return err
 	}
-	for _, table := range []string{"gateway_tag WHERE gateway", "gateway WHERE key"} {
-		if _, err := tx.Exec(ctx, "DELETE FROM "+table+" = ?", r.key()); err != nil {
-			return err
-		}
-	}
 	id := ID{strings.ToLower(r.ID.Subscription), strings.ToLower(r.ID.Group), strings.ToLower(r.ID.Name)}
+	// The row is changed and not made anew: what others keep of the gateway ends
+	// with it.
 	_, err = tx.Exec(ctx, `INSERT INTO gateway (key, subscription, grp, name, subscription_key, grp_key, name_key, doc, identity, regions, label, etag, state, status,
-		operation, revision, edition, advice, created, created_by, created_kind, changed, changed_by, changed_kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		operation, revision, edition, advice, created, created_by, created_kind, changed, changed_by, changed_kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (key) DO UPDATE SET subscription = excluded.subscription, grp = excluded.grp, name = excluded.name, doc = excluded.doc, identity = excluded.identity,
+		regions = excluded.regions, label = excluded.label, etag = excluded.etag, state = excluded.state, status = excluded.status, operation = excluded.operation,
+		revision = excluded.revision, edition = excluded.edition, advice = excluded.advice, created = excluded.created, created_by = excluded.created_by,
+		created_kind = excluded.created_kind, changed = excluded.changed, changed_by = excluded.changed_by, changed_kind = excluded.changed_kind`,
 		r.key(), r.ID.Subscription, r.ID.Group, r.ID.Name, id.Subscription, id.Group, id.Name, string(doc), string(identity), string(regions), r.label, r.ETag, r.state, r.status,
 		r.operation, r.revision, r.edition+1, r.Advice, store.Micros(r.System.CreatedAt), r.System.CreatedBy, r.System.CreatedByType,
 		store.Micros(r.System.LastModifiedAt), r.System.LastModifiedBy, r.System.LastModifiedByType)
 	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "DELETE FROM gateway_tag WHERE gateway = ?", r.key()); err != nil {
 		return err
 	}
 	for name, value := range r.Tags {

@@ -357,3 +357,24 @@ func TestWhatAnEdgeTellsIsBounded(t *testing.T) {
 		t.Errorf("kept: to %s in %s, %d bytes, %d notes, MOS %v, until %v", r.To, r.Region, len(r.Problem), len(r.Notes), r.MOS, r.Ended)
 	}
 }
+
+// TestAChangedGatewayKeepsItsTests: what is saved of a gateway anew leaves its
+// plan and its calls where they are.
+func TestAChangedGatewayKeepsItsTests(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		w := build(t, st)
+		w.must(w.set.SetPlan(t.Context(), alice, w.id, Plan{Interval: time.Hour}))
+		_, err := w.set.Begin(t.Context(), w.line("OC1"), Order{})
+		w.must(err)
+		w.idle()
+		_, err = w.gateways.Patch(t.Context(), alice, w.id, gateway.Patch{Tags: &map[string]string{"site": "one"}}, gateway.Match{})
+		w.must(err)
+		p, err := w.set.Plan(t.Context(), w.id)
+		w.must(err)
+		list, err := w.set.List(t.Context(), w.id, "", 10)
+		w.must(err)
+		if p.Interval != time.Hour || len(list) != 2 {
+			t.Errorf("%+v and %d calls are left", p, len(list))
+		}
+	})
+}
