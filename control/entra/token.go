@@ -3,6 +3,7 @@ package entra
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,19 +19,21 @@ import (
 )
 
 // SignIn is an application that asks a token endpoint for tokens of its own
-// (RFC 6749 §4.4): with a secret, or with an assertion of an issuer that its
-// registration trusts (RFC 7523 §2.2; Microsoft identity platform docs,
-// "Access token request with a federated credential").
+// (RFC 6749 §4.4): with a secret, with an assertion of an issuer that its
+// registration trusts, or with one that it signs itself with the key of a
+// certificate (RFC 7523 §2.2; Microsoft identity platform docs, "Access token
+// request with a federated credential", "… with a certificate").
 type SignIn struct {
 	Login  string // authority, without tenant; "": PublicLogin
 	Tenant string
 	Client string // application ID
 	Scope  string // "https://graph.microsoft.com/.default"
 
-	// One of the two. Each is asked for at every sign-in, so that a secret that
-	// has been rotated is used from then on.
-	Secret    func(context.Context) (obs.Secret, error)
-	Assertion func(context.Context) (obs.Secret, error)
+	// One of the three. Each is asked for at every sign-in, so that a secret that
+	// has been rotated, or a certificate that was renewed, is used from then on.
+	Secret      func(context.Context) (obs.Secret, error)
+	Assertion   func(context.Context) (obs.Secret, error)
+	Certificate func() (*tls.Certificate, error) // with an RSA key
 
 	// Again is Secret for one that was refused: it may have been rotated since it
 	// was read. When it is another one, that is tried, once. nil: the refusal
@@ -71,6 +74,15 @@ func (e wrongProof) Unwrap() error { return e.error }
 
 // signIn proves who the application is.
 func (s SignIn) signIn(ctx context.Context, client *http.Client) (obs.Secret, time.Duration, error) {
+	if s.Certificate != nil {
+		s.Assertion = func(context.Context) (obs.Secret, error) {
+			pair, err := s.Certificate()
+			if err != nil {
+				return "", err
+			}
+			return s.sign(pair)
+		}
+	}
 	proof := s.Secret
 	if s.Assertion != nil {
 		proof = s.Assertion
@@ -96,8 +108,12 @@ func (s SignIn) signIn(ctx context.Context, client *http.Client) (obs.Secret, ti
 	return s.ask(ctx, client, next)
 }
 
+// endpoint is where tokens are asked for.
+func (s SignIn) endpoint() string {
+	return strings.TrimRight(cmp.Or(s.Login, PublicLogin), "/") + "/" + url.PathEscape(s.Tenant) + "/oauth2/v2.0/token"
+}
+
 func (s SignIn) ask(ctx context.Context, client *http.Client, with obs.Secret) (obs.Secret, time.Duration, error) {
-	at := strings.TrimRight(cmp.Or(s.Login, PublicLogin), "/") + "/" + url.PathEscape(s.Tenant) + "/oauth2/v2.0/token"
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {s.Client}, "scope": {s.Scope}}
 	field := "client_secret"
 	if s.Assertion != nil {
@@ -105,7 +121,7 @@ func (s SignIn) ask(ctx context.Context, client *http.Client, with obs.Secret) (
 		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 	}
 	form.Set(field, string(with))
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint(), strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", 0, fmt.Errorf("sign in %s: %w", s.Client, err)
 	}
