@@ -8,14 +8,15 @@
 // it and, where a gateway has a plan, by schedule: then each line, way and edge
 // in turn, the one that was tried longest ago first.
 //
-// A gateway has one test call under way at a time; none goes to an emergency
-// service, and none is billed (record.Call.Test). Start reading at Set.Begin,
-// then Set.Run.
+// A gateway has one test call under way at a time, whichever control node places
+// it: a row is its lease. None goes to an emergency service, and none is billed
+// (record.Call.Test). Start reading at Set.Begin, then Set.Run.
 package tester
 
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,12 +56,11 @@ type Set struct {
 	cfg  Config             // RO
 	life context.Context    // RO; ends with Close
 	die  context.CancelFunc // RO
-	runs sync.WaitGroup     // calls under way
 
 	passed, failed atomic.Uint64
 
-	mu   sync.Mutex
-	busy map[string]bool // mu; gateways with a call under way
+	mu   sync.Mutex     // keeps runs from growing once life has ended
+	runs sync.WaitGroup // calls that begin or are under way
 }
 
 // New makes a Set.
@@ -68,14 +68,14 @@ func New(cfg Config) *Set {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Set{cfg: cfg, busy: map[string]bool{}}
+	s := &Set{cfg: cfg}
 	s.life, s.die = context.WithCancel(context.Background())
 	return s
 }
 
 // Close leaves the calls under way to their edges, and begins no more.
 func (s *Set) Close() {
-	s.mu.Lock() // a call that begins has begun, and no other begins
+	s.mu.Lock()
 	s.die()
 	s.mu.Unlock()
 	s.runs.Wait()
@@ -176,49 +176,108 @@ func (s *Set) node(ctx context.Context, id gateway.ID, want string) (gateway.Edg
 	return gateway.Edge{}, fault.New(fault.Unavailable, "no edge of gateway "+id.Name+" is there to call from: `tandem gateway readiness` tells why")
 }
 
-// start writes the calls down and has them placed, one after the other.
+// start takes the gateway's lease, writes the calls down and has them placed,
+// one after the other.
 func (s *Set) start(ctx context.Context, id gateway.ID, calls []Report, talk time.Duration) error {
-	key := id.Key()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.life.Err() != nil:
+	if !s.enter() {
 		return fault.New(fault.Unavailable, "the node is stopping")
-	case s.busy[key]:
-		return fault.New(fault.Conflict, "gateway "+id.Name+" has a test call under way: try again in a minute")
 	}
-	for _, r := range calls {
-		if err := s.keep(ctx, key, r); err != nil {
+	key, holder := id.Key(), calls[0].ID
+	err := s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
+		if err := take(ctx, tx, id, holder); err != nil {
 			return err
 		}
-	}
-	s.busy[key] = true
-	s.runs.Go(func() {
-		defer func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			delete(s.busy, key)
-		}()
 		for _, r := range calls {
-			s.place(key, r, talk)
+			if err := keep(ctx, tx, key, r); err != nil {
+				return err
+			}
 		}
+		return nil
 	})
+	if err != nil {
+		s.runs.Done()
+		return err
+	}
+	go func() {
+		defer s.runs.Done()
+		for _, r := range calls {
+			s.place(key, holder, r, talk)
+		}
+		s.release(key, holder)
+	}()
 	return nil
+}
+
+// enter counts one that begins, unless the Set is closed.
+func (s *Set) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.Err() != nil {
+		return false
+	}
+	s.runs.Add(1)
+	return true
 }
 
 const (
 	// longest is more than an edge gives a call.
 	longest = 75 * time.Second
+	// leased is longest, and the time that a busy database takes to be told.
+	leased = longest + 20*time.Second
 	// often is how often an edge is asked how a call stands.
 	often = 500 * time.Millisecond
 )
 
+// take gets the lease of a gateway. One that ends later than any was ever given
+// is of a clock that was wrong.
+func take(ctx context.Context, tx *store.Tx, id gateway.ID, holder string) error {
+	var ends int64
+	err := tx.Row(ctx, "SELECT ends FROM test_lease WHERE gateway = ?", id.Key()).Scan(&ends)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	now := time.Now()
+	if end := store.Time(ends); end.After(now) && end.Before(now.Add(2*leased)) {
+		return fault.New(fault.Conflict, "gateway "+id.Name+" has a test call under way: try again in a minute")
+	}
+	_, err = tx.Exec(ctx, "INSERT INTO test_lease (gateway, holder, ends) VALUES (?, ?, ?) ON CONFLICT (gateway) DO UPDATE SET holder = excluded.holder, ends = excluded.ends",
+		id.Key(), holder, store.Micros(now.Add(leased)))
+	return err
+}
+
+// renew keeps the lease for another call.
+func (s *Set) renew(ctx context.Context, key, holder string) error {
+	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.Exec(ctx, "UPDATE test_lease SET ends = ? WHERE gateway = ? AND holder = ?", store.Micros(time.Now().Add(leased)), key, holder)
+		if err == nil && n == 0 {
+			err = fault.New(fault.Conflict, "another control node has begun one meanwhile, or the gateway is gone")
+		}
+		return err
+	})
+}
+
+// release gives the lease back. A node that stops leaves it to its end, as it
+// leaves the call to the edge.
+func (s *Set) release(key, holder string) {
+	err := s.cfg.Store.Write(s.life, func(tx *store.Tx) error {
+		_, err := tx.Exec(s.life, "DELETE FROM test_lease WHERE gateway = ? AND holder = ?", key, holder)
+		return err
+	})
+	if err != nil && s.life.Err() == nil {
+		s.cfg.Log.Error("test calls of a gateway have ended, others must wait a minute", "gateway", key, "error", err)
+	}
+}
+
 // place has one call placed and keeps what became of it.
-func (s *Set) place(key string, r Report, talk time.Duration) {
+func (s *Set) place(key, holder string, r Report, talk time.Duration) {
 	ctx, cancel := context.WithTimeout(s.life, longest)
 	defer cancel()
 	r.Began = time.Now().UTC()
-	told, err := s.follow(ctx, link.TestQuestion{ID: r.ID, Towards: r.Towards, From: r.From, To: r.To, Talk: talk}, r.Node)
+	var told record.TestCall
+	err := s.renew(ctx, key, holder)
+	if err == nil {
+		told, err = s.follow(ctx, link.TestQuestion{ID: r.ID, Towards: r.Towards, From: r.From, To: r.To, Talk: talk}, r.Node)
+	}
 	switch {
 	case s.life.Err() != nil:
 		return // the edge ends it; the row says that nobody knows
@@ -233,7 +292,8 @@ func (s *Set) place(key string, r Report, talk time.Duration) {
 		s.failed.Add(1)
 		s.cfg.Log.Warn("a test call found something wrong", "gateway", key, "line", r.Line, "towards", r.Towards, "node", r.Node, "problem", r.Problem)
 	}
-	if err := s.keep(s.life, key, r); err != nil && s.life.Err() == nil {
+	err = s.cfg.Store.Write(s.life, func(tx *store.Tx) error { return keep(s.life, tx, key, r) })
+	if err != nil && s.life.Err() == nil {
 		s.cfg.Log.Error("keep what became of a test call", "gateway", key, "error", err)
 	}
 }
@@ -302,16 +362,14 @@ func publicText(err error) string {
 }
 
 // keep writes a call down, as it stands.
-func (s *Set) keep(ctx context.Context, key string, r Report) error {
+func keep(ctx context.Context, tx *store.Tx, key string, r Report) error {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, "INSERT INTO test_call (id, gateway, line_key, moment, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-			r.ID, key, strings.ToLower(r.Line), store.Micros(r.Began), string(body))
-		return err
-	})
+	_, err = tx.Exec(ctx, "INSERT INTO test_call (id, gateway, line_key, moment, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+		r.ID, key, strings.ToLower(r.Line), store.Micros(r.Began), string(body))
+	return err
 }
 
 // List is the newest calls of a gateway's test lines, or of one, newest first.

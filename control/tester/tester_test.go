@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,6 +77,7 @@ func good(link.TestQuestion) (record.TestCall, error) {
 
 type world struct {
 	*testing.T
+	store    *store.Store
 	net      *edgeNet
 	gateways *gateway.Set
 	ops      *operation.Set
@@ -87,7 +89,7 @@ var alice = gateway.Actor{Name: "alice@telecom.example", Kind: "User"}
 
 // build makes a gateway of two edges with two test lines.
 func build(t *testing.T, st *store.Store) *world {
-	w := &world{T: t, net: &edgeNet{call: good}, id: gateway.ID{Subscription: "00000000-0000-4000-8000-000000000001", Group: "Voice", Name: "One"}}
+	w := &world{T: t, store: st, net: &edgeNet{call: good}, id: gateway.ID{Subscription: "00000000-0000-4000-8000-000000000001", Group: "Voice", Name: "One"}}
 	for _, region := range []string{"westeurope", "northeurope"} {
 		w.net.nodes = append(w.net.nodes, link.EdgeStatus{
 			Node: region + "-a", Region: region, State: link.Waiting, Live: true, Seen: time.Now(),
@@ -159,9 +161,11 @@ func (w *world) until(done func() bool) {
 func (w *world) idle() {
 	w.Helper()
 	w.until(func() bool {
-		w.set.mu.Lock()
-		defer w.set.mu.Unlock()
-		return len(w.set.busy) == 0
+		n := -1
+		w.must(w.store.Read(w.Context(), func(tx *store.Tx) error {
+			return tx.Row(w.Context(), "SELECT COUNT(*) FROM test_lease").Scan(&n)
+		}))
+		return n == 0
 	})
 }
 
@@ -199,17 +203,7 @@ func TestWhoCannotBeCalled(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
-	release := make(chan struct{})
-	w.net.mu.Lock()
-	w.net.call = func(q link.TestQuestion) (record.TestCall, error) {
-		select {
-		case <-release:
-			return good(q)
-		default:
-			return record.TestCall{}, nil // under way
-		}
-	}
-	w.net.mu.Unlock()
+	release := w.held()
 	_, err := w.set.Begin(t.Context(), w.line("OC1"), Order{Towards: "cloud"})
 	w.must(err)
 	if _, err := w.set.Begin(t.Context(), w.line("OC2"), Order{}); fault.Of(err) != fault.Conflict {
@@ -309,7 +303,7 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 		w, begin := build(t, st), time.Now().Add(-time.Hour)
 		for i := range keptEach + 20 {
 			r := Report{Line: "OC1", TestCall: record.TestCall{ID: fmt.Sprint(i), Began: begin.Add(time.Duration(i) * time.Second), Ended: begin}}
-			w.must(w.set.keep(t.Context(), w.id.Key(), r))
+			w.must(st.Write(t.Context(), func(tx *store.Tx) error { return keep(t.Context(), tx, w.id.Key(), r) }))
 		}
 		w.must(w.set.Trim(t.Context(), begin.Add(25*time.Second)))
 		list, err := w.set.List(t.Context(), w.id, "", 2*keptEach)
@@ -376,5 +370,105 @@ func TestAChangedGatewayKeepsItsTests(t *testing.T) {
 		if p.Interval != time.Hour || len(list) != 2 {
 			t.Errorf("%+v and %d calls are left", p, len(list))
 		}
+	})
+}
+
+// held has the edges hold calls until release is closed.
+func (w *world) held() (release chan struct{}) {
+	release = make(chan struct{})
+	w.net.mu.Lock()
+	defer w.net.mu.Unlock()
+	w.net.call = func(q link.TestQuestion) (record.TestCall, error) {
+		select {
+		case <-release:
+			return good(q)
+		default:
+			return record.TestCall{}, nil // under way
+		}
+	}
+	return release
+}
+
+// TestOneAtATimeOfAllControlNodes: of many who order at once, on nodes that
+// share a database, one has its call.
+func TestOneAtATimeOfAllControlNodes(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		w := build(t, st)
+		release := w.held()
+		another := New(Config{Store: st, Gateways: w.gateways, Edges: w.net})
+		t.Cleanup(another.Close)
+		var begun, refused atomic.Int32
+		var all sync.WaitGroup
+		for range 4 {
+			for _, set := range []*Set{w.set, another} {
+				all.Go(func() {
+					switch _, err := set.Begin(t.Context(), w.line("OC1"), Order{Towards: "cloud"}); {
+					case err == nil:
+						begun.Add(1)
+					case fault.Of(err) == fault.Conflict:
+						refused.Add(1)
+					default:
+						t.Error(err)
+					}
+				})
+			}
+		}
+		all.Wait()
+		if begun.Load() != 1 || refused.Load() != 7 {
+			t.Errorf("of 8 orders %d were carried out and %d refused", begun.Load(), refused.Load())
+		}
+		close(release)
+		w.idle()
+		_, err := another.Begin(t.Context(), w.line("OC2"), Order{})
+		w.must(err)
+		w.idle()
+		if list, err := w.set.List(t.Context(), w.id, "", 10); err != nil || len(list) != 3 {
+			t.Errorf("%d calls are kept (%v)", len(list), err)
+		}
+	})
+}
+
+// TestALeaseEnds: a node that dies keeps nobody from testing for longer than its
+// call can last, nor does one whose clock was wrong; who has lost it does not go
+// on.
+func TestALeaseEnds(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		w := build(t, st)
+		set := func(holder string, ends time.Time) {
+			w.must(st.Write(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.Exec(t.Context(), "INSERT INTO test_lease (gateway, holder, ends) VALUES (?, ?, ?) ON CONFLICT (gateway) DO UPDATE SET holder = excluded.holder, ends = excluded.ends",
+					w.id.Key(), holder, store.Micros(ends))
+				return err
+			}))
+		}
+		for _, tt := range []struct {
+			name string
+			ends time.Duration
+			free bool
+		}{
+			{"one that lasts", leased, false},
+			{"one that has ended", -time.Second, true},
+			{"one of another year", 365 * 24 * time.Hour, true},
+		} {
+			set("who died", time.Now().Add(tt.ends))
+			_, err := w.set.Begin(t.Context(), w.line("OC1"), Order{Towards: "cloud"})
+			if tt.free {
+				w.must(err)
+				w.idle()
+			} else if fault.Of(err) != fault.Conflict {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+		}
+		set("who was taken for dead", time.Now().Add(-time.Second))
+		release := w.held()
+		_, err := w.set.Begin(t.Context(), w.line("OC1"), Order{})
+		w.must(err)
+		set("another", time.Now().Add(leased))
+		close(release)
+		w.until(func() bool {
+			list, err := w.set.List(t.Context(), w.id, "", 10)
+			w.must(err)
+			return !slices.ContainsFunc(list, Report.Under) && slices.ContainsFunc(list, func(r Report) bool { return strings.Contains(r.Problem, "another control node") })
+		})
 	})
 }
