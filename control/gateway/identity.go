@@ -14,6 +14,7 @@ import (
 
 // identities is the directory, which has a service principal for each gateway.
 type identities interface {
+	ManagedIdentity(ctx context.Context, tx *store.Tx, tenant, resource string) (directory.ServicePrincipal, error)
 	MakeManagedIdentity(ctx context.Context, tx *store.Tx, id directory.Identity) (directory.ServicePrincipal, error)
 	DropManagedIdentity(ctx context.Context, tx *store.Tx, resource string) error
 }
@@ -50,22 +51,76 @@ func (s *Set) applyIdentity(ctx context.Context, job *operation.Job, r *row) err
 	return err
 }
 
+// embodied tells whether the directory has what embody would make.
+func (s *Set) embodied(ctx context.Context, tx *store.Tx, r *row) (bool, error) {
+	if r.Identity == nil || r.Identity.PrincipalID == "" {
+		return true, nil
+	}
+	p, err := s.cfg.Identities.ManagedIdentity(ctx, tx, r.Identity.TenantID, r.ID.String())
+	if fault.Of(err) == fault.NotFound {
+		return !r.Identity.system(), nil
+	}
+	return strings.EqualFold(p.ID, r.Identity.PrincipalID) && p.Enabled == r.Identity.system(), err
+}
+
 // Embody sees to it that the directory has a service principal for each
 // gateway: those that were made before it kept any have none. What it knows
-// otherwise is told, and keeps no node from starting.
+// otherwise is told, and keeps no node from starting. What was done before an
+// error is not done again.
 func (s *Set) Embody(ctx context.Context) error {
-	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
-		rows, err := loadAll(ctx, tx, "WHERE g.state <> ?", Deleting)
+	if s.cfg.Identities == nil {
+		return nil
+	}
+	for after := ""; ; {
+		var rows []*row
+		var lacking []ID
+		err := s.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
+			lacking = nil
+			if rows, err = loadAll(ctx, tx, "WHERE g.key > ? AND g.state <> ? ORDER BY g.key LIMIT ?", after, Deleting, atOnce); err != nil {
+				return err
+			}
+			for _, r := range rows {
+				is, err := s.embodied(ctx, tx, r)
+				if err != nil {
+					return err
+				}
+				if !is {
+					lacking = append(lacking, r.ID)
+				}
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		for _, r := range rows {
-			err := s.embody(ctx, tx, r)
-			if fault.Of(err) == fault.Conflict {
-				s.log.Error("a gateway's identity is not the directory's", "gateway", r.ID.String(), obs.KeyError, err)
+		if err := s.embodyThese(ctx, lacking); err != nil {
+			return err
+		}
+		if len(rows) < atOnce {
+			return nil
+		}
+		after = rows[atOnce-1].key()
+	}
+}
+
+// embodyThese embodies gateways in one transaction.
+func (s *Set) embodyThese(ctx context.Context, ids []ID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
+		for _, id := range ids {
+			r, err := load(ctx, tx, id)
+			if err != nil {
+				return err
+			}
+			if r == nil || r.deleting() {
 				continue
 			}
-			if err != nil {
+			switch err := s.embody(ctx, tx, r); {
+			case fault.Of(err) == fault.Conflict:
+				s.log.Error("a gateway's identity is not the directory's", "gateway", r.ID.String(), obs.KeyError, err)
+			case err != nil:
 				return err
 			}
 		}

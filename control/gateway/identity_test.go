@@ -1,6 +1,9 @@
 package gateway_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 
@@ -124,4 +127,55 @@ func TestAnIdentityThatTheDirectoryKnowsOtherwise(t *testing.T) {
 	if err := w.set.Embody(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// halting is a directory that is away after some identities.
+type halting struct {
+	*directory.Set
+	left, made int
+}
+
+func (h *halting) MakeManagedIdentity(ctx context.Context, tx *store.Tx, id directory.Identity) (directory.ServicePrincipal, error) {
+	if h.left--; h.left < 0 {
+		return directory.ServicePrincipal{}, errors.New("the directory is away")
+	}
+	h.made++
+	return h.Set.MakeManagedIdentity(ctx, tx, id)
+}
+
+// TestManyGatewaysOfBeforeGetTheirPrincipals in transactions of a hundred each;
+// what was done before an error is not done again, and where nothing is to be
+// done nothing is written.
+func TestManyGatewaysOfBeforeGetTheirPrincipals(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		before, err := assemble(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const many = 250
+		for i := range many {
+			if _, _, _, err := before.set.Put(t.Context(), alice, named(fmt.Sprintf("lab-%03d", i)), two(), none); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d, _ := withDirectory(t, s)
+		h := &halting{Set: d, left: 150}
+		w, err := assemble(s, func(_ *world, c *gateway.Config) { c.Identities = h })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, tt := range []struct {
+			fails  bool
+			writes uint64
+			made   int
+		}{{true, 1, 150}, {false, 2, 150}, {false, 0, 0}} {
+			was := s.Counters().Writes
+			h.made = 0
+			err := w.set.Embody(t.Context())
+			if got := s.Counters().Writes - was; (err != nil) != tt.fails || got != tt.writes || h.made != tt.made {
+				t.Errorf("start %d: %v, %d writes, %d identities, want %d and %d", i, err, got, h.made, tt.writes, tt.made)
+			}
+			h.left = many
+		}
+	})
 }

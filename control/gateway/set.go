@@ -308,51 +308,79 @@ func (s *Set) Operation(ctx context.Context, id ID) (op operation.Operation, err
 }
 
 // Changed says that edges have reported something new: operations that wait
-// for them look again. The zones are told apart.
+// for them look again. The zones are told apart. Edges report often, and nothing
+// is written unless there is something to do.
 func (s *Set) Changed(ctx context.Context) error {
-	var waiting []*row
-	err := s.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		waiting, err = loadAll(ctx, tx, "WHERE g.status = ? AND EXISTS (SELECT 1 FROM edge_assignment a WHERE a.gateway = g.key)", ChangePending)
-		return err
+	var waiting, over []*row
+	err := s.cfg.Store.Read(ctx, func(tx *store.Tx) error {
+		waiting, over = nil, nil
+		rows, err := loadAll(ctx, tx, "WHERE g.status = ? AND EXISTS (SELECT 1 FROM edge_assignment a WHERE a.gateway = g.key)", ChangePending)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			op, err := s.cfg.Operations.LatestIn(ctx, tx, r.ID.String())
+			switch {
+			case fault.Of(err) == fault.NotFound:
+				continue
+			case err != nil:
+				return err
+			case !op.Status.Ended():
+				waiting = append(waiting, r)
+				continue
+			}
+			if may, err := s.resumable(ctx, tx, r, op); err != nil {
+				return err
+			} else if may {
+				over = append(over, r)
+			}
+		}
+		return nil
 	})
 	for _, r := range waiting {
-		err = errors.Join(err, s.cfg.Operations.Wake(ctx, r.ID.String()), s.resume(ctx, r))
+		err = errors.Join(err, s.cfg.Operations.Wake(ctx, r.ID.String()))
+	}
+	for _, r := range over {
+		err = errors.Join(err, s.resume(ctx, r))
 	}
 	return err
 }
 
-// resume orders the change of a gateway again that failed because an edge did
-// not come, or did not answer, when all are there, or because of a certificate,
-// when that is as it must be: nobody needs to PUT what is saved already. Such a
-// failure has taken its time, and so does the next.
+// resumable tells whether the change of a gateway failed because an edge did not
+// come, or did not answer, and all are there, or because of a certificate, and
+// that is as it must be. Such a failure has taken its time, and so does the next.
+func (s *Set) resumable(ctx context.Context, tx *store.Tx, r *row, op operation.Operation) (bool, error) {
+	if r.deleting() || r.status != ChangePending ||
+		op.ID != r.operation || op.Kind != ApplyKind || op.Status != operation.Failed || op.Error == nil ||
+		!slices.Contains([]string{codeEdgeAway, codeListener, codeCertificate}, op.Error.Code) {
+		return false, nil
+	}
+	mine, err := assignments(ctx, tx, r.key())
+	if err != nil {
+		return false, err
+	}
+	status := s.edges()
+	for _, a := range mine {
+		if e := status[a.node]; !e.Live || e.State == link.Draining {
+			return false, nil
+		}
+	}
+	return op.Error.Code != codeCertificate || s.certified(r, mine, status), nil
+}
+
+// resume orders such a change again: nobody needs to PUT what is saved already.
 func (s *Set) resume(ctx context.Context, seen *row) error {
 	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
 		r, err := load(ctx, tx, seen.ID)
-		if err != nil || r == nil || r.deleting() || r.status != ChangePending {
+		if err != nil || r == nil {
 			return err
 		}
 		op, err := s.cfg.Operations.LatestIn(ctx, tx, r.ID.String())
-		switch {
-		case fault.Of(err) == fault.NotFound:
-			return nil
-		case err != nil:
-			return err
-		case op.ID != r.operation || op.Kind != ApplyKind || op.Status != operation.Failed || op.Error == nil,
-			!slices.Contains([]string{codeEdgeAway, codeListener, codeCertificate}, op.Error.Code):
-			return nil
-		}
-		mine, err := assignments(ctx, tx, r.key())
 		if err != nil {
 			return err
 		}
-		status := s.edges()
-		for _, a := range mine {
-			if e := status[a.node]; !e.Live || e.State == link.Draining {
-				return nil
-			}
-		}
-		if op.Error.Code == codeCertificate && !s.certified(r, mine, status) {
-			return nil
+		if may, err := s.resumable(ctx, tx, r, op); err != nil || !may {
+			return err
 		}
 		r.state = Accepted
 		if _, err = s.begin(ctx, tx, ApplyKind, r, Actor{Name: "control"}); err == nil {
@@ -362,20 +390,30 @@ func (s *Set) resume(ctx context.Context, seen *row) error {
 	})
 }
 
+// atOnce is how many gateways of all are seen to in one transaction: with some
+// ten statements each, a database that is far away takes seconds.
+const atOnce = 100
+
 // Republish has every gateway's snapshot compiled again, and published where
 // it has changed: the deployment's part of it, such as the provisioned numbers,
 // may be another since.
 func (s *Set) Republish(ctx context.Context) error {
-	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
-		rows, err := loadAll(ctx, tx, "WHERE g.revision > 0 AND g.state <> ?", Deleting)
-		if err != nil {
-			return err
-		}
-		for _, r := range rows {
-			if err := s.republish(ctx, tx, r, Actor{Name: "control"}); err != nil {
+	for after := ""; ; {
+		var rows []*row
+		err := s.cfg.Store.Write(ctx, func(tx *store.Tx) (err error) {
+			if rows, err = loadAll(ctx, tx, "WHERE g.key > ? AND g.revision > 0 AND g.state <> ? ORDER BY g.key LIMIT ?", after, Deleting, atOnce); err != nil {
 				return err
 			}
+			for _, r := range rows {
+				if err := s.republish(ctx, tx, r, Actor{Name: "control"}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || len(rows) < atOnce {
+			return err
 		}
-		return nil
-	})
+		after = rows[atOnce-1].key()
+	}
 }
