@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // activityFilter is what of the activity log is wanted.
@@ -18,11 +19,11 @@ type activityFilter struct {
 // activity-log list` reads it. Who may not read a resource does not see what
 // was done to it.
 func (a *api) activity(q *request) (answer, error) {
-	filter, err := readActivityFilter(q.query.get("$filter"), q.vars["subscription"])
+	filter, err := readActivityFilter(q.query.Get("$filter"), q.vars["subscription"])
 	if err != nil {
 		return answer{}, err
 	}
-	text := q.query.get("$filter")
+	text := q.query.Get("$filter")
 	q.query["$filter"] = ""
 	page, err := q.page()
 	if err != nil {
@@ -70,7 +71,7 @@ func shapeEvent(e subscription.Entry, sub string) map[string]any {
 // "Activity Logs - List").
 func readActivityFilter(s, sub string) (f activityFilter, err error) {
 	f.span.Scope, f.span.Since = subscription.Path(sub), time.Now().AddDate(0, 0, -90)
-	wrong := fail(http.StatusBadRequest, "InvalidFilterInQueryString", "Invalid $filter '%s': join eventTimestamp ge|le '<time>', resourceGroupName eq '<name>', resourceUri eq '<id>', correlationId eq '<id>' with 'and'.", printable(s))
+	wrong := fail(http.StatusBadRequest, "InvalidFilterInQueryString", "Invalid $filter '%s': join eventTimestamp ge|le '<time>', resourceGroupName eq '<name>', resourceUri eq '<id>', correlationId eq '<id>' with 'and'.", door.Printable(s))
 	words, good := filterWords(s)
 	if !good || s != "" && len(words)%4 != 3 {
 		return f, wrong

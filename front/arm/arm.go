@@ -13,6 +13,7 @@ package arm
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/subscription"
 	"github.com/tandemgw/tandem/control/tester"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // verifier tells whose a bearer token is. Tokens is one.
@@ -47,23 +49,10 @@ type Config struct {
 	Log        *slog.Logger
 }
 
-// Limits are how many requests one principal may make of one subscription. The
-// zero Limits are those of Azure Resource Manager's buckets, which are 200 to
-// 250 at once and 10 to 25 a second.
-type Limits struct {
-	Reads, Writes, Deletes Rate
-}
-
-// Rate is a bucket: Burst at once, PerSecond after that.
-type Rate struct {
-	Burst     int
-	PerSecond float64
-}
-
 // api answers.
 type api struct {
 	Config
-	limits *limits // RO
+	limits door.Limits[bucketKey]
 	routes []route // RO
 	local  bool    // RO: whoever can connect may do everything
 }
@@ -73,7 +62,7 @@ func Handler(c Config) http.Handler {
 	if c.Tokens == nil {
 		panic("arm: nobody verifies tokens")
 	}
-	return newAPI(c)
+	return newAPI(c).door()
 }
 
 // Socket serves the API on the node's control socket: who may open that owns
@@ -81,7 +70,7 @@ func Handler(c Config) http.Handler {
 func Socket(c Config) http.Handler {
 	a := newAPI(c)
 	a.local = true
-	return a
+	return a.door()
 }
 
 func newAPI(c Config) *api {
@@ -94,8 +83,18 @@ func newAPI(c Config) *api {
 	c.LoginURL = cmp.Or(strings.TrimRight(c.LoginURL, "/"), c.URL)
 	// Azure Resource Manager docs, "Understand how Azure Resource Manager
 	// throttles requests".
-	c.Limits.Reads = cmp.Or(c.Limits.Reads, Rate{250, 25})
-	c.Limits.Writes = cmp.Or(c.Limits.Writes, Rate{200, 10})
-	c.Limits.Deletes = cmp.Or(c.Limits.Deletes, Rate{200, 10})
-	return &api{Config: c, limits: newLimits(c.Limits), routes: routes()}
+	c.Limits.Reads = cmp.Or(c.Limits.Reads, Rate{Burst: 250, PerSecond: 25})
+	c.Limits.Writes = cmp.Or(c.Limits.Writes, Rate{Burst: 200, PerSecond: 10})
+	c.Limits.Deletes = cmp.Or(c.Limits.Deletes, Rate{Burst: 200, PerSecond: 10})
+	return &api{Config: c, routes: routes()}
+}
+
+// door is where requests come in.
+func (a *api) door() http.Handler {
+	return &door.Door{
+		Name: "resource API", Media: "application/json; charset=utf-8", Log: a.Log,
+		ClientID: "x-ms-client-request-id", CorrelationID: "x-ms-correlation-request-id",
+		Challenge: fmt.Sprintf(`Bearer authorization_uri="%s/%s"`, a.LoginURL, a.Subscriptions.Tenant().ID),
+		Greet:     a.greet, Serve: a.serve, Explain: answered, Envelope: envelope, Level: loudness,
+	}
 }

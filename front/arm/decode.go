@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/tandemgw/tandem/control/gateway"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // decode reads JSON into a value. It returns all values of a wrong kind at once,
@@ -22,7 +23,7 @@ func decode(body []byte, into any) (unknown []string, err error) {
 	d.UseNumber()
 	var raw any
 	if err := d.Decode(&raw); err != nil {
-		return nil, fail(http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid and could not be deserialized: '%s'.", printable(syntax(err)))
+		return nil, fail(http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid and could not be deserialized: '%s'.", door.Printable(syntax(err)))
 	}
 	if d.More() {
 		return nil, fail(http.StatusBadRequest, "InvalidRequestContent", "The request content has something after the JSON value.")
@@ -33,7 +34,7 @@ func decode(body []byte, into any) (unknown []string, err error) {
 		return c.unknown, broken("InvalidRequestContent", c.wrong)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return c.unknown, fail(http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid and could not be deserialized: '%s'.", printable(syntax(err)))
+		return c.unknown, fail(http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid and could not be deserialized: '%s'.", door.Printable(syntax(err)))
 	}
 	return c.unknown, nil
 }
@@ -130,7 +131,7 @@ func (c *kinds) object(path string, m map[string]any, t reflect.Type) {
 }
 
 func unknownName(path, name string, names []string) string {
-	s := fmt.Sprintf("property '%s' is unknown and was ignored", printable(join(path, name)))
+	s := fmt.Sprintf("property '%s' is unknown and was ignored", door.Printable(join(path, name)))
 	if near := gateway.Suggest(name, names); near != "" {
 		s += fmt.Sprintf(": did you mean '%s'?", near)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http/httptest"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // Routes are all operations, as "GET subscriptions/{subscription}".
@@ -17,7 +18,7 @@ func Routes() (list []string) {
 // RouteOf is the operation that a request is for.
 func RouteOf(method, target string) string {
 	r := httptest.NewRequest(method, target, nil)
-	rt, err := (&api{routes: routes()}).match(&request{Request: r, path: r.URL.Path})
+	rt, err := (&api{routes: routes()}).match(&request{Request: &door.Request{Request: r}, path: r.URL.Path})
 	if err != nil {
 		return ""
 	}
@@ -35,7 +36,8 @@ func DecodeGateway(body []byte) ([]string, error) {
 
 // Translation is what a kind of fault is to a client.
 func Translation(k fault.Kind) (status int, code string) {
-	return statuses[k].status, statuses[k].code
+	f := explain(fault.New(k, ""))
+	return f.Status, f.Code
 }
 
 // TagFilter reads a filter.

@@ -10,6 +10,7 @@ import (
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/operation"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 func (q *request) gateway() gateway.ID {
@@ -22,7 +23,7 @@ func (q *request) missing(err error, kind, name string) error {
 	if fault.Of(err) != fault.NotFound || errors.Is(err, gateway.ErrNoGateway) {
 		return err
 	}
-	f := fail(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not found.", kind, printable(name), printable(q.vars["group"]))
+	f := fail(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not found.", kind, door.Printable(name), door.Printable(q.vars["group"]))
 	f.Cause = err
 	return f
 }
@@ -38,9 +39,9 @@ func (a *api) getGateway(q *request) (answer, error) {
 // gatewayAnswer shows a gateway. A client that has this state already is told
 // so (RFC 9110 §13.1.2).
 func (a *api) gatewayAnswer(q *request, status int, r gateway.Resource) (answer, error) {
-	ans := answer{status: status, body: shapeGateway(r, q.version), header: map[string]string{"ETag": r.ETag}}
+	ans := answer{Status: status, Body: shapeGateway(r, q.version), Header: map[string]string{"ETag": r.ETag}}
 	if classOf(q.Method) == reads && q.has(r.ETag) {
-		ans.status, ans.body = http.StatusNotModified, nil
+		ans.Status, ans.Body = http.StatusNotModified, nil
 	}
 	return ans, nil
 }
@@ -93,7 +94,7 @@ func (a *api) putGateway(q *request) (answer, error) {
 			status = http.StatusCreated
 		}
 		ans, err := a.gatewayAnswer(q, status, r)
-		a.follow(q, ans.header, op, false)
+		a.follow(q, ans.Header, op, false)
 		return ans, err
 	}
 	return answer{}, fail(http.StatusConflict, "Conflict", "Others change gateway '%s' all the time. Please try again.", q.vars["gateway"])
@@ -127,7 +128,7 @@ func (a *api) rightName(_ *request, said, name string) error {
 	if said == "" || strings.EqualFold(said, name) {
 		return nil
 	}
-	f := fail(http.StatusBadRequest, "InvalidRequestContent", "The name '%s' in the content is not the name '%s' in the URL: write the same, or none.", printable(said), printable(name))
+	f := fail(http.StatusBadRequest, "InvalidRequestContent", "The name '%s' in the content is not the name '%s' in the URL: write the same, or none.", door.Printable(said), door.Printable(name))
 	f.Target = "name"
 	return f
 }
@@ -151,12 +152,12 @@ func (a *api) deleteGateway(q *request) (answer, error) {
 	op, err := a.Gateways.Delete(q.Context(), q.actor(), q.gateway(), q.condition())
 	switch {
 	case fault.Of(err) == fault.NotFound:
-		return answer{status: http.StatusNoContent}, nil
+		return answer{Status: http.StatusNoContent}, nil
 	case err != nil:
 		return answer{}, err
 	}
-	ans := answer{status: http.StatusAccepted, header: map[string]string{}}
-	a.follow(q, ans.header, op, true)
+	ans := answer{Status: http.StatusAccepted, Header: map[string]string{}}
+	a.follow(q, ans.Header, op, true)
 	return ans, nil
 }
 
@@ -169,7 +170,7 @@ func (a *api) follow(q *request, h map[string]string, op operation.Operation, lo
 	if location {
 		h["Location"] = a.URL + a.atHome(q, op) + "operationResults/" + op.ID + "?api-version=" + q.apiText
 	}
-	h["Retry-After"] = seconds(a.RetryAfter)
+	h["Retry-After"] = door.Seconds(a.RetryAfter)
 }
 
 // atHome is the path that those of an operation begin with.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // groupBody is a resource group, said and shown.
@@ -43,11 +44,11 @@ func (a *api) headGroup(q *request) (answer, error) {
 	_, err := a.Subscriptions.Group(q.Context(), q.vars["subscription"], q.vars["group"])
 	switch {
 	case fault.Of(err) == fault.NotFound:
-		return answer{status: http.StatusNotFound}, nil
+		return answer{Status: http.StatusNotFound}, nil
 	case err != nil:
 		return answer{}, err
 	}
-	return answer{status: http.StatusNoContent}, nil
+	return answer{Status: http.StatusNoContent}, nil
 }
 
 func (a *api) putGroup(q *request) (answer, error) {
@@ -78,7 +79,7 @@ func (a *api) putGroup(q *request) (answer, error) {
 	if created {
 		status = http.StatusCreated
 	}
-	return answer{status: status, body: shapeGroup(g)}, nil
+	return answer{Status: status, Body: shapeGroup(g)}, nil
 }
 
 func groupFailure(err error) error {
@@ -119,9 +120,9 @@ func (a *api) deleteGroup(q *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusAccepted, header: map[string]string{
+	return answer{Status: http.StatusAccepted, Header: map[string]string{
 		"Location":    a.URL + subscription.Path(q.vars["subscription"]) + "/operationresults/" + op.ID + "?api-version=" + q.apiText,
-		"Retry-After": seconds(a.RetryAfter),
+		"Retry-After": door.Seconds(a.RetryAfter),
 	}}, nil
 }
 
@@ -147,7 +148,7 @@ func (a *api) listGroups(q *request) (answer, error) {
 // listResources is the list of resources of any type, which here are gateways.
 // Clients narrow it down by "resourceType eq '…'".
 func (a *api) listResources(q *request) (answer, error) {
-	filter := q.query.get("$filter")
+	filter := q.query.Get("$filter")
 	if words, good := filterWords(filter); good && len(words) == 3 && strings.EqualFold(words[0].text, "resourceType") && strings.EqualFold(words[1].text, "eq") {
 		if !strings.EqualFold(words[2].text, gatewayType) {
 			return ok(list{Value: []tracked{}})
@@ -159,7 +160,7 @@ func (a *api) listResources(q *request) (answer, error) {
 	if err != nil {
 		return ans, err
 	}
-	found := ans.body.(list)
+	found := ans.Body.(list)
 	value := []map[string]any{}
 	for _, r := range found.Value.([]tracked) {
 		value = append(value, map[string]any{"id": r.ID, "name": r.Name, "type": r.Type, "location": r.Location, "tags": r.Tags, "sku": r.SKU, "identity": r.Identity})

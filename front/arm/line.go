@@ -33,9 +33,9 @@ func (q *request) action() string {
 }
 
 func (a *api) lineAnswer(q *request, status int, l gateway.TestLine) (answer, error) {
-	ans := answer{status: status, body: shapeLine(l), header: map[string]string{"ETag": l.ETag}}
+	ans := answer{Status: status, Body: shapeLine(l), Header: map[string]string{"ETag": l.ETag}}
 	if classOf(q.Method) == reads && q.has(l.ETag) {
-		ans.status, ans.body = http.StatusNotModified, nil
+		ans.Status, ans.Body = http.StatusNotModified, nil
 	}
 	return ans, nil
 }
@@ -90,11 +90,11 @@ func (a *api) deleteLine(q *request) (answer, error) {
 	err := a.Gateways.DeleteTestLine(q.Context(), q.actor(), q.line(), q.condition())
 	switch {
 	case fault.Of(err) == fault.NotFound:
-		return answer{status: http.StatusNoContent}, nil
+		return answer{Status: http.StatusNoContent}, nil
 	case err != nil:
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK}, nil
+	return answer{Status: http.StatusOK}, nil
 }
 
 // listLines shows all lines of a gateway, which are few.

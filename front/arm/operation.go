@@ -7,6 +7,7 @@ import (
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // operationBody is where an operation stands (Azure Resource Manager docs,
@@ -61,7 +62,7 @@ func (a *api) operation(q *request) (operation.Operation, error) {
 	}
 	within := strings.HasPrefix(strings.ToLower(op.Resource), strings.ToLower(subscription.Path(q.vars["subscription"]))+"/")
 	if err != nil || !within || !q.access.May(op.Resource, "Microsoft.Resources/operations/read") {
-		return op, fail(http.StatusNotFound, "ResourceNotFound", "The operation '%s' was not found.", printable(id))
+		return op, fail(http.StatusNotFound, "ResourceNotFound", "The operation '%s' was not found.", door.Printable(id))
 	}
 	return op, nil
 }
@@ -73,9 +74,9 @@ func (a *api) operationStatus(q *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	ans := answer{status: http.StatusOK, body: shapeOperation(op, q.path), header: map[string]string{}}
+	ans := answer{Status: http.StatusOK, Body: shapeOperation(op, q.path), Header: map[string]string{}}
 	if !op.Status.Ended() {
-		ans.header["Retry-After"] = seconds(a.RetryAfter)
+		ans.Header["Retry-After"] = door.Seconds(a.RetryAfter)
 	}
 	return ans, nil
 }
@@ -88,9 +89,9 @@ func (a *api) operationResult(q *request) (answer, error) {
 	}
 	switch {
 	case !op.Status.Ended():
-		return answer{status: http.StatusAccepted, header: map[string]string{"Location": a.URL + q.URL.RequestURI(), "Retry-After": seconds(a.RetryAfter)}}, nil
+		return answer{Status: http.StatusAccepted, Header: map[string]string{"Location": a.URL + q.URL.RequestURI(), "Retry-After": door.Seconds(a.RetryAfter)}}, nil
 	case op.Status == operation.Succeeded:
-		return answer{status: http.StatusNoContent}, nil
+		return answer{Status: http.StatusNoContent}, nil
 	}
 	f := fail(http.StatusConflict, "OperationFailed", "The operation ended as '%s'.", op.Status)
 	if op.Error != nil {
@@ -112,5 +113,5 @@ func (a *api) cancelOperation(q *request) (answer, error) {
 	if err := a.Operations.Cancel(q.Context(), op.ID); err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusAccepted, header: map[string]string{"Retry-After": seconds(a.RetryAfter)}}, nil
+	return answer{Status: http.StatusAccepted, Header: map[string]string{"Retry-After": door.Seconds(a.RetryAfter)}}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // page is which part of a list is wanted.
@@ -21,21 +22,21 @@ type page struct {
 // page reads $top, $skipToken and $filter.
 func (q *request) page() (p page, err error) {
 	p.limit = usualInPage
-	if top := q.query.get("$top"); top != "" {
+	if top := q.query.Get("$top"); top != "" {
 		n, err := strconv.Atoi(top)
 		if err != nil || n < 1 {
-			return p, fail(http.StatusBadRequest, "InvalidQueryParameter", "The $top '%s' is invalid: write a number from 1 to %d.", printable(top), mostInPage)
+			return p, fail(http.StatusBadRequest, "InvalidQueryParameter", "The $top '%s' is invalid: write a number from 1 to %d.", door.Printable(top), mostInPage)
 		}
 		p.limit = min(n, mostInPage)
 	}
-	if token := q.query.get("$skipToken"); token != "" {
+	if token := q.query.Get("$skipToken"); token != "" {
 		b, err := base64.RawURLEncoding.DecodeString(token)
 		if err != nil || !utf8.Valid(b) || strings.ContainsRune(string(b), 0) {
 			return p, fail(http.StatusBadRequest, "InvalidSkipToken", "The $skipToken is invalid: take nextLink of the page before as it is.")
 		}
 		p.after = string(b)
 	}
-	p.tag, err = tagFilter(q.query.get("$filter"))
+	p.tag, err = tagFilter(q.query.Get("$filter"))
 	return p, err
 }
 
@@ -52,7 +53,7 @@ func (a *api) pageOf(q *request, value any, next string) list {
 	}
 	v := url.Values{"api-version": {q.apiText}, "$skipToken": {base64.RawURLEncoding.EncodeToString([]byte(next))}}
 	for _, name := range []string{"$filter", "$top"} {
-		if s := q.query.get(name); s != "" {
+		if s := q.query.Get(name); s != "" {
 			v.Set(name, s)
 		}
 	}
@@ -77,7 +78,7 @@ func tagFilter(s string) (*subscription.Tag, error) {
 			return tag, nil
 		}
 	}
-	return nil, fail(http.StatusBadRequest, "InvalidFilterInQueryString", "Invalid $filter '%s': write tagName eq 'name', and tagValue eq 'value' after 'and' if you like.", printable(s))
+	return nil, fail(http.StatusBadRequest, "InvalidFilterInQueryString", "Invalid $filter '%s': write tagName eq 'name', and tagValue eq 'value' after 'and' if you like.", door.Printable(s))
 }
 
 type filterWord struct {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 func (a *api) tenants(*request) (answer, error) {
@@ -100,7 +101,7 @@ func (a *api) providers(q *request) (answer, error) {
 
 func (a *api) provider(q *request) (answer, error) {
 	if !strings.EqualFold(q.vars["namespace"], provider) {
-		return answer{}, fail(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid: this deployment has %s.", printable(q.vars["namespace"]), provider)
+		return answer{}, fail(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid: this deployment has %s.", door.Printable(q.vars["namespace"]), provider)
 	}
 	return ok(a.shapeProvider(q.vars["subscription"]))
 }
@@ -143,7 +144,7 @@ func (a *api) operations(q *request) (answer, error) {
 // metadata tells clients where everything is, in the three forms that there
 // have been: one object, a list of objects, and a small one before both.
 func (a *api) metadata(q *request) (answer, error) {
-	v := q.query.get("api-version")
+	v := q.query.Get("api-version")
 	audiences := append([]string{}, a.Audiences...)
 	if len(audiences) == 0 {
 		audiences = []string{a.URL + "/"}

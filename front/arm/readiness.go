@@ -9,6 +9,7 @@ import (
 
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/tester"
+	"github.com/tandemgw/tandem/front/door"
 	"github.com/tandemgw/tandem/link/record"
 )
 
@@ -199,7 +200,7 @@ func (a *api) callLine(q *request) (answer, error) {
 	if err != nil {
 		return answer{}, q.noParent(err)
 	}
-	return answer{status: http.StatusAccepted, body: shapeTests(calls)}, nil
+	return answer{Status: http.StatusAccepted, Body: shapeTests(calls)}, nil
 }
 
 // lineCalls are the newest calls of a test line.
@@ -262,7 +263,7 @@ func (a *api) putSchedule(q *request) (answer, error) {
 	}{{"interval", body.Interval, &p.Interval}, {"jitter", body.Jitter, &p.Jitter}} {
 		var err error
 		if *d.into, err = time.ParseDuration(cmp.Or(d.said, "0s")); err != nil {
-			return answer{}, fail(http.StatusBadRequest, "InvalidRequestContent", "%s: '%s': write a duration, such as 15m.", d.name, printable(d.said))
+			return answer{}, fail(http.StatusBadRequest, "InvalidRequestContent", "%s: '%s': write a duration, such as 15m.", d.name, door.Printable(d.said))
 		}
 	}
 	if err := a.Tester.SetPlan(q.Context(), q.actor(), q.gateway(), p); err != nil {

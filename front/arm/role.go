@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // definitionPath is the ID of a role in a subscription.
@@ -52,7 +53,7 @@ func (q *request) scope() string { return route{}.scope(q) }
 // does not narrow it down, those below.
 func (a *api) listAssignments(q *request) (answer, error) {
 	below, principal := true, ""
-	if f := q.query.get("$filter"); f != "" {
+	if f := q.query.Get("$filter"); f != "" {
 		words, good := filterWords(strings.NewReplacer("(", " ( ", ")", " ) ").Replace(f))
 		switch {
 		case good && len(words) == 3 && strings.EqualFold(words[0].text, "atScope"):
@@ -62,7 +63,7 @@ func (a *api) listAssignments(q *request) (answer, error) {
 		case good && len(words) == 4 && strings.EqualFold(words[0].text, "assignedTo"), good && len(words) == 4 && strings.EqualFold(words[0].text, "principalId"):
 			principal = words[2].text
 		default:
-			return answer{}, fail(http.StatusBadRequest, "InvalidFilterInQueryString", "Invalid $filter '%s': write atScope(), principalId eq '<id>' or assignedTo('<id>').", printable(f))
+			return answer{}, fail(http.StatusBadRequest, "InvalidFilterInQueryString", "Invalid $filter '%s': write atScope(), principalId eq '<id>' or assignedTo('<id>').", door.Printable(f))
 		}
 	}
 	all, err := a.Subscriptions.Assignments(q.Context(), q.scope(), below)
@@ -105,7 +106,7 @@ func (a *api) putAssignment(q *request) (answer, error) {
 	p := body.Properties
 	role := subscription.RoleOf(p.RoleDefinitionID[strings.LastIndex(p.RoleDefinitionID, "/")+1:])
 	if role == "" {
-		return answer{}, fail(http.StatusBadRequest, "RoleDefinitionDoesNotExist", "The specified role definition with ID '%s' does not exist. This deployment has Owner, Contributor and Reader.", printable(p.RoleDefinitionID))
+		return answer{}, fail(http.StatusBadRequest, "RoleDefinitionDoesNotExist", "The specified role definition with ID '%s' does not exist. This deployment has Owner, Contributor and Reader.", door.Printable(p.RoleDefinitionID))
 	}
 	if p.Condition != "" {
 		return answer{}, fail(http.StatusBadRequest, "InvalidRoleAssignment", "Conditions are not kept by this deployment: leave 'condition' out.")
@@ -120,7 +121,7 @@ func (a *api) putAssignment(q *request) (answer, error) {
 	if created {
 		status = http.StatusCreated
 	}
-	return answer{status: status, body: shapeAssignment(x)}, nil
+	return answer{Status: status, Body: shapeAssignment(x)}, nil
 }
 
 func (a *api) deleteAssignment(q *request) (answer, error) {
@@ -129,7 +130,7 @@ func (a *api) deleteAssignment(q *request) (answer, error) {
 	case err != nil:
 		return answer{}, assignmentFailure(err)
 	case x.ID == "":
-		return answer{status: http.StatusNoContent}, nil
+		return answer{Status: http.StatusNoContent}, nil
 	}
 	return ok(shapeAssignment(x))
 }
@@ -168,10 +169,10 @@ func definitionBody(sub string, r subscription.Role) map[string]any {
 
 func (a *api) listDefinitions(q *request) (answer, error) {
 	wanted := ""
-	if f := q.query.get("$filter"); f != "" {
+	if f := q.query.Get("$filter"); f != "" {
 		words, good := filterWords(f)
 		if !good || len(words) != 3 || !strings.EqualFold(words[0].text, "roleName") || !strings.EqualFold(words[1].text, "eq") {
-			return answer{}, fail(http.StatusBadRequest, "InvalidFilterInQueryString", "Invalid $filter '%s': write roleName eq '<name>'.", printable(f))
+			return answer{}, fail(http.StatusBadRequest, "InvalidFilterInQueryString", "Invalid $filter '%s': write roleName eq '<name>'.", door.Printable(f))
 		}
 		wanted = words[2].text
 	}
@@ -187,7 +188,7 @@ func (a *api) listDefinitions(q *request) (answer, error) {
 func (a *api) getDefinition(q *request) (answer, error) {
 	r := subscription.RoleOf(q.vars["definition"])
 	if r == "" {
-		return answer{}, fail(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID '%s' does not exist.", printable(q.vars["definition"]))
+		return answer{}, fail(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID '%s' does not exist.", door.Printable(q.vars["definition"]))
 	}
 	return ok(definitionBody(q.vars["subscription"], r))
 }

@@ -1,11 +1,13 @@
 package arm
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // route is one operation of the API.
@@ -118,54 +120,19 @@ func split(path string) []string {
 	return parts
 }
 
-// maxPath is far above any path that means something.
-const maxPath = 2048
-
 // match finds the route of a request and fills in what its path names. The
 // error says what is wrong with the path, for those who may know.
 func (a *api) match(q *request) (found route, err error) {
 	path := strings.Trim(q.path, "/")
-	if len(path) > maxPath || strings.Contains(path, "//") {
+	if len(path) > door.MaxPath || strings.Contains(path, "//") {
 		return found, fail(http.StatusNotFound, "InvalidResourcePath", "The path of the URL is too long, or has an empty part.")
 	}
 	said := strings.Split(path, "/")
-	var methods []string
-	for _, rt := range a.routes {
-		vars := rt.fits(said)
-		switch {
-		case vars == nil:
-		case rt.method == q.Method:
-			q.vars = vars
-			return rt, nil
-		default:
-			methods = append(methods, rt.method)
-			q.vars = vars // for the subscription that the request counts for
-		}
+	found, q.vars, err = door.Find(a.routes, q.Method, func(rt route) (string, map[string]string) { return rt.method, door.Fit(rt.parts, said) })
+	if errors.Is(err, door.ErrNoRoute) {
+		err = unknownPath(said)
 	}
-	if len(methods) > 0 {
-		f := fail(http.StatusMethodNotAllowed, "MethodNotAllowed", "The requested resource does not support http method '%s'.", printable(q.Method))
-		slices.Sort(methods)
-		f.Allow = strings.Join(slices.Compact(methods), ", ")
-		return found, f
-	}
-	return found, unknownPath(said)
-}
-
-// fits gives what the path names, nil when it is another route's.
-func (rt route) fits(said []string) map[string]string {
-	if len(said) != len(rt.parts) {
-		return nil
-	}
-	vars := map[string]string{}
-	for i, p := range rt.parts {
-		switch {
-		case strings.HasPrefix(p, "{"):
-			vars[p[1:len(p)-1]] = said[i]
-		case !strings.EqualFold(p, said[i]):
-			return nil
-		}
-	}
-	return vars
+	return found, err
 }
 
 // dropped are children of a gateway that one version had and no later one.
@@ -179,19 +146,19 @@ var dropped = map[string]string{
 func unknownPath(said []string) error {
 	i := slices.IndexFunc(said, func(p string) bool { return strings.EqualFold(p, "providers") })
 	if i < 0 || i+1 >= len(said) {
-		return fail(http.StatusNotFound, "InvalidResourcePath", "There is nothing at the path '%s'.", printable(strings.Join(said, "/")))
+		return fail(http.StatusNotFound, "InvalidResourcePath", "There is nothing at the path '%s'.", door.Printable(strings.Join(said, "/")))
 	}
 	namespace := said[i+1]
 	if !slices.ContainsFunc([]string{provider, "Microsoft.Authorization", "Microsoft.Insights"}, func(known string) bool { return strings.EqualFold(known, namespace) }) {
-		return fail(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid: this deployment has %s.", printable(namespace), provider)
+		return fail(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid: this deployment has %s.", door.Printable(namespace), provider)
 	}
 	for _, part := range said[i+2:] {
 		if only, is := dropped[strings.ToLower(part)]; is {
 			return fail(http.StatusNotFound, "InvalidResourceType", "The resource type '%s' could not be found in the namespace '%s': it was part of api-version %s only, and is not offered by this deployment in any version. Leave it out; gateways and test lines need nothing of it.",
-				printable(part), provider, only)
+				door.Printable(part), provider, only)
 		}
 	}
-	return fail(http.StatusNotFound, "InvalidResourceType", "The resource type '%s' could not be found in the namespace '%s'.", printable(strings.Join(said[i+2:], "/")), printable(namespace))
+	return fail(http.StatusNotFound, "InvalidResourceType", "The resource type '%s' could not be found in the namespace '%s'.", door.Printable(strings.Join(said[i+2:], "/")), door.Printable(namespace))
 }
 
 // scope is what a principal needs a role for: the resource itself.

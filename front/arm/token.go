@@ -14,6 +14,7 @@ import (
 
 	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // Tokens verifies bearer tokens.
@@ -158,11 +159,11 @@ func (t *Tokens) Whose(ctx context.Context, raw string) (p subscription.Principa
 		return subscription.Principal{}, nil, badToken("The access token is invalid: it cannot be read, or its signature is not of the issuer's keys.")
 	}
 	if len(t.issuers) > 0 && !slices.Contains(t.issuers, token.Issuer) {
-		return subscription.Principal{}, nil, badToken("The access token is from the wrong issuer '%s'. It must match one of '%s'.", printable(token.Issuer), strings.Join(t.issuers, ", "))
+		return subscription.Principal{}, nil, badToken("The access token is from the wrong issuer '%s'. It must match one of '%s'.", door.Printable(token.Issuer), strings.Join(t.issuers, ", "))
 	}
 	if !slices.ContainsFunc(token.Audience, t.known) {
 		return subscription.Principal{}, nil, badToken("The access token has been obtained for wrong audience or resource '%s'. It should exactly match with one of the allowed audiences '%s'.",
-			printable(strings.Join(token.Audience, ", ")), strings.Join(t.audiences, "','"))
+			door.Printable(strings.Join(token.Audience, ", ")), strings.Join(t.audiences, "','"))
 	}
 	var c claims
 	if err := token.Claims(&c); err != nil {
@@ -171,7 +172,7 @@ func (t *Tokens) Whose(ctx context.Context, raw string) (p subscription.Principa
 	// A program that a user lets read a name, say, may not act for them here: of
 	// our own tokens only those that allow it count.
 	if len(t.issuers) > 0 && c.Type == "user" && !slices.Contains(strings.Fields(c.Scope), "user_impersonation") {
-		return subscription.Principal{}, nil, badToken("The access token does not let the application act for the user here: its scope is '%s'.", printable(c.Scope))
+		return subscription.Principal{}, nil, badToken("The access token does not let the application act for the user here: its scope is '%s'.", door.Printable(c.Scope))
 	}
 	p = t.principal(c, token.Subject)
 	if t.people != nil {

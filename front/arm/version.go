@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tandemgw/tandem/front/door"
 )
 
 // version is an api-version of Microsoft.VoiceServices; a later one is larger.
@@ -40,7 +42,7 @@ func voiceVersion(s, kind string) (version, error) {
 		return 0, missingVersion(versions)
 	case i < 0:
 		return 0, &failure{Status: 400, Code: "InvalidApiVersionParameter", Target: "api-version", Message: fmt.Sprintf(
-			"The api-version '%s' is invalid for resource type '%s'. The supported versions are '%s'.", printable(s), kind, strings.Join(versions, ", "))}
+			"The api-version '%s' is invalid for resource type '%s'. The supported versions are '%s'.", door.Printable(s), kind, strings.Join(versions, ", "))}
 	}
 	return version(i), nil
 }
@@ -63,7 +65,7 @@ func platformVersion(s string) error {
 		}
 	}
 	return &failure{Status: 400, Code: "InvalidApiVersionParameter", Target: "api-version", Message: fmt.Sprintf(
-		"The api-version '%s' is invalid: write a date. Among the supported versions are '%s'.", printable(s), strings.Join(platformVersions, ", "))}
+		"The api-version '%s' is invalid: write a date. Among the supported versions are '%s'.", door.Printable(s), strings.Join(platformVersions, ", "))}
 }
 
 func missingVersion(known []string) error {

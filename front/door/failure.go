@@ -37,15 +37,16 @@ func (f *Failure) Error() string { return f.Code + ": " + f.Message }
 // Unwrap gives the cause.
 func (f *Failure) Unwrap() error { return f.Cause }
 
-// What is wrong in the same way at every door. A dialect has words for each.
+// What is wrong in the same way at every door. A dialect has words of its own
+// for most.
 var (
-	ErrNoRoute  = errors.New("there is nothing at the path")
-	ErrMethod   = errors.New("no such method at the path")        // about the method
-	ErrLarge    = errors.New("the body is too large")             // about the most it may have
-	ErrCut      = errors.New("the body could not be read")        //
-	ErrQuery    = errors.New("the query cannot be read")          //
-	ErrTwice    = errors.New("a parameter stands more than once") // about its name
-	ErrThrottle = errors.New("the principal makes too many requests")
+	ErrNoRoute  error = fault.New(fault.NotFound, "There is nothing at this path.")
+	ErrMethod   error = fault.New(fault.Invalid, "The HTTP method is not supported here.") // about the method
+	ErrLarge    error = fault.New(fault.Invalid, "The body is too large.")                 // about the bytes that it may have
+	ErrCut      error = fault.New(fault.Invalid, "The body could not be read to its end.")
+	ErrQuery    error = fault.New(fault.Invalid, "The query of the URL cannot be read.")
+	ErrTwice    error = fault.New(fault.Invalid, "A query parameter stands in the URL more than once.") // about its name
+	ErrThrottle error = fault.New(fault.Exhausted, "Too many requests. Try again after the time of Retry-After.")
 )
 
 // slip is one of these, with what belongs to it.

@@ -53,10 +53,9 @@ var vocabulary = door.Vocabulary{
 	},
 	Before: map[fault.Kind]string{fault.Denied: "Insufficient privileges to complete the operation. "},
 	Reasons: map[error]door.Words{
-		door.ErrMethod:   {Status: http.StatusMethodNotAllowed, Code: "Request_BadRequest", Sentence: "Specified HTTP method is not allowed for the request target."},
-		door.ErrLarge:    {Status: http.StatusRequestEntityTooLarge, Code: "Request_EntityTooLarge", Sentence: "The body has more than {} bytes."},
-		door.ErrCut:      {Status: http.StatusBadRequest, Code: "BadRequest", Sentence: "The body could not be read to its end."},
-		door.ErrThrottle: {Status: http.StatusTooManyRequests, Code: "TooManyRequests", Sentence: "Too many requests. Try again after the time of Retry-After."},
+		door.ErrMethod: {Status: http.StatusMethodNotAllowed, Code: "Request_BadRequest", Sentence: "Specified HTTP method is not allowed for the request target."},
+		door.ErrLarge:  {Status: http.StatusRequestEntityTooLarge, Code: "Request_EntityTooLarge", Sentence: "The body has more than {} bytes."},
+		door.ErrCut:    {Code: "BadRequest"},
 	},
 	Broken: "The server has met an error. Try again; if it fails again, look for its request-id in the log of the control node.",
 }

@@ -42,13 +42,9 @@ var vocabulary = door.Vocabulary{
 		vault.ErrNoVault:    {Status: http.StatusNotFound, Code: "VaultNotFound"},
 		vault.ErrNoSecret:   {Status: http.StatusNotFound, Code: "SecretNotFound"},
 
-		door.ErrNoRoute:  {Status: http.StatusNotFound, Code: "NotFound", Sentence: "There is nothing at this path."},
-		door.ErrMethod:   {Status: http.StatusMethodNotAllowed, Code: "MethodNotAllowed", Sentence: "The HTTP method is not supported here."},
+		door.ErrMethod:   {Status: http.StatusMethodNotAllowed, Code: "MethodNotAllowed"},
 		door.ErrLarge:    {Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLarge", Sentence: "The body has more than {} bytes."},
-		door.ErrCut:      {Status: http.StatusBadRequest, Code: "BadParameter", Sentence: "The body could not be read to its end."},
-		door.ErrQuery:    {Status: http.StatusBadRequest, Code: "BadParameter", Sentence: "The query of the URL cannot be read."},
-		door.ErrTwice:    {Status: http.StatusBadRequest, Code: "BadParameter", Sentence: "A query parameter stands in the URL more than once."},
-		door.ErrThrottle: {Status: http.StatusTooManyRequests, Code: "Throttled", Sentence: "Request was not processed because too many requests were received. Try again after the time of Retry-After."},
+		door.ErrThrottle: {Code: "Throttled", Sentence: "Request was not processed because too many requests were received. Try again after the time of Retry-After."},
 	},
 	Broken: "The server has met an error. Try again; if it fails again, look for its x-ms-request-id in the log of the control node.",
 }
