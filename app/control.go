@@ -127,7 +127,7 @@ func (p *plane) openLink(ctx context.Context) (err error) {
 func (p *plane) openDirectory(ctx context.Context) error {
 	c := directory.Config{
 		Store: p.store, Known: p.cfg.known(), Log: p.n.log,
-		Address: p.url(), Graph: []string{p.url(), "https://" + p.cfg.API.Name}, Resolver: lookUp(p.n.cfg.SIP.DNS), Audit: p.auditDirectory, Gone: p.subscriptions.Gone, Audiences: p.tokenResources(), Portal: p.portal(),
+		Address: p.url(), Graph: []string{p.url(), "https://" + p.cfg.API.Name}, Resolver: lookUp(p.n.cfg.SIP.DNS), Audit: p.auditDirectory, Many: p.auditMany, Gone: p.subscriptions.Gone, Audiences: p.tokenResources(), Portal: p.portal(),
 	}
 	c.Tenant, c.Others = p.cfg.tenants()
 	if p.wraps != nil {
@@ -144,8 +144,11 @@ func (p *plane) openDirectory(ctx context.Context) error {
 		c.Clients = append(c.Clients, directory.Client{ID: client.ID, Name: client.Name, Secret: obs.Secret(secret)})
 	}
 	var err error
-	p.directory, err = directory.Open(ctx, c)
-	return err
+	if p.directory, err = directory.Open(ctx, c); err != nil {
+		return err
+	}
+	p.n.behind.Go(func() { p.directory.Run(p.n.life) })
+	return nil
 }
 
 func (p *plane) openSubscriptions(context.Context) error {

@@ -52,3 +52,12 @@ func (p *plane) auditDirectory(ctx context.Context, tx *store.Tx, c directory.Ch
 	}
 	return p.subscriptions.Audit(ctx, tx, subscription.Entry{Request: r, Action: c.Action, Resource: c.Target, Outcome: c.Outcome})
 }
+
+// auditMany writes what is counted there.
+func (p *plane) auditMany(ctx context.Context, tx *store.Tx, t directory.Tally) error {
+	by := t.By
+	return p.subscriptions.AuditMany(ctx, tx, t.Key, subscription.Entry{
+		At: t.First, Latest: t.Last, Times: t.Times, Action: t.Action, Resource: t.Target, Outcome: t.Outcome,
+		Request: subscription.Request{Source: t.Source, Principal: subscription.Principal{Tenant: by.Tenant, Object: cmp.Or(by.Object, by.App), App: by.App, Name: by.Name}},
+	})
+}

@@ -71,6 +71,9 @@ type Config struct {
 	Address string
 	// Audit is told of each change, in its transaction; nil: the log.
 	Audit func(context.Context, *store.Tx, Change) error
+	// Many is told of what is counted, in the transaction that writes it; nil: the
+	// log.
+	Many func(context.Context, *store.Tx, Tally) error
 	// Gone is told of each user, group and service principal that is deleted, in
 	// its transaction; nil: nobody.
 	Gone func(ctx context.Context, tx *store.Tx, object string) error
@@ -91,11 +94,13 @@ type Set struct {
 	keeper    keeper                                         // RO
 	resolver  resolver                                       // RO
 	audit     func(context.Context, *store.Tx, Change) error // RO
+	many      func(context.Context, *store.Tx, Tally) error  // RO
 	gone      func(context.Context, *store.Tx, string) error // RO
 	issuers   *issuers                                       // RO
 
 	passkeys *webauthn.WebAuthn // RO: nil: there are none
 	hashing  chan struct{}      // RO: bounds how many secrets are hashed at once
+	counted  tally
 
 	mu    sync.Mutex
 	keys  []key     // mu: all that are published, the oldest first
@@ -107,9 +112,9 @@ type Set struct {
 // sure there is a key.
 func Open(ctx context.Context, c Config) (*Set, error) {
 	s := &Set{
-		store: c.Store, audiences: c.Audiences, log: cmp.Or(c.Log, slog.Default()), keeper: c.Keeper, resolver: c.Resolver, audit: c.Audit, gone: c.Gone, issuers: newIssuers(c.HTTP),
+		store: c.Store, audiences: c.Audiences, log: cmp.Or(c.Log, slog.Default()), keeper: c.Keeper, resolver: c.Resolver, audit: c.Audit, many: c.Many, gone: c.Gone, issuers: newIssuers(c.HTTP),
 		life: cmp.Or(c.Life, time.Hour), rotation: cmp.Or(c.Rotation, 30*24*time.Hour),
-		passkeys: relyingParty(c.Address), hashing: make(chan struct{}, hashers),
+		passkeys: relyingParty(c.Address), hashing: make(chan struct{}, hashers), counted: tally{lines: map[string]*Tally{}},
 	}
 	if s.resolver == nil {
 		s.resolver = net.DefaultResolver

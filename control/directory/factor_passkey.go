@@ -127,6 +127,7 @@ func (s *Set) ShowPasskey(ctx context.Context, token string, response []byte, fr
 	if err != nil {
 		return Opened{}, err
 	}
+	defer func() { s.refuse(err, v.Caller(), from, "wrong second factor") }()
 	p := v.proposal()
 	list, err := s.Factors(ctx, v.User.ID)
 	if err != nil {

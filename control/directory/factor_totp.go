@@ -76,6 +76,7 @@ func (s *Set) ShowTOTP(ctx context.Context, token, code string, from Visitor) (o
 	if err != nil {
 		return Opened{}, err
 	}
+	defer func() { s.refuse(err, v.Caller(), from, "wrong second factor") }()
 	key, err := s.lockOf(ctx, v.User.ID, ofFactor+v.User.ID, from)
 	if err != nil {
 		return Opened{}, err

@@ -133,7 +133,7 @@ type Visitor struct {
 // SignIn begins a session for who knows the password: it is worth nothing until
 // a second factor was shown or added. It takes the same time whether there is
 // such a person or not.
-func (s *Set) SignIn(ctx context.Context, tenant, name, password string, from Visitor) (Opened, error) {
+func (s *Set) SignIn(ctx context.Context, tenant, name, password string, from Visitor) (opened Opened, err error) {
 	u, hash, err := s.credentials(ctx, tenant, name)
 	if err != nil {
 		return Opened{}, err
@@ -142,6 +142,14 @@ func (s *Set) SignIn(ctx context.Context, tenant, name, password string, from Vi
 	if err != nil {
 		return Opened{}, err
 	}
+	wrong := "wrong password"
+	switch {
+	case !u.Enabled:
+		wrong = "the user is disabled"
+	case hash == "":
+		wrong = "no password was set yet"
+	}
+	defer func() { s.refuse(err, Caller{Tenant: tenant, Object: u.ID, Name: u.Name}, from, wrong) }()
 	done, err := s.turn(ctx)
 	if err != nil {
 		return Opened{}, err
@@ -166,7 +174,6 @@ func (s *Set) SignIn(ctx context.Context, tenant, name, password string, from Vi
 	if stale {
 		hash = hashPassword(password)
 	}
-	var opened Opened
 	err = s.store.Write(ctx, func(tx *store.Tx) (err error) {
 		if stale {
 			if _, err := tx.Exec(ctx, "UPDATE password SET hash = ? WHERE account = ?", hash, u.ID); err != nil {
@@ -182,19 +189,36 @@ func (s *Set) SignIn(ctx context.Context, tenant, name, password string, from Vi
 	return opened, err
 }
 
-// credentials are a person who may sign in, and the hash of the password; both
+// refuse counts a sign-in that was refused, for one of the reasons that people
+// are told.
+func (s *Set) refuse(err error, by Caller, from Visitor, wrong string) {
+	_, held := errors.AsType[*HeldError](err)
+	switch {
+	case held:
+		wrong = "held back after wrong guesses"
+	case !errors.Is(err, ErrPassword) && !errors.Is(err, ErrFactor):
+		return
+	case by.Object == "":
+		wrong = "no such user"
+	}
+	s.Count(Attempt{PersonSignsIn, by, from.Source, wrong})
+}
+
+// credentials are a person, and the hash of the password of one who may sign in;
 // empty when there is none.
 func (s *Set) credentials(ctx context.Context, tenant, name string) (u User, hash string, err error) {
 	err = s.store.Read(ctx, func(tx *store.Tx) error {
 		u, hash = User{}, ""
 		found, err := userBy(ctx, tx, "WHERE tenant = ? AND name_key = ?", tenant, strings.ToLower(name))
-		if fault.Of(err) == fault.NotFound || err == nil && !found.Enabled {
+		if fault.Of(err) == fault.NotFound {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		u = found
+		if u = found; !u.Enabled {
+			return nil
+		}
 		err = tx.Row(ctx, "SELECT hash FROM password WHERE account = ?", u.ID).Scan(&hash)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil // the link was never followed

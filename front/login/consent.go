@@ -68,8 +68,16 @@ func (e *endpoint) askConsent(v *visit, a authorization, w directory.Wish, st di
 }
 
 func (e *endpoint) needsAdministrator(v *visit, p directory.Program) {
+	e.noConsent(v, p, "it takes an administrator")
 	e.Log.Warn("consent refused", "cause", "it takes an administrator", "client", p.AppID, "user", v.session.User.Name, "request", v.id)
 	e.stop(v, http.StatusForbidden, "An administrator has to approve", p.Name+" asks for permissions that only an administrator can give. Ask one to open its admin consent page. (AADSTS90094)")
+}
+
+// noConsent tells the trail that a program is not let act.
+func (e *endpoint) noConsent(v *visit, p directory.Program, why string) {
+	by := v.session.Caller()
+	by.App = p.AppID
+	e.Directory.Count(directory.Attempt{Action: directory.Consents, By: by, Source: source(v.r.RemoteAddr), Refused: why})
 }
 
 // consent is the answer to that page. All is looked at anew: the form carries
@@ -98,6 +106,7 @@ func (e *endpoint) consent(v *visit) {
 		return
 	}
 	if v.r.PostForm.Get("answer") != "yes" {
+		e.noConsent(v, a.program, "declined")
 		e.answer(v, a, refusal{0, "access_denied", 65004, "User declined to consent to access the app."}.values())
 		return
 	}
@@ -207,6 +216,7 @@ func (e *endpoint) adminconsent(v *visit) {
 		return
 	}
 	if v.r.PostForm.Get("answer") != "yes" {
+		e.noConsent(v, a.program, "declined")
 		e.consented(v, a, refusal{0, "access_denied", 65004, "The administrator declined to consent to access the app."}.values())
 		return
 	}

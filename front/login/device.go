@@ -106,6 +106,7 @@ func (e *endpoint) device(v *visit) {
 	case isHeld:
 		e.wait(v, held.Wait, func(p view) { p.Code = code; e.askCode(v, http.StatusTooManyRequests, p) })
 	case errors.Is(err, directory.ErrCode), errors.Is(err, directory.ErrUnknown):
+		e.Directory.Count(directory.Attempt{Action: directory.PersonSignsIn, By: v.session.Caller(), Source: source(v.r.RemoteAddr), Refused: "wrong device code"})
 		e.askCode(v, http.StatusNotFound, view{Code: code, Problem: "There is no such code, or it is too old: codes are good for a quarter of an hour."})
 	case errors.Is(err, directory.ErrScope):
 		e.stop(v, http.StatusForbidden, "That program may not do this", program.Name+" may not act for users at "+clean(wish.Audience)+".")
@@ -160,6 +161,7 @@ func (e *endpoint) decide(v *visit, r directory.DeviceRequest, p directory.Progr
 	}
 	e.Log.Info("a device code was answered", "client", p.AppID, "name", p.Name, "allowed", yes, "user", v.session.User.Name, "asked_from", r.Source, "from", source(v.r.RemoteAddr), "request", v.id)
 	if !yes {
+		e.noConsent(v, p, "declined")
 		e.stop(v, http.StatusOK, "Cancelled", p.Name+" was told that you do not want this.")
 		return
 	}

@@ -23,7 +23,7 @@ func (e *endpoint) redeem(w http.ResponseWriter, r *http.Request, a asked, c cli
 	}
 	p, err := e.Directory.Redeem(r.Context(), directory.Shown{Client: c.id, Secret: c.secret, Code: code, Redirect: f.Get("redirect_uri"), Verifier: f.Get("code_verifier")})
 	if err != nil {
-		e.noGrant(w, r, a, c, err)
+		e.noGrant(w, r, a, c, p, err)
 		return
 	}
 	var refresh string
@@ -59,7 +59,7 @@ func (e *endpoint) refresh(w http.ResponseWriter, r *http.Request, a asked, c cl
 		err = directory.ErrNoSecret
 	}
 	if err != nil {
-		e.noGrant(w, r, a, c, err)
+		e.noGrant(w, r, a, c, p, err)
 		return
 	}
 	scope := f.Get("scope")
@@ -76,7 +76,7 @@ func (e *endpoint) refresh(w http.ResponseWriter, r *http.Request, a asked, c cl
 	}
 	next, err := e.Directory.Refresh(r.Context(), c.id, token)
 	if err != nil {
-		e.noGrant(w, r, a, c, err)
+		e.noGrant(w, r, a, c, p, err)
 		return
 	}
 	e.delegate(w, r, a, c, p, scope, string(next))
@@ -94,7 +94,7 @@ func (e *endpoint) poll(w http.ResponseWriter, r *http.Request, a asked, c clien
 	}
 	p, err := e.Directory.PollDevice(r.Context(), c.id, code)
 	if err != nil {
-		e.noGrant(w, r, a, c, err)
+		e.noGrant(w, r, a, c, p, err)
 		return
 	}
 	var refresh string
@@ -111,7 +111,7 @@ func (e *endpoint) poll(w http.ResponseWriter, r *http.Request, a asked, c clien
 
 // noGrant says why a code or a token is not taken (RFC 6749 §5.2, RFC 8628
 // §3.5).
-func (e *endpoint) noGrant(w http.ResponseWriter, r *http.Request, a asked, c client, err error) {
+func (e *endpoint) noGrant(w http.ResponseWriter, r *http.Request, a asked, c client, p directory.Permit, err error) {
 	for _, known := range []struct {
 		err error
 		no  refusal
@@ -135,6 +135,11 @@ func (e *endpoint) noGrant(w http.ResponseWriter, r *http.Request, a asked, c cl
 		}
 		if known.err != directory.ErrPending {
 			e.Log.Warn("a grant is refused", "cause", known.err.Error(), "client", clean(c.id), "from", source(r.RemoteAddr), "request", a.id)
+			by := directory.Caller{Tenant: a.home}
+			if p.User.ID != "" {
+				by = directory.Caller{Tenant: p.User.Tenant, Object: p.User.ID, Name: p.User.Name, App: p.Client}
+			}
+			e.Directory.Count(directory.Attempt{Action: directory.PersonSignsIn, By: by, Source: source(r.RemoteAddr), Refused: known.err.Error()})
 		}
 		e.refuse(w, a, known.no)
 		return

@@ -32,6 +32,7 @@ import (
 
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/control/subscription"
 )
 
 // Config is what the endpoint answers from.
@@ -200,7 +201,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.refuse(w, a, refusal{http.StatusBadRequest, "invalid_tenant", 90002, "Tenant '" + clean(a.written) + "' not found. Check to make sure you have the correct tenant ID and are signing into the correct deployment."})
 		return
 	}
-	to.answer(w, r, a)
+	// What is audited on the way knows where it came from.
+	to.answer(w, r.WithContext(subscription.WithRequest(r.Context(), subscription.Request{ID: a.id, Source: source(r.RemoteAddr)})), a)
 }
 
 // tenant reads the first part of a path.

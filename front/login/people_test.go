@@ -2,6 +2,7 @@ package login_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/directory"
+	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
 	"github.com/tandemgw/tandem/front/login"
 )
@@ -43,6 +45,8 @@ type house struct {
 	bob  directory.User // nobody special
 	seed map[string]string
 
+	told []directory.Tally // by what was counted
+
 	web, native, robot string // client IDs: a server with a secret, a program, one with roles
 	webSecret          string
 }
@@ -54,8 +58,13 @@ func live(t *testing.T, f func(t *testing.T, h *house)) {
 		log := slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		s := storetest.New(t)
 		defer s.Close()
+		h := &house{door: d, seed: map[string]string{}}
 		var err error
 		d.directory, err = directory.Open(t.Context(), directory.Config{
+			Many: func(_ context.Context, tx *store.Tx, l directory.Tally) error {
+				tx.After(func() { h.told = append(h.told, l) })
+				return nil
+			},
 			Store: s, Tenant: directory.Tenant{ID: tenant, Name: "lab.telecom.example"}, Others: []directory.Tenant{{ID: secondTenant, Name: "second.example"}}, Log: log, Address: base, Audiences: []string{base},
 			Clients: []directory.Client{{ID: app, Name: "onboarding", Secret: obs.Secret(secret)}},
 		})
@@ -63,7 +72,6 @@ func live(t *testing.T, f func(t *testing.T, h *house)) {
 			t.Fatal(err)
 		}
 		d.Handler = login.Handler(login.Config{Directory: d.directory, URL: base, Resources: []string{base + "/"}, Log: log})
-		h := &house{door: d, seed: map[string]string{}}
 		h.furnish()
 		f(t, h)
 		for _, canary := range []string{secret, "canary-of-the", "eyJ", h.webSecret, h.seed["ann"]} {

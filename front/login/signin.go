@@ -88,6 +88,7 @@ func (e *endpoint) triedPassword(v *visit, name, password string) (opened direct
 	defer done()
 	from := source(v.r.RemoteAddr)
 	if wait := e.guard.wait(from, "", time.Now()); wait > 0 {
+		e.stranger(v, "held back after wrong guesses")
 		return opened, wait, nil
 	}
 	opened, err = e.Directory.SignIn(v.r.Context(), v.home, name, password, v.visitor())
@@ -98,6 +99,11 @@ func (e *endpoint) triedPassword(v *visit, name, password string) (opened direct
 		return opened, held.Wait, nil
 	}
 	return opened, 0, err
+}
+
+// stranger counts a sign-in by somebody of whom nothing is known.
+func (e *endpoint) stranger(v *visit, why string) {
+	e.Directory.Count(directory.Attempt{Action: directory.PersonSignsIn, By: directory.Caller{Tenant: v.home}, Source: source(v.r.RemoteAddr), Refused: why})
 }
 
 // choose is the tenant of a person, where the path leaves that to them: the
@@ -312,6 +318,7 @@ func (e *endpoint) password(v *visit) {
 	u, err := e.Directory.Invited(v.r.Context(), link)
 	if errors.Is(err, directory.ErrLink) || err == nil && !strings.EqualFold(u.Tenant, v.home) {
 		e.guard.bad(from, "", time.Now())
+		e.stranger(v, "a link that is not good")
 		e.stop(v, http.StatusGone, "This link is not good any more", "It works once, within a day. Ask your administrator for another one.")
 		return
 	}

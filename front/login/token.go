@@ -129,10 +129,12 @@ func (e *endpoint) client(w http.ResponseWriter, r *http.Request, a asked, s sho
 	case wait > 0:
 		w.Header().Set("Retry-After", seconds(wait))
 		e.Log.Warn("sign-ins are held back after wrong secrets", "client", clean(s.id), "from", from, "request", a.id)
+		e.Directory.Count(directory.Attempt{Action: directory.ProgramSignsIn, By: directory.Caller{Tenant: a.home}, Source: from, Refused: "held back after wrong secrets"})
 		e.refuse(w, a, refusal{http.StatusTooManyRequests, "temporarily_unavailable", 50196, "Too many attempts with a wrong secret. Wait " + seconds(wait) + " seconds before the next one."})
 	case err != nil:
-		e.refused(w, a, s, from, err)
+		e.refused(w, r, a, s, err)
 	case !a.any && !strings.EqualFold(app.Tenant, a.home):
+		e.Directory.Count(directory.Attempt{Action: directory.ProgramSignsIn, By: callerOf(app), Source: from, Refused: "at another tenant than its own"})
 		e.refuse(w, a, e.noClient(a, s.id))
 	default:
 		e.at(&a, app.Tenant)
@@ -210,12 +212,29 @@ func (e *endpoint) audiences(tenant string) []string {
 	return list
 }
 
+// callerOf is a program as the audit trail knows it.
+func callerOf(p directory.ServicePrincipal) directory.Caller {
+	return directory.Caller{Tenant: p.Tenant, Object: p.ID, Name: p.DisplayName, App: p.AppID}
+}
+
 // refused turns what the directory says into an answer.
-func (e *endpoint) refused(w http.ResponseWriter, a asked, s shown, from string, err error) {
+func (e *endpoint) refused(w http.ResponseWriter, r *http.Request, a asked, s shown, err error) {
+	from := source(r.RemoteAddr)
 	log := func(cause string) {
 		e.Log.Warn("sign-in refused", "cause", cause, "client", clean(s.id), "from", from, "request", a.id)
+		by := directory.Caller{Tenant: a.home}
+		if !unknown(err) {
+			by.App = strings.ToLower(s.id)
+			if p, err := e.Directory.PrincipalOf(r.Context(), directory.Ourselves(a.home, ""), s.id); err == nil {
+				by = callerOf(p)
+			}
+		}
+		e.Directory.Count(directory.Attempt{Action: directory.ProgramSignsIn, By: by, Source: from, Refused: cause})
 	}
 	switch {
+	case errors.Is(err, directory.ErrDisabled):
+		log("its service principal is disabled")
+		e.refuse(w, a, e.noClient(a, s.id))
 	case errors.Is(err, directory.ErrUnknown):
 		log("no such application")
 		e.refuse(w, a, e.noClient(a, s.id))
@@ -238,6 +257,12 @@ func (e *endpoint) refused(w http.ResponseWriter, a asked, s shown, from string,
 	}
 }
 
+// unknown tells whether there is no such application at all: what it calls itself
+// is anybody's word.
+func unknown(err error) bool {
+	return errors.Is(err, directory.ErrUnknown) && !errors.Is(err, directory.ErrDisabled) && !errors.Is(err, directory.ErrNoPrincipal)
+}
+
 func (e *endpoint) noClient(a asked, id string) refusal {
 	return refusal{http.StatusBadRequest, "unauthorized_client", 700016, "Application with identifier '" + clean(id) + "' was not found in the directory '" + clean(e.name(a)) + "'."}
 }
@@ -255,6 +280,7 @@ func (e *endpoint) credentials(w http.ResponseWriter, r *http.Request, a asked, 
 		e.fail(w, a, err)
 		return
 	}
+	e.Directory.Count(directory.Attempt{Action: directory.ProgramSignsIn, By: callerOf(c.app), Source: source(r.RemoteAddr)})
 	e.Log.Info("signed in", "client", c.app.AppID, "name", c.app.DisplayName, "audience", audience, "from", source(r.RemoteAddr), "request", a.id)
 	e.give(w, a, given{Token: token, audience: audience})
 }
