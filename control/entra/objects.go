@@ -192,6 +192,11 @@ func (c *Client) one(ctx context.Context, q call, missing string) (Principal, er
 	return all[0], nil
 }
 
+// Principal is the service principal that has an object ID.
+func (c *Client) Principal(ctx context.Context, id string) (p Principal, err error) {
+	return p, c.do(ctx, call{what: "show the service principal " + id, method: http.MethodGet, path: "/servicePrincipals/" + url.PathEscape(id)}, &p)
+}
+
 // PrincipalsNamed are all service principals of a display name.
 func (c *Client) PrincipalsNamed(ctx context.Context, name string) ([]Principal, error) {
 	return list[Principal](ctx, c.asker, call{what: "find the service principals named " + name, path: "/servicePrincipals", query: url.Values{"$filter": {"displayName eq " + quote(name)}}})
@@ -346,6 +351,33 @@ func (c *Client) Grants(ctx context.Context, client string) ([]Grant, error) {
 // Consent grants delegated permissions.
 func (c *Client) Consent(ctx context.Context, g Grant) error {
 	return c.do(ctx, call{what: "grant permissions to " + g.Client, method: http.MethodPost, path: "/oauth2PermissionGrants", body: g}, nil)
+}
+
+// Revoke takes delegated permissions out of a grant, and the grant away when
+// none is left in it.
+func (c *Client) Revoke(ctx context.Context, g Grant, scopes ...string) error {
+	left := slices.DeleteFunc(strings.Fields(g.Scope), func(s string) bool { return slices.Contains(scopes, s) })
+	q := call{what: "take permissions from " + g.Client, method: http.MethodDelete, path: "/oauth2PermissionGrants/" + url.PathEscape(g.ID)}
+	if len(left) > 0 {
+		q.method, q.body = http.MethodPatch, map[string]string{"scope": strings.Join(left, " ")}
+	}
+	return c.do(ctx, q, nil)
+}
+
+// Group is some users, who get what it gets.
+type Group struct {
+	ID   string `json:"id"`
+	Name string `json:"displayName"`
+}
+
+// Group is the group that has an object ID.
+func (c *Client) Group(ctx context.Context, id string) (g Group, err error) {
+	return g, c.do(ctx, call{what: "show the group " + id, method: http.MethodGet, path: "/groups/" + url.PathEscape(id), query: url.Values{"$select": {"id,displayName"}}}, &g)
+}
+
+// GroupsNamed are all groups of a display name.
+func (c *Client) GroupsNamed(ctx context.Context, name string) ([]Group, error) {
+	return list[Group](ctx, c.asker, call{what: "find the groups named " + name, path: "/groups", query: url.Values{"$filter": {"displayName eq " + quote(name)}, "$select": {"id,displayName"}}})
 }
 
 // UserNamed is the user of a user principal name or an ID.

@@ -238,11 +238,7 @@ func (p *pass) act(ctx context.Context, st Step, will string) (status Status, er
 	if err != nil {
 		return status, err
 	}
-	problem := attempt(ctx, p.w, st)
-	if err := ctx.Err(); err != nil {
-		return status, err
-	}
-	seen := settle(ctx, p.w, st, p.patience(problem))
+	seen, problem := p.alone(ctx, st)
 	if err := ctx.Err(); err != nil {
 		return status, err
 	}
@@ -259,6 +255,22 @@ func (p *pass) act(ctx context.Context, st Step, will string) (status Status, er
 		status.State, status.Detail = Failed, m.problem
 	}
 	return status, nil
+}
+
+// alone does a step and looks, while no other procedure does anything: two that
+// find the same registration missing would both make it.
+func (p *pass) alone(ctx context.Context, st Step) (seen sight, problem error) {
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return seen, ctx.Err()
+	}
+	problem = attempt(ctx, p.w, st)
+	if ctx.Err() == nil {
+		seen = settle(ctx, p.w, st, p.patience(problem))
+	}
+	return seen, problem
 }
 
 // patience is how long what an action did may take to show; what it failed to

@@ -29,11 +29,15 @@ type Fact struct {
 // Scope is for whom a fact holds.
 type Scope string
 
-// The scopes.
+// The scopes. What an operator does once, or the tenant has once, is asked once,
+// however many gateways there are; what each gateway has of its own is asked of
+// each.
 const (
-	Everywhere Scope = "deployment"
-	OfService  Scope = "service" // of one gateway: the Subject
-	OfAGateway Scope = "gateway"
+	Everywhere     Scope = "deployment"
+	OfOperator     Scope = "operator's service" // the same for all gateways
+	OfSubscription Scope = "subscription"
+	OfAGateway     Scope = "gateway"
+	OfService      Scope = "service" // of one gateway: the Subject
 )
 
 // Value is a fact that has been said.
@@ -76,7 +80,7 @@ func (s *Set) Declare(ctx context.Context, sub Subject, said map[string]string, 
 }
 
 func (s *Set) sayAll(ctx context.Context, tx *store.Tx, sub Subject, values []Value) error {
-	known, err := loadFacts(ctx, tx, sub)
+	known, err := s.loadFacts(ctx, tx, sub)
 	if err != nil {
 		return err
 	}

@@ -18,12 +18,12 @@ var yesNo = []string{"yes", "no"}
 // Facts are those that the steps ask for.
 func Facts() []Fact {
 	return []Fact{
-		{Name: "agreement", Title: "Which agreement with Microsoft has been signed for the service, and when?", Form: "ID and date", Scope: OfService},
+		{Name: "agreement", Title: "Which agreement with Microsoft has been signed for the service, and when?", Form: "ID and date", Scope: OfOperator},
 		{Name: "support-plan", Title: "Which support plan includes technical support?", Choices: []string{"unified", "premier", "other", "none"}, Scope: Everywhere, Step: "A2"},
 		{Name: "already-onboarded", Title: "Has the operator been onboarded to Operator Connect or Teams Phone Mobile before?", Choices: yesNo, Default: "no", Scope: Everywhere},
 		{Name: "service-at-deploy", Title: "Was the service chosen when the gateway was deployed?", Choices: yesNo, Default: "no", Scope: OfService, Step: "B15"},
-		{Name: "partner", Title: "Who onboards the operator to Operator Connect or Teams Phone Mobile?", Form: "Microsoft, or a name", Default: "Microsoft", Scope: OfService},
-		{Name: "partner-mail", Title: "Where is the onboarding partner written to?", Form: "a mail address", Scope: OfService, Check: mailAddress},
+		{Name: "partner", Title: "Who onboards the operator to Operator Connect or Teams Phone Mobile?", Form: "Microsoft, or a name", Default: "Microsoft", Scope: OfOperator},
+		{Name: "partner-mail", Title: "Where is the onboarding partner written to?", Form: "a mail address", Scope: OfOperator, Check: mailAddress},
 		{Name: "tenants", Title: "Do the gateway and Project Synergy live in one tenant, or in two?", Choices: []string{"one", "two"}, Default: "one", Scope: Everywhere},
 		{Name: "synergy-tenant", Title: "Which tenant contains Project Synergy?", Form: "ID of a tenant", Scope: Everywhere, Check: guidForm},
 		{Name: "onboarding-contact", Title: "Who of the onboarding team is in charge?", Form: "a name, a mail address", Scope: Everywhere, Step: "B2"},
@@ -31,7 +31,7 @@ func Facts() []Fact {
 		{Name: "contact-name", Title: "Who answers for the operator?", Form: "a name", Scope: Everywhere},
 		{Name: "contact-mail", Title: "Where is this person written to?", Form: "a mail address", Scope: Everywhere, Check: mailAddress},
 		{Name: "contact-phone", Title: "Where is this person called?", Form: "a number, E.164", Scope: Everywhere, Check: phoneNumber},
-		{Name: "subscription-enabled", Title: "When did the onboarding team enable the subscription?", Form: "YYYY-MM-DD", Scope: Everywhere, Step: "B4", Check: date},
+		{Name: "subscription-enabled", Title: "When did the onboarding team enable the subscription?", Form: "YYYY-MM-DD", Scope: OfSubscription, Step: "B4", Check: date},
 		{Name: "setup-user", Title: "Which user sets up the gateway?", Form: "a user principal name", Scope: Everywhere},
 
 		{Name: "manual-number", Title: "Which number do Microsoft's staff call in integration tests?", Form: "a number, E.164", Scope: OfService, Step: "A1", Check: phoneNumber},
@@ -58,14 +58,15 @@ func Facts() []Fact {
 		{Name: "application-ids", Title: "When were the Application Ids added in the Operator Connect portal?", Form: "YYYY-MM-DD", Scope: OfService, Check: date},
 		{Name: "vault.*", Title: "Which vault holds the client ID and the secret of this registration?", Form: "resource ID of a vault", Scope: Everywhere, Step: "A10", Check: vaultForm, Learned: true},
 		{Name: "consent-url.*", Title: "Which admin consent URL did the onboarding team give for this registration?", Form: "a URL", Scope: Everywhere, Step: "A13", Check: consentForm},
-		{Name: "application-name.*", Title: "Which Application Name did the consent show?", Form: "a name", Scope: Everywhere, Step: "A13", Learned: true},
+		{Name: "application-name.*", Title: "Which Application Name did the consent show?", Form: "a name", Scope: Everywhere, Step: "A13", Check: noID, Learned: true},
+		{Name: "application-id.*", Title: "Which Application (client) ID does that application have? It goes before the name.", Form: "a UUID", Scope: Everywhere, Step: "A13", Check: guidForm, Learned: true},
 
 		{Name: "certificates", Title: "When were certificates and roots exchanged, and seen to work both ways?", Form: "YYYY-MM-DD", Scope: OfAGateway, Step: "B9", Check: date},
 		{Name: "ifc", Title: "When did the core hand calls of the test numbers to the Mobile Control Point?", Form: "YYYY-MM-DD", Scope: OfAGateway, Step: "B10", Check: date},
 		{Name: "bfd", Title: "When was BFD seen up, with all of the gateway's traffic on those links?", Form: "YYYY-MM-DD", Scope: OfAGateway, Step: "B11", Check: date},
 		{Name: "api-client", Title: "Which app registration calls the Provisioning API?", Form: "its display name", Scope: OfAGateway, Step: "B14"},
-		{Name: "onboarded", Title: "When did the onboarding team confirm that onboarding is complete?", Form: "YYYY-MM-DD", Scope: OfService, Step: "B20", Check: date},
-		{Name: "portal-access", Title: "When did somebody sign in to the Operator Connect portal?", Form: "YYYY-MM-DD", Scope: OfService, Step: "B21", Check: date},
+		{Name: "onboarded", Title: "When did the onboarding team confirm that onboarding is complete?", Form: "YYYY-MM-DD", Scope: OfOperator, Step: "B20", Check: date},
+		{Name: "portal-access", Title: "When did somebody sign in to the Operator Connect portal?", Form: "YYYY-MM-DD", Scope: OfOperator, Step: "B21", Check: date},
 		{Name: "protected.*", Title: "What the protected configuration was when it was first seen", Form: "written by the step", Scope: OfService, Step: "B24", Learned: true},
 	}
 }
@@ -91,6 +92,14 @@ var (
 	mailAddress = matches(mailText, "a mail address")
 	vaultForm   = matches(vaultText, "the resource ID of a vault, /subscriptions/…/providers/Microsoft.KeyVault/vaults/NAME")
 )
+
+// noID is asked of a name for which somebody may have copied the ID.
+func noID(s string) error {
+	if guidForm(s) == nil {
+		return errors.New("this is an ID: declare it as application-id.<registration>")
+	}
+	return nil
+}
 
 func date(s string) error {
 	if _, err := time.Parse(time.DateOnly, s); err != nil {

@@ -197,6 +197,7 @@ type Set struct {
 	steps map[Track][]Step // RO: in the order of the document
 	order map[Track][]int  // RO: of steps, needs first
 	facts []Fact           // RO
+	turn  chan struct{}    // the one procedure that acts; capacity 1
 }
 
 // New refuses steps that need each other in a circle, or that nobody knows.
@@ -209,7 +210,7 @@ func New(cfg Config) (*Set, error) {
 	}
 	cfg.Patience = cmp.Or(cfg.Patience, 20*time.Second)
 	cfg.Parts.Log = cmp.Or(cfg.Parts.Log, cfg.Log, slog.New(slog.DiscardHandler))
-	s := &Set{cfg: cfg, log: cfg.Parts.Log, steps: map[Track][]Step{}, order: map[Track][]int{}, facts: cfg.Facts}
+	s := &Set{cfg: cfg, log: cfg.Parts.Log, steps: map[Track][]Step{}, order: map[Track][]int{}, facts: cfg.Facts, turn: make(chan struct{}, 1)}
 	for _, track := range []Track{Track2022, TrackCurrent} {
 		steps, order, err := arrange(cfg.Steps, track)
 		if err != nil {

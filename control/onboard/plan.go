@@ -188,6 +188,9 @@ func check(ctx context.Context, w *World, st Step) (seen sight) {
 			seen = sight{err: panicked(w, st, "check", p)}
 		}
 	}()
+	if w.Directory == nil && slices.Contains(st.Touches, OfDirectory) {
+		return sight{Finding: Ask(You, "The directory is not asked, and nobody sees whether this is done: do it there")}
+	}
 	f, err := st.Check(ctx, w)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -403,7 +406,7 @@ func (s *Set) assume(w *World, said map[string]string) error {
 
 // read takes in what may have been said since.
 func (w *World) read(ctx context.Context, tx *store.Tx) (err error) {
-	if w.facts, err = loadFacts(ctx, tx, w.Subject); err != nil {
+	if w.facts, err = w.set.loadFacts(ctx, tx, w.Subject); err != nil {
 		return err
 	}
 	if w.sent, err = loadHandOvers(ctx, tx, w.Subject); err != nil {

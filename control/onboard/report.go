@@ -31,16 +31,15 @@ func (s *Set) Report(ctx context.Context, sub Subject, opts Options, format stri
 	if err != nil {
 		return "", err
 	}
-	var events []Event
+	r := report{Plan: p}
 	err = s.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		events, err = newestEvents(ctx, tx, sub, reportEvents)
+		r.Events, err = newestEvents(ctx, tx, sub, reportEvents)
 		return err
 	})
 	if err != nil {
 		return "", err
 	}
 	var b bytes.Buffer
-	r := report{p, events}
 	if format == HTML {
 		err = page.Execute(&b, r)
 	} else {
@@ -55,6 +54,14 @@ const reportEvents = 10000
 type report struct {
 	Plan
 	Events []Event
+}
+
+// Swept is how many older events there were: they are numbered.
+func (r report) Swept() int64 {
+	if len(r.Events) == 0 {
+		return 0
+	}
+	return r.Events[len(r.Events)-1].Seq - int64(len(r.Events))
 }
 
 // Documents are what the tracks follow.
@@ -205,6 +212,9 @@ func (r report) lists(w io.Writer) {
 	}
 	if len(r.Events) > 0 {
 		fmt.Fprint(w, "\n## What happened\n\n")
+		if n := r.Swept(); n > 0 {
+			fmt.Fprintf(w, "%d older events are no longer kept; of each step the last of its kind is.\n\n", n)
+		}
 		var rows [][]string
 		for _, e := range r.Events {
 			rows = append(rows, []string{moment(e.At), e.Step, string(e.What), e.Who, e.Detail})

@@ -101,11 +101,11 @@ func (m memory) keep(ctx context.Context, tx *store.Tx, sub Subject) error {
 	return err
 }
 
-// loadFacts are those that hold for a subject: what is said of it alone goes
-// before what is said of the gateway, and that before what is said of all.
-func loadFacts(ctx context.Context, tx *store.Tx, sub Subject) (map[string]Value, error) {
+// loadFacts are those that hold for a subject. Each counts where it is said from
+// now on: earlier releases have asked some of each gateway.
+func (s *Set) loadFacts(ctx context.Context, tx *store.Tx, sub Subject) (map[string]Value, error) {
 	all := map[string]Value{}
-	for _, scope := range []Scope{Everywhere, OfAGateway, OfService} {
+	for _, scope := range []Scope{Everywhere, OfOperator, OfSubscription, OfAGateway, OfService} {
 		rows, err := store.All(ctx, tx, func(scan store.Scan) (v Value, err error) {
 			var said int64
 			err = scan(&v.Name, &v.Value, &said, &v.By)
@@ -116,7 +116,9 @@ func loadFacts(ctx context.Context, tx *store.Tx, sub Subject) (map[string]Value
 			return nil, err
 		}
 		for _, v := range rows {
-			all[v.Name] = v
+			if f, is := s.fact(v.Name); !is || sub.scope(f.Scope) == sub.scope(scope) {
+				all[v.Name] = v
+			}
 		}
 	}
 	return all, nil
@@ -171,11 +173,24 @@ func (h HandOver) keep(ctx context.Context, tx *store.Tx, sub Subject) error {
 	return err
 }
 
-// tell adds an event.
+// keptEvents are how many of the newest events of a subject are kept, which is
+// years of one that drifts and is repaired each week; sweepEvents is after how
+// many more the others are swept away.
+var keptEvents, sweepEvents int64 = 2000, 100 // variables for the tests
+
+// tell adds an event. Of the old ones those are kept that a report needs: how
+// the procedure began, and when each thing that happens to a step last did.
 func tell(ctx context.Context, tx *store.Tx, sub Subject, e Event) error {
-	_, err := tx.Exec(ctx, `INSERT INTO onboard_event (subject, seq, moment, step, what, who, detail)
-		SELECT ?, COALESCE(MAX(seq), 0) + 1, ?, ?, ?, ?, ? FROM onboard_event WHERE subject = ?`,
-		sub.key(), store.Micros(time.Now()), e.Step, string(e.What), e.Who, e.Detail, sub.key())
+	var seq int64
+	err := tx.Row(ctx, `INSERT INTO onboard_event (subject, seq, moment, step, what, who, detail)
+		SELECT ?, COALESCE(MAX(seq), 0) + 1, ?, ?, ?, ?, ? FROM onboard_event WHERE subject = ? RETURNING seq`,
+		sub.key(), store.Micros(time.Now()), e.Step, string(e.What), e.Who, e.Detail, sub.key()).Scan(&seq)
+	if err != nil || seq%sweepEvents != 0 {
+		return err
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM onboard_event WHERE subject = ? AND seq > 1 AND seq <= ?
+		AND seq NOT IN (SELECT MAX(seq) FROM onboard_event WHERE subject = ? GROUP BY step, what)`,
+		sub.key(), seq-keptEvents, sub.key())
 	return err
 }
 

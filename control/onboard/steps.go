@@ -120,7 +120,12 @@ func (w *World) declare(said ...string) string {
 
 // named are the options by which commands find the gateway.
 func (w *World) named() string {
-	return "-g " + w.Subject.Gateway.Group + " -n " + w.Subject.Gateway.Name
+	id := w.Subject.Gateway
+	text := "-g " + id.Group + " -n " + id.Name
+	if !strings.EqualFold(id.Subscription, w.set.cfg.Subscription) && w.set.cfg.Subscription != "" {
+		text += " --subscription " + id.Subscription
+	}
+	return text
 }
 
 // said is the check of what only a person can see.

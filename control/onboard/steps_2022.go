@@ -64,11 +64,11 @@ func steps2022() []Step {
 		},
 		{
 			ID: "A7", Section: "3.2 Configure permissions", Title: "Ask for exactly the permissions of Project Synergy that are required", Needs: []string{"A4", "A6"}, Who: Tandem, Touches: []Part{OfDirectory},
-			Check: checkPermissions, Act: require, Instruct: instructPermissions,
+			Check: checkPermissions, Act: require, Will: willRequire, Instruct: instructPermissions,
 		},
 		{
 			ID: "A8", Section: "3.2 Configure permissions", Title: "Grant admin consent for the tenant", Needs: []string{"A7"}, Who: Tandem, Touches: []Part{OfDirectory},
-			Check: checkConsent, Act: consent, Instruct: instructConsent,
+			Check: checkConsent, Act: consent, Will: willConsent, Instruct: instructConsent,
 		},
 		{
 			ID: "A9", Section: "3.3 Add the application ID to the Operator Connect Portal", Title: "Add each registration's Application Id", Needs: []string{"A6"}, Who: You,
@@ -314,201 +314,6 @@ func register(ctx context.Context, w *World) error {
 	return nil
 }
 
-// access is what a registration has to ask for: nothing else.
-func (r registration) access(synergy entra.Principal) ([]entra.Access, error) {
-	var all []entra.Access
-	for _, name := range r.roles {
-		role, ok := synergy.Role(name)
-		if !ok {
-			return nil, fault.New(fault.Unavailable, "Project Synergy offers no role "+name+" in this directory")
-		}
-		all = append(all, entra.Access{ID: role.ID, Type: "Role"})
-	}
-	return all, nil
-}
-
-// title names a permission of a resource, for people.
-func title(p entra.Principal, id string) string {
-	for _, r := range p.Roles {
-		if strings.EqualFold(r.ID, id) {
-			return r.Value
-		}
-	}
-	for _, s := range p.Scopes {
-		if strings.EqualFold(s.ID, id) {
-			return s.Value
-		}
-	}
-	return id
-}
-
-func checkPermissions(ctx context.Context, w *World) (Finding, error) {
-	synergy, err := w.synergy(ctx)
-	if err != nil {
-		return Finding{}, err
-	}
-	return w.each("Each asks for exactly what it needs", func(r registration) (string, []Evidence, error) {
-		a, err := w.application(ctx, r)
-		if err != nil {
-			return "", nil, err
-		}
-		got, others := []string{}, []string{}
-		for _, q := range a.Required {
-			for _, x := range q.Access {
-				if strings.EqualFold(q.Resource, synergyApp) && x.Type == "Role" {
-					got = append(got, title(synergy, x.ID))
-				} else {
-					others = append(others, title(synergy, x.ID))
-				}
-			}
-		}
-		slices.Sort(got)
-		return difference(r.roles, append(got, others...)), []Evidence{Is("permissions", strings.Join(got, ", "))}, nil
-	})
-}
-
-func instructPermissions(w *World) Instruction {
-	var b strings.Builder
-	for _, r := range w.registrations() {
-		fmt.Fprintf(&b, "%s: %s\n", r.name, strings.Join(r.roles, ", "))
-	}
-	return Instruction{Text: "Under API permissions of each registration, select these of Project Synergy and no others", Command: w.command("apply --outside"), Paste: b.String()}
-}
-
-func instructConsent(w *World) Instruction {
-	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
-	defer cancel()
-	i := Instruction{Text: "As a Global Administrator, grant admin consent to each registration", Command: w.command("apply --outside")}
-	for _, r := range w.registrations() {
-		if a, err := w.application(ctx, r); err == nil {
-			i.Paste += w.Directory.ConsentURL(a.AppID, "", "") + "\n"
-		}
-	}
-	return i
-}
-
-// difference says what is missing and what is too much.
-func difference(want, got []string) string {
-	var parts []string
-	if missing := have(want, got); len(missing) > 0 {
-		parts = append(parts, strings.Join(missing, ", ")+" missing")
-	}
-	if more := have(got, want); len(more) > 0 {
-		parts = append(parts, strings.Join(more, ", ")+" too much")
-	}
-	return strings.Join(parts, ", ")
-}
-
-func require(ctx context.Context, w *World) error {
-	synergy, err := w.synergy(ctx)
-	if err != nil {
-		return err
-	}
-	for _, r := range w.registrations() {
-		a, err := w.application(ctx, r)
-		if err != nil {
-			return err
-		}
-		access, err := r.access(synergy)
-		if err != nil {
-			return err
-		}
-		if err := w.Directory.Require(ctx, a.ID, []entra.RequiredAccess{{Resource: synergyApp, Access: access}}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// granted are the app roles of Project Synergy that a principal has.
-func (w *World) granted(ctx context.Context, principal string, synergy entra.Principal) (list []entra.Assignment, names []string, err error) {
-	all, err := w.Directory.AssignmentsOf(ctx, principal)
-	for _, a := range all {
-		if strings.EqualFold(a.Resource, synergy.ID) {
-			list, names = append(list, a), append(names, title(synergy, a.Role))
-		}
-	}
-	slices.Sort(names)
-	return list, names, err
-}
-
-func checkConsent(ctx context.Context, w *World) (Finding, error) {
-	synergy, err := w.synergy(ctx)
-	if err != nil {
-		return Finding{}, err
-	}
-	return w.each("Consent is granted for each permission", func(r registration) (string, []Evidence, error) {
-		a, err := w.application(ctx, r)
-		if err != nil {
-			return "", nil, err
-		}
-		p, err := w.Directory.PrincipalOf(ctx, a.AppID)
-		switch {
-		case fault.Of(err) == fault.NotFound:
-			return "no consent", nil, nil
-		case err != nil:
-			return "", nil, err
-		}
-		_, names, err := w.granted(ctx, p.ID, synergy)
-		return difference(r.roles, names), []Evidence{Is("object ID of its service principal", p.ID), Is("consented", strings.Join(names, ", "))}, err
-	})
-}
-
-// consent grants what the registrations ask for, and takes away what they have
-// beyond it.
-func consent(ctx context.Context, w *World) error {
-	synergy, err := w.synergy(ctx)
-	if err != nil {
-		return err
-	}
-	for _, r := range w.registrations() {
-		a, err := w.application(ctx, r)
-		if err != nil {
-			return err
-		}
-		p, err := w.Directory.PrincipalOf(ctx, a.AppID)
-		if fault.Of(err) == fault.NotFound {
-			err = soon(ctx, func() (err error) {
-				p, err = w.Directory.AddPrincipal(ctx, a.AppID, "")
-				return err
-			})
-		}
-		if err != nil {
-			return err
-		}
-		access, err := r.access(synergy)
-		if err != nil {
-			return err
-		}
-		var got []entra.Assignment
-		err = soon(ctx, func() (err error) {
-			got, _, err = w.granted(ctx, p.ID, synergy)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		for _, x := range access {
-			if !slices.ContainsFunc(got, func(g entra.Assignment) bool { return strings.EqualFold(g.Role, x.ID) }) {
-				err := soon(ctx, func() error {
-					return w.Directory.Assign(ctx, entra.Assignment{Principal: p.ID, Resource: synergy.ID, Role: x.ID})
-				})
-				if err != nil {
-					return err
-				}
-			}
-		}
-		for _, g := range got {
-			if !slices.ContainsFunc(access, func(x entra.Access) bool { return strings.EqualFold(g.Role, x.ID) }) {
-				if err := w.Directory.Unassign(ctx, g); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
 // vaultID is where a registration's vault is, or will be.
 func (w *World) vaultID(r registration) string {
 	if id := w.Fact("vault." + r.key); id != "" {
@@ -549,6 +354,10 @@ func checkVaults(ctx context.Context, w *World) (Finding, error) {
 		return Finding{}, err
 	}
 	owner, missing := map[string]string{}, false
+	subscriptions, err := w.subscriptions(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
 	f, err := w.each("Each registration has a vault of its own", func(r registration) (string, []Evidence, error) {
 		id := w.vaultID(r)
 		v, err := w.vault(ctx, r)
@@ -560,7 +369,7 @@ func checkVaults(ctx context.Context, w *World) (Finding, error) {
 			return "has no vault", nil, nil
 		case err != nil:
 			return "", nil, err
-		case !strings.Contains(strings.ToLower(id), "/subscriptions/"+strings.ToLower(w.Subject.Gateway.Subscription)+"/"):
+		case !slices.ContainsFunc(subscriptions, func(s string) bool { return strings.HasPrefix(strings.ToLower(id), "/subscriptions/"+s+"/") }):
 			return "its vault is in another subscription than the gateway", nil, nil
 		case !strings.EqualFold(v.Tenant, w.Vaults.Tenant):
 			return "its vault trusts the tenant " + v.Tenant, nil, nil
@@ -568,12 +377,26 @@ func checkVaults(ctx context.Context, w *World) (Finding, error) {
 			return "its vault goes by roles, not by access policies", nil, nil
 		}
 		owner[strings.ToLower(id)] = r.name
+		if !w.Has("vault." + r.key) {
+			missing = true // for the next gateway, which would make another one
+			return "its vault is not noted yet", nil, nil
+		}
 		return "", []Evidence{Is("vault", v.ID)}, nil
 	})
 	if f.State == Ready && !missing {
 		f.By = You // whose vaults they are
 	}
 	return f, err
+}
+
+// subscriptions are those in which the operator has gateways, or will: the
+// gateways share the registrations and their vaults.
+func (w *World) subscriptions(ctx context.Context) (all []string, err error) {
+	known, err := w.set.gateways(ctx)
+	for _, id := range append(known, w.Subject.Gateway) {
+		all = append(all, strings.ToLower(id.Subscription))
+	}
+	return all, err
 }
 
 func willMakeVaults(w *World) string {
@@ -594,12 +417,14 @@ func makeVaults(ctx context.Context, w *World) error {
 	}
 	for _, r := range w.registrations() {
 		id := w.vaultID(r)
+		// Before it is made: after a death in between, another gateway would
+		// make one of its own.
+		if err := w.Record(ctx, "vault."+r.key, id); err != nil {
+			return err
+		}
 		_, err := w.Vaults.Vault(ctx, id)
 		if fault.Of(err) == fault.NotFound {
 			_, err = w.Vaults.Make(ctx, id, location)
-		}
-		if err == nil {
-			err = w.Record(ctx, "vault."+r.key, id)
 		}
 		if err != nil {
 			return err
@@ -657,11 +482,11 @@ func checkEndpoints(ctx context.Context, w *World) (Finding, error) {
 			pending = pending || strings.EqualFold(c.State, "Pending")
 		}
 		switch {
-		case approved(v):
-			return "", shown, nil
-		case pending:
+		case pending: // of this gateway or of another one: its vaults are the same
 			asked = true
 			return "a private endpoint waits for approval", shown, nil
+		case approved(v):
+			return "", shown, nil
 		}
 		return "no private endpoint has been asked for", shown, nil
 	})

@@ -494,7 +494,14 @@ func checkClient(ctx context.Context, w *World) (Finding, error) {
 	if err != nil {
 		return f, err
 	}
-	_, roles, err := w.granted(ctx, found[0].ID, api)
+	has, err := w.Directory.AssignmentsOf(ctx, found[0].ID)
+	var roles []string
+	for _, a := range has {
+		if strings.EqualFold(a.Resource, api.ID) {
+			roles = append(roles, title(api, a.Role))
+		}
+	}
+	slices.Sort(roles)
 	f.Evidence = append(f.Evidence, Is("roles", strings.Join(roles, ", ")))
 	return f, err
 }
@@ -543,15 +550,47 @@ func (w *World) identity(ctx context.Context) (entra.Principal, error) {
 	}
 	name := w.Subject.Gateway.Name
 	found, err := once(&w.told, "identity", func() ([]entra.Principal, error) { return d.PrincipalsNamed(ctx, name) })
-	switch {
-	case err != nil:
+	if err != nil {
 		return entra.Principal{}, err
-	case len(found) == 0:
-		return entra.Principal{}, fault.New(fault.NotFound, "The tenant has no enterprise application named "+name)
-	case len(found) > 1:
-		return entra.Principal{}, two(name, found)
 	}
-	return found[0], nil
+	// Another gateway may have this name in its own resource group.
+	others, err := w.others(ctx)
+	if err != nil {
+		return entra.Principal{}, err
+	}
+	found = slices.DeleteFunc(slices.Clone(found), func(p entra.Principal) bool {
+		return slices.ContainsFunc(others, func(r gateway.Resource) bool {
+			return r.Identity != nil && strings.EqualFold(r.Identity.PrincipalID, p.ID)
+		})
+	})
+	switch len(found) {
+	case 0:
+		return entra.Principal{}, fault.New(fault.NotFound, "The tenant has no enterprise application named "+name)
+	case 1:
+		return found[0], nil
+	}
+	return entra.Principal{}, two(name, found)
+}
+
+// others are the other gateways of the deployment.
+func (w *World) others(ctx context.Context) ([]gateway.Resource, error) {
+	return once(&w.told, "other gateways", func() (list []gateway.Resource, err error) {
+		for after := ""; w.Gateways != nil; {
+			some, next, err := w.Gateways.List(ctx, gateway.Scope{}, gateway.Page{After: after})
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range some {
+				if r.ID.Key() != w.Subject.Gateway.Key() {
+					list = append(list, r)
+				}
+			}
+			if after = next; next == "" {
+				break
+			}
+		}
+		return list, nil
+	})
 }
 
 // elsewhere tells that the directory is not this deployment's: gateways have no
@@ -607,14 +646,34 @@ func (w *World) checkFederated(ctx context.Context, r gateway.Resource, p entra.
 	switch {
 	case err != nil:
 		return Finding{}, err
+	if err != nil {
+		return Finding{}, err
+	}
+	other, err := w.federated(ctx, a)
 	case !may:
 		return Missing("The application "+p.DisplayName+" has no federated credential of the issuer "+w.Issuer+" for the gateway ("+r.Identity.PrincipalID+")", shown...), nil
 	}
+	case other != "":
+		return Ask(You, "The application "+p.DisplayName+" is that of the gateway "+other+", which has the same name: one of them needs another", shown...), nil
 	return Found("Application ID "+p.AppID+", "+w.signIn(), shown...), nil
 }
 
 // noIdentity is said where our issuer has nobody to vouch for.
 const noIdentity = "The gateway has no identity of its own here, for which our issuer could vouch"
+
+// federated is another gateway that signs in as an application; "": none does.
+func (w *World) federated(ctx context.Context, a entra.Application) (string, error) {
+	others, err := w.others(ctx)
+	for _, r := range others {
+		if r.Identity == nil || !strings.EqualFold(r.ID.Name, w.Subject.Gateway.Name) {
+			continue
+		}
+		if is, err := w.Directory.Federated(ctx, a.ID, w.Issuer, r.Identity.PrincipalID); err != nil || is {
+			return r.ID.Name + " in " + r.ID.Group, err
+		}
+	}
+	return "", err
+}
 
 // signIn is how the gateway proves who it is.
 func (w *World) signIn() string {

@@ -169,6 +169,8 @@ func TestTwoApplicationsOfTheNotedName(t *testing.T) {
 	w.must(err)
 	_, err = w.tenant.AddPrincipal(t.Context(), a.AppID, "")
 	w.must(err)
+	w.is(w.plan(old), "A13", onboard.Done) // by the ID, which was noted too
+	w.declare("application-id.billing-service", "")
 	w.is(w.plan(old), "A13", onboard.Failed, "2 enterprise applications are named Voice Secrets Reader", readerID, a.AppID)
 }
 

@@ -1,6 +1,7 @@
 package onboard
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -15,15 +16,26 @@ import (
 // other side of the tenant's border.
 
 // reader is the principal of the application that one registration's consent
-// was for, by the name that was recorded.
+// was for: by the Application (client) ID that was recorded, or else by the
+// name.
 func (w *World) reader(ctx context.Context, r registration) (entra.Principal, error) {
 	d, err := w.directory()
 	if err != nil {
 		return entra.Principal{}, err
 	}
-	name := w.Fact("application-name." + r.key)
+	id, name := w.Fact("application-id."+r.key), w.Fact("application-name."+r.key)
+	if id != "" {
+		p, err := d.PrincipalOf(ctx, id)
+		switch {
+		case fault.Of(err) == fault.NotFound:
+			return p, fault.New(fault.NotFound, strings.TrimSpace("the tenant does not have the application "+name)+" ("+id+")")
+		case err == nil && name != "" && !called(p, name):
+			err = fault.New(fault.Conflict, fmt.Sprintf("The application %s is called %s, and the Application Name that was noted for %s is %s: take back what is wrong", id, p.DisplayName, r.name, name))
+		}
+		return p, err
+	}
 	if name == "" {
-		return entra.Principal{}, fault.New(fault.NotFound, "no Application Name is recorded")
+		return entra.Principal{}, fault.New(fault.NotFound, "neither Application ID nor Application Name is recorded")
 	}
 	found, err := d.PrincipalsNamed(ctx, name)
 	switch {
@@ -32,9 +44,20 @@ func (w *World) reader(ctx context.Context, r registration) (entra.Principal, er
 	case len(found) == 0:
 		return entra.Principal{}, fault.New(fault.NotFound, "the tenant does not have the application "+name)
 	case len(found) > 1:
-		return entra.Principal{}, two(name, found)
+		return entra.Principal{}, fault.New(fault.Conflict, two(name, found).Error()+", or say which it is: "+w.declare("application-id."+r.key+"=<ID>"))
 	}
 	return found[0], nil
+}
+
+// called tells whether somebody may know a principal by a name.
+func called(p entra.Principal, name string) bool {
+	return strings.EqualFold(name, p.DisplayName) || strings.EqualFold(name, p.AppDisplayName)
+}
+
+// noted is what was recorded of the application that a registration's consent
+// was for.
+func (w *World) noted(r registration) string {
+	return cmp.Or(w.Fact("application-name."+r.key), w.Fact("application-id."+r.key))
 }
 
 func checkReader(ctx context.Context, w *World) (Finding, error) {
@@ -102,15 +125,15 @@ func instructReader(w *World) Instruction {
 		}
 	}
 	for _, r := range w.registrations() {
-		if !w.Has("application-name." + r.key) {
-			return Instruction{Text: "As a Global Administrator, follow the link of " + r.name + " and note the Application Name: " + w.declare("application-name."+r.key+"=<name>"), Where: w.Fact("consent-url." + r.key)}
+		if w.noted(r) == "" {
+			return Instruction{Text: "As a Global Administrator, follow the link of " + r.name + " and note the Application (client) ID: " + w.declare("application-id."+r.key+"=<ID>"), Where: w.Fact("consent-url." + r.key)}
 		}
 	}
 	return Instruction{Text: "As a Global Administrator, follow the link again", Where: w.Fact("consent-url." + w.registrations()[0].key)}
 }
 
 // addReader does what consent does: the application of the URL becomes one of
-// the tenant, and its name is noted.
+// the tenant, and its ID and name are noted.
 func addReader(ctx context.Context, w *World) error {
 	d, err := w.directory()
 	if err != nil {
@@ -126,8 +149,11 @@ func addReader(ctx context.Context, w *World) error {
 		if fault.Of(err) == fault.NotFound {
 			p, err = d.AddPrincipal(ctx, id, "")
 		}
-		if err == nil && w.Fact("application-name."+r.key) == "" {
-			err = w.Record(ctx, "application-name."+r.key, p.DisplayName)
+		if name := w.Fact("application-name." + r.key); err == nil && w.Fact("application-id."+r.key) == "" && (name == "" || called(p, name)) {
+			err = w.Record(ctx, "application-id."+r.key, p.AppID)
+			if err == nil && name == "" {
+				err = w.Record(ctx, "application-name."+r.key, p.DisplayName)
+			}
 		}
 		if err != nil {
 			return err
@@ -182,7 +208,7 @@ func checkPolicies(ctx context.Context, w *World) (Finding, error) {
 func instructPolicies(w *World) Instruction {
 	i := Instruction{Text: "In each vault, let the application get secrets by an access policy, and nothing else", Command: w.command("apply --outside")}
 	for _, r := range w.registrations() {
-		i.Paste += w.Fact("application-name."+r.key) + ": Get in " + w.vaultID(r) + "\n"
+		i.Paste += w.noted(r) + ": Get in " + w.vaultID(r) + "\n"
 	}
 	return i
 }

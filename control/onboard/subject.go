@@ -38,10 +38,14 @@ func (s Subject) key() string { return s.Gateway.Key() + "/" + strings.ToLower(s
 // scope is where facts of a scope are kept.
 func (s Subject) scope(of Scope) string {
 	switch of {
-	case OfService:
-		return s.key()
+	case OfOperator:
+		return "service/" + strings.ToLower(s.Service)
+	case OfSubscription:
+		return "subscription/" + strings.ToLower(s.Gateway.Subscription)
 	case OfAGateway:
 		return s.Gateway.Key()
+	case OfService:
+		return s.key()
 	}
 	return ""
 }

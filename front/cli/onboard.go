@@ -71,7 +71,8 @@ func (o *onboarding) flags() string {
 // named here: whoever did not have to name it need not do so now.
 func shortened(p onboard.Plan, flags string) onboard.Plan {
 	id := p.Subject.Gateway
-	r := strings.NewReplacer(" -g "+id.Group+" -n "+id.Name+" --service "+p.Subject.Service, flags)
+	named, service := " -g "+id.Group+" -n "+id.Name, " --service "+p.Subject.Service
+	r := strings.NewReplacer(named+" --subscription "+id.Subscription+service, flags, named+service, flags)
 	p.Steps = slices.Clone(p.Steps)
 	for i := range p.Steps {
 		st := &p.Steps[i]
