@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -163,6 +164,33 @@ func (w *world) set(t *testing.T, db *store.Store, log *slog.Logger) *Set {
 	return New(Config{Store: db, Directory: w, Vaults: w, Prove: w.Prove, Log: log})
 }
 
+// kept runs f with a secret that is kept in a world of its own, and tells out of
+// it.
+func kept(t *testing.T, out io.Writer, f func(t *testing.T, w *world, s *Set)) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), storetest.New(t)
+		defer db.Close()
+		var log *slog.Logger
+		if out != nil {
+			log = slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		}
+		s := w.set(t, db, log)
+		s.Start()
+		defer s.Close()
+		if err := s.Keep(t.Context(), target()); err != nil {
+			t.Fatal(err)
+		}
+		f(t, w, s)
+	})
+}
+
+// rest lets time pass, and waits until nobody has anything to do: what they
+// have written may be read then.
+func rest(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func target() Target { return Target{Application: client, Vault: aVault} }
 
 // TestASecretIsAlwaysGood for a year: whoever reads the vault now, or read it
@@ -170,16 +198,8 @@ func target() Target { return Target{Application: client, Vault: aVault} }
 // each tells its day, and none is left behind (Azure Communications Gateway
 // docs, "Prepare to deploy Azure Communications Gateway", Create Secrets).
 func TestASecretIsAlwaysGood(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, db := newWorld(), storetest.New(t)
-		defer db.Close()
-		s := w.set(t, db, nil)
-		s.Start()
-		defer s.Close()
-		if err := s.Keep(t.Context(), target()); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Minute)
+	kept(t, nil, func(t *testing.T, w *world, s *Set) {
+		rest(2 * time.Minute)
 		var day []string // what was read in each hour of the last day
 		for hour := range 24 * 365 {
 			w.look(func() {
@@ -196,21 +216,23 @@ func TestASecretIsAlwaysGood(t *testing.T) {
 			if day = day[max(0, len(day)-23):]; t.Failed() {
 				return
 			}
-			time.Sleep(time.Hour)
+			rest(time.Hour)
 		}
-		if w.made < 6 || w.made > 8 {
-			t.Errorf("%d secrets in a year", w.made)
-		}
-		for i, v := range w.versions {
-			if v.Tags[KeyTag] == "" || v.Expires.IsZero() || v.Name != "client-secret" {
-				t.Errorf("version %d: %+v", i, v)
+		w.look(func() {
+			if w.made < 6 || w.made > 8 {
+				t.Errorf("%d secrets in a year", w.made)
 			}
-		}
-		for _, c := range w.keys {
-			if c.End.Sub(c.Start) > MostLife || !strings.Contains(c.Name, "Billing Service "+c.Start.UTC().Format(time.DateOnly)) {
-				t.Errorf("%+v", c)
+			for i, v := range w.versions {
+				if v.Tags[KeyTag] == "" || v.Expires.IsZero() || v.Name != "client-secret" {
+					t.Errorf("version %d: %+v", i, v)
+				}
 			}
-		}
+			for _, c := range w.keys {
+				if c.End.Sub(c.Start) > MostLife || !strings.Contains(c.Name, "Billing Service "+c.Start.UTC().Format(time.DateOnly)) {
+					t.Errorf("%+v", c)
+				}
+			}
+		})
 		list, err := s.List(t.Context())
 		if err != nil || len(list) != 1 || list[0].Name() != aName || list[0].State(time.Now()) != "good" {
 			t.Errorf("%+v, %v", list, err)
@@ -263,13 +285,13 @@ func TestWhateverFailsOrIsKilled(t *testing.T) {
 				if rng.IntN(200) == 0 {
 					_, _ = s.Rotate(t.Context(), "billing", rng.IntN(2) == 0) // the store may be at its end with the set
 				}
-				time.Sleep(time.Hour)
+				rest(time.Hour)
 			}
 			w.look(func() { w.weather, w.kill = nil, nil })
 			s.Close()
 			s = w.set(t, db, nil)
 			s.Start()
-			time.Sleep(48 * time.Hour)
+			rest(48 * time.Hour)
 			w.look(func() {
 				if len(w.keys) != 1 || !w.good(w.latest()) {
 					t.Errorf("seed %d: %d secrets are left: %+v", seed, len(w.keys), w.keys)
@@ -284,30 +306,25 @@ func TestWhateverFailsOrIsKilled(t *testing.T) {
 func TestOnDemand(t *testing.T) {
 	for name, revoke := range map[string]bool{"with overlap": false, "at once": true} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w, db := newWorld(), storetest.New(t)
-				defer db.Close()
-				s := w.set(t, db, nil)
-				s.Start()
-				defer s.Close()
-				if err := s.Keep(t.Context(), target()); err != nil {
-					t.Fatal(err)
-				}
-				time.Sleep(time.Hour)
-				before := w.latest()
+			kept(t, nil, func(t *testing.T, w *world, s *Set) {
+				rest(time.Hour)
+				var before string
+				w.look(func() { before = w.latest() })
 				if _, err := s.Rotate(t.Context(), "BILLING", revoke); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(time.Minute)
+				rest(time.Minute)
 				w.look(func() {
 					if now := w.latest(); now == before || !w.good(now) || w.good(before) == revoke {
 						t.Errorf("now %q; the one before is good: %t", now, w.good(before))
 					}
 				})
-				time.Sleep(26 * time.Hour)
-				if w.good(before) || len(w.keys) != 1 {
-					t.Errorf("%+v are left", w.keys)
-				}
+				rest(26 * time.Hour)
+				w.look(func() {
+					if w.good(before) || len(w.keys) != 1 {
+						t.Errorf("%+v are left", w.keys)
+					}
+				})
 			})
 		})
 	}
@@ -379,7 +396,7 @@ func TestAnOrderToRevokeIsNeverLost(t *testing.T) {
 					all = append(all, w.set(t, db, nil))
 					all[1].Start()
 				}
-				time.Sleep(15 * time.Minute)
+				rest(15 * time.Minute)
 				w.look(func() {
 					if w.good(canaries+"-1") || !w.good(w.latest()) || len(w.keys) != 1 {
 						t.Errorf("%+v are left", w.keys)
@@ -411,16 +428,20 @@ func TestWhatPeopleDidByHandIsTakenOver(t *testing.T) {
 		if err := s.Keep(t.Context(), target()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
-		if w.made != 2 {
-			t.Errorf("%d were made", w.made)
-		}
+		rest(time.Minute)
+		w.look(func() {
+			if w.made != 2 {
+				t.Errorf("%d were made", w.made)
+			}
+		})
 		byHand()
-		time.Sleep(3 * 24 * time.Hour)
+		rest(3 * 24 * time.Hour)
 		var left []string
-		for _, c := range w.keys {
-			left = append(left, c.KeyID)
-		}
+		w.look(func() {
+			for _, c := range w.keys {
+				left = append(left, c.KeyID)
+			}
+		})
 		if !slices.Equal(left, []string{"key-2", "key-3"}) {
 			t.Errorf("%v are left", left)
 		}
@@ -430,71 +451,55 @@ func TestWhatPeopleDidByHandIsTakenOver(t *testing.T) {
 // TestADisabledSecretIsReplaced, and the one before revoked: nobody can read
 // it.
 func TestADisabledSecretIsReplaced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, db := newWorld(), storetest.New(t)
-		defer db.Close()
-		s := w.set(t, db, nil)
-		s.Start()
-		defer s.Close()
-		if err := s.Keep(t.Context(), target()); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
+	kept(t, nil, func(t *testing.T, w *world, s *Set) {
+		rest(time.Minute)
 		w.look(func() { w.disabled = len(w.versions) })
-		time.Sleep(2 * recheck)
-		if len(w.versions) != 2 || !w.good(w.latest()) {
-			t.Errorf("%d versions", len(w.versions))
-		}
-		time.Sleep(2 * usualOverlap)
-		if len(w.keys) != 1 || !w.good(w.latest()) {
-			t.Errorf("%+v are left", w.keys)
-		}
+		rest(2 * recheck)
+		w.look(func() {
+			if len(w.versions) != 2 || !w.good(w.latest()) {
+				t.Errorf("%d versions", len(w.versions))
+			}
+		})
+		rest(2 * usualOverlap)
+		w.look(func() {
+			if len(w.keys) != 1 || !w.good(w.latest()) {
+				t.Errorf("%+v are left", w.keys)
+			}
+		})
 	})
 }
 
 // TestANewSecretThatIsRefusedIsNotKept: nobody reads what does not work.
 func TestANewSecretThatIsRefusedIsNotKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, db := newWorld(), storetest.New(t)
-		defer db.Close()
-		s := w.set(t, db, nil)
-		s.Start()
-		defer s.Close()
-		if err := s.Keep(t.Context(), target()); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
+	kept(t, nil, func(t *testing.T, w *world, s *Set) {
+		rest(time.Minute)
 		w.look(func() { w.slow = time.Hour; w.keys[0].Start = w.keys[0].Start.Add(-2 * time.Hour) })
 		if _, err := s.Rotate(t.Context(), aName, true); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(3 * time.Hour)
+		rest(3 * time.Hour)
 		list, _ := s.List(t.Context())
-		if len(w.versions) != 1 || len(w.keys) > 2 || list[0].State(time.Now()) != "failing" || list[0].Attempts < 3 || !w.good(w.latest()) {
-			t.Errorf("%d versions, %d keys, %+v", len(w.versions), len(w.keys), list[0])
-		}
+		w.look(func() {
+			if len(w.versions) != 1 || len(w.keys) > 2 || list[0].State(time.Now()) != "failing" || list[0].Attempts < 3 || !w.good(w.latest()) {
+				t.Errorf("%d versions, %d keys, %+v", len(w.versions), len(w.keys), list[0])
+			}
+		})
 		w.look(func() { w.slow = 10 * time.Second })
-		time.Sleep(2 * time.Hour)
-		if len(w.versions) != 2 || len(w.keys) != 1 || !w.good(w.latest()) {
-			t.Errorf("%d versions, %+v", len(w.versions), w.keys)
-		}
+		rest(2 * time.Hour)
+		w.look(func() {
+			if len(w.versions) != 2 || len(w.keys) != 1 || !w.good(w.latest()) {
+				t.Errorf("%d versions, %+v", len(w.versions), w.keys)
+			}
+		})
 	})
 }
 
 // TestAVaultThatIsAwayIsTold once for each step towards the end, tried again
 // ever less often, and made good when it is back.
 func TestAVaultThatIsAwayIsTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, db := newWorld(), storetest.New(t)
-		defer db.Close()
-		var out bytes.Buffer
-		s := w.set(t, db, slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
-		s.Start()
-		defer s.Close()
-		if err := s.Keep(t.Context(), target()); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
+	var out bytes.Buffer
+	kept(t, &out, func(t *testing.T, w *world, s *Set) {
+		rest(time.Minute)
 		asked := 0
 		w.look(func() {
 			w.weather = func(what string) (bool, bool) {
@@ -504,7 +509,7 @@ func TestAVaultThatIsAwayIsTold(t *testing.T) {
 				return what == "vault" || what == "read" || what == "keep", false
 			}
 		})
-		time.Sleep(MostLife)
+		rest(MostLife)
 		if n := strings.Count(out.String(), "a secret nears its end"); n != 3 {
 			t.Errorf("told %d times", n)
 		}
@@ -516,10 +521,15 @@ func TestAVaultThatIsAwayIsTold(t *testing.T) {
 			t.Errorf("%+v, %v", trouble, err)
 		}
 		w.look(func() { w.weather = nil })
-		time.Sleep(2 * time.Hour)
-		if trouble, _ = s.Trouble(t.Context(), time.Now()); len(trouble) != 0 || !w.good(w.latest()) {
+		rest(2 * time.Hour)
+		if trouble, _ = s.Trouble(t.Context(), time.Now()); len(trouble) != 0 {
 			t.Errorf("%+v", trouble)
 		}
+		w.look(func() {
+			if !w.good(w.latest()) {
+				t.Error("the secret is not replaced")
+			}
+		})
 	})
 }
 
@@ -539,28 +549,22 @@ func TestNodesThatShareAStoreMakeOne(t *testing.T) {
 			s.Start()
 			defer s.Close()
 		}
-		time.Sleep(50 * 24 * time.Hour)
-		if w.made != 1 {
-			t.Errorf("%d secrets", w.made)
-		}
+		rest(50 * 24 * time.Hour)
+		w.look(func() {
+			if w.made != 1 {
+				t.Errorf("%d secrets", w.made)
+			}
+		})
 	})
 }
 
 // TestNothingSecretIsSaid: not in the log, a row, or an error.
 func TestNothingSecretIsSaid(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, db := newWorld(), storetest.New(t)
-		defer db.Close()
-		var out bytes.Buffer
-		s := w.set(t, db, slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	var out bytes.Buffer
+	kept(t, &out, func(t *testing.T, w *world, s *Set) {
 		rng := rand.New(rand.NewPCG(1, 2))
-		w.weather = func(string) (bool, bool) { x := rng.IntN(6); return x == 0, x == 1 }
-		s.Start()
-		defer s.Close()
-		if err := s.Keep(t.Context(), target()); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(100 * 24 * time.Hour)
+		w.look(func() { w.weather = func(string) (bool, bool) { x := rng.IntN(6); return x == 0, x == 1 } })
+		rest(100 * 24 * time.Hour)
 		list, err := s.List(t.Context())
 		fmt.Fprintf(&out, "%+v %#v %v", list, list, err)
 		for _, v := range w.versions {

@@ -152,9 +152,11 @@ func TestAVaultIsWatched(t *testing.T) {
 		}
 		set("", fault.New(fault.Unavailable, "gone"))
 		time.Sleep(10 * time.Minute)
+		mu.Lock()
 		if asked < 58 || asked > 61 {
 			t.Errorf("asked %d times in 10 minutes", asked)
 		}
+		mu.Unlock()
 		// Who was refused with what is remembered has the vault asked at once.
 		set("canary-3", nil)
 		if v, err := m.Value(ctx, "client-secret"); v != "canary-2" || err != nil {
