@@ -29,10 +29,15 @@ import (
 // Microsoft identity platform write.
 const assertionLife = 10 * time.Minute
 
-// sign makes the assertion by which the holder of a certificate signs in at an
-// endpoint (Microsoft identity platform docs, "Application authentication
-// certificate credentials": PS256 and x5t#S256, and so RSA alone).
-func (s SignIn) sign(pair *tls.Certificate) (obs.Secret, error) {
+// Signed is the assertion that an application signs itself, with the key of its
+// certificate as it is now (Microsoft identity platform docs, "Application
+// authentication certificate credentials": PS256 and x5t#S256, and so RSA
+// alone).
+func (s SignIn) Signed(context.Context) (obs.Secret, error) {
+	pair, err := s.Certificate()
+	if err != nil {
+		return "", err
+	}
 	leaf, err := leafOf(pair)
 	if err != nil {
 		return "", err

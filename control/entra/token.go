@@ -75,13 +75,7 @@ func (e wrongProof) Unwrap() error { return e.error }
 // signIn proves who the application is.
 func (s SignIn) signIn(ctx context.Context, client *http.Client) (obs.Secret, time.Duration, error) {
 	if s.Certificate != nil {
-		s.Assertion = func(context.Context) (obs.Secret, error) {
-			pair, err := s.Certificate()
-			if err != nil {
-				return "", err
-			}
-			return s.sign(pair)
-		}
+		s.Assertion = s.Signed
 	}
 	proof := s.Secret
 	if s.Assertion != nil {

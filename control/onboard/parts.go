@@ -2,6 +2,7 @@ package onboard
 
 import (
 	"context"
+	"crypto/x509"
 	"net"
 
 	"github.com/tandemgw/tandem/base/obs"
@@ -20,6 +21,8 @@ type Systems struct {
 	Rotation        Rotation                                     // nil: nobody replaces secrets before they end
 	Names           Names
 	Issuer          string // of our tokens, by which a gateway signs in to a directory elsewhere
+	// Certificate is by what gateways sign in there instead; nil: by our tokens.
+	Certificate func() (*x509.Certificate, error)
 }
 
 // Asker is an application that asks Operator Connect for something.

@@ -632,7 +632,7 @@ func checkIdentity(ctx context.Context, w *World) (Finding, error) {
 // checkFederated looks whether the gateway may sign in as the application that
 // has its name.
 func (w *World) checkFederated(ctx context.Context, r gateway.Resource, p entra.Principal, shown []Evidence) (Finding, error) {
-	if w.Issuer == "" || r.Identity == nil || r.Identity.PrincipalID == "" {
+	if w.Certificate == nil && (w.Issuer == "" || r.Identity == nil || r.Identity.PrincipalID == "") {
 		return Ask(You, noIdentity, shown...), nil
 	}
 	a, err := w.Directory.ApplicationOf(ctx, p.AppID)
@@ -642,24 +642,24 @@ func (w *World) checkFederated(ctx context.Context, r gateway.Resource, p entra.
 	if err != nil {
 		return Finding{}, err
 	}
+	if w.Certificate != nil {
+		return w.checkCertified(ctx, a, shown)
+	}
 	may, err := w.Directory.Federated(ctx, a.ID, w.Issuer, r.Identity.PrincipalID)
-	switch {
-	case err != nil:
-		return Finding{}, err
 	if err != nil {
 		return Finding{}, err
 	}
 	other, err := w.federated(ctx, a)
+	switch {
+	case err != nil:
+		return Finding{}, err
+	case other != "":
+		return Ask(You, "The application "+p.DisplayName+" is that of the gateway "+other+", which has the same name: one of them needs another", shown...), nil
 	case !may:
 		return Missing("The application "+p.DisplayName+" has no federated credential of the issuer "+w.Issuer+" for the gateway ("+r.Identity.PrincipalID+")", shown...), nil
 	}
-	case other != "":
-		return Ask(You, "The application "+p.DisplayName+" is that of the gateway "+other+", which has the same name: one of them needs another", shown...), nil
 	return Found("Application ID "+p.AppID+", "+w.signIn(), shown...), nil
 }
-
-// noIdentity is said where our issuer has nobody to vouch for.
-const noIdentity = "The gateway has no identity of its own here, for which our issuer could vouch"
 
 // federated is another gateway that signs in as an application; "": none does.
 func (w *World) federated(ctx context.Context, a entra.Application) (string, error) {
@@ -675,21 +675,28 @@ func (w *World) federated(ctx context.Context, a entra.Application) (string, err
 	return "", err
 }
 
+// noIdentity is said where our issuer has nobody to vouch for.
+const noIdentity = "The gateway has no identity of its own here, for which our issuer could vouch"
+
 // signIn is how the gateway proves who it is.
 func (w *World) signIn() string {
 	if w.elsewhere() {
-		return "an application with a federated credential of our issuer: nobody outside Azure can make a system-assigned identity there"
+		return "an application with " + w.credential() + ": nobody outside Azure can make a system-assigned identity there"
 	}
 	return "system-assigned managed identity"
 }
 
 func willMakeIdentity(w *World) string {
-	return "registers " + w.Subject.Gateway.Name + ", which signs in by a federated credential of our issuer"
+	return "registers " + w.Subject.Gateway.Name + ", which signs in by " + w.credential()
 }
 
 func instructIdentity(w *World) Instruction {
 	if w.elsewhere() {
-		return Instruction{Text: "Register an application of the gateway's name with a federated credential of the issuer " + w.Issuer, Command: w.command("apply --outside")}
+		text := "Register an application of the gateway's name with a federated credential of the issuer " + w.Issuer
+		if w.Certificate != nil {
+			text = "Register an application of the gateway's name with " + w.credential()
+		}
+		return Instruction{Text: text, Command: w.command("apply --outside")}
 	}
 	return Instruction{Text: "Give the gateway a system-assigned identity in the tenant that contains Project Synergy", Command: "tandem gateway update " + w.named() + " --set identity.type=SystemAssigned"}
 }
@@ -704,7 +711,7 @@ func makeIdentity(ctx context.Context, w *World) error {
 	if err != nil {
 		return err
 	}
-	if w.Issuer == "" || r.Identity == nil || r.Identity.PrincipalID == "" {
+	if w.Certificate == nil && (w.Issuer == "" || r.Identity == nil || r.Identity.PrincipalID == "") {
 		return fault.New(fault.Conflict, noIdentity)
 	}
 	name := r.ID.Name
@@ -725,6 +732,9 @@ func makeIdentity(ctx context.Context, w *World) error {
 		return err
 	}
 	err = soon(ctx, func() error {
+		if w.Certificate != nil {
+			return w.certify(ctx, a)
+		}
 		// Named by the subject: a gateway that is made anew has another identity.
 		return w.Directory.Federate(ctx, a.ID, "tandem-"+r.Identity.PrincipalID, w.Issuer, r.Identity.PrincipalID)
 	})
