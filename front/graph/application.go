@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"encoding/base64"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,13 +20,18 @@ var (
 	passwordKind = record("passwordCredential", map[string]*kind{
 		"keyId": aGUID, "displayName": aText, "hint": aText, "startDateTime": aMoment, "endDateTime": aMoment, "secretText": aText,
 	}).fixing("keyId", "hint", "secretText").without("customKeyIdentifier")
+	// Of a certificate nobody gets the private key, and with it goes signing:
+	// Graph has symmetric keys and such that sign as well.
+	keyKind = record("keyCredential", map[string]*kind{
+		"keyId": aGUID, "displayName": aText, "customKeyIdentifier": aText, "type": aText, "usage": aText, "key": aText, "startDateTime": aMoment, "endDateTime": aMoment,
+	}).without("hasExtendedValue")
 	requiredKind = record("requiredResourceAccess", map[string]*kind{
 		"resourceAppId": aGUID, "resourceAccess": listOf(record("resourceAccess", map[string]*kind{"id": aGUID, "type": aText})),
 	})
 	applicationKind = record("application", map[string]*kind{
 		"id": aGUID, "appId": aGUID, "displayName": aText, "description": aText, "signInAudience": aText, "createdDateTime": aMoment, "publisherDomain": aText,
 		"identifierUris": listOf(aText), "tags": listOf(aText), "isFallbackPublicClient": aBoolean,
-		"requiredResourceAccess": listOf(requiredKind), "appRoles": listOf(appRoleKind), "passwordCredentials": listOf(passwordKind),
+		"requiredResourceAccess": listOf(requiredKind), "appRoles": listOf(appRoleKind), "passwordCredentials": listOf(passwordKind), "keyCredentials": listOf(keyKind),
 		"web":          record("webApplication", map[string]*kind{"redirectUris": listOf(aText)}).without("homePageUrl", "logoutUrl", "implicitGrantSettings", "redirectUriSettings", "oauth2AllowImplicitFlow"),
 		"spa":          record("spaApplication", map[string]*kind{"redirectUris": listOf(aText)}),
 		"publicClient": record("publicClientApplication", map[string]*kind{"redirectUris": listOf(aText)}),
@@ -32,7 +39,7 @@ var (
 			without("acceptMappedClaims", "knownClientApplications", "preAuthorizedApplications", "requestedAccessTokenVersion"),
 	}).fixing("id", "appId", "createdDateTime", "publisherDomain", "passwordCredentials").without(
 		"addIns", "applicationTemplateId", "authenticationBehaviors", "certification", "createdByAppId", "defaultRedirectUri", "deletedDateTime", "disabledByMicrosoftStatus",
-		"groupMembershipClaims", "info", "isDeviceOnlyAuthSupported", "keyCredentials", "logo", "managerApplications", "nativeAuthenticationApisEnabled", "notes",
+		"groupMembershipClaims", "info", "isDeviceOnlyAuthSupported", "logo", "managerApplications", "nativeAuthenticationApisEnabled", "notes",
 		"oauth2RequirePostResponse", "optionalClaims", "parentalControlSettings", "requestSignatureVerification", "samlMetadataUrl", "serviceManagementReference",
 		"servicePrincipalLockConfiguration", "tokenEncryptionKeyId", "uniqueName", "verifiedPublisher",
 	)
@@ -51,7 +58,7 @@ func applicationShape(a directory.Application) object {
 		"appRoles":            values(a.Roles, appRoleShape),
 		"api":                 object{"oauth2PermissionScopes": values(a.Scopes, scopeShape)},
 		"passwordCredentials": values(a.Secrets, func(c directory.Credential) any { return credentialShape(c) }),
-		"keyCredentials":      []any{},
+		"keyCredentials":      values(a.Keys, func(k directory.KeyCredential) any { return keyShape(k) }),
 	}
 }
 
@@ -74,6 +81,21 @@ func credentialShape(c directory.Credential) object {
 	return object{"keyId": c.ID, "displayName": orNull(c.Name), "hint": c.Hint, "startDateTime": c.Start, "endDateTime": c.End, "secretText": nil, "customKeyIdentifier": nil}
 }
 
+// The only certificates that there are (Microsoft Graph docs, "keyCredential
+// resource type").
+const (
+	keyType  = "AsymmetricX509Cert"
+	keyUsage = "Verify"
+)
+
+// keyShape is a certificate as lists show it: without its own octets.
+func keyShape(k directory.KeyCredential) object {
+	return object{
+		"keyId": k.ID, "displayName": orNull(k.Name), "customKeyIdentifier": k.Hint, "type": keyType, "usage": keyUsage, "key": nil,
+		"startDateTime": k.Start, "endDateTime": k.End,
+	}
+}
+
 // applicationBody is a registration as clients write it.
 type applicationBody struct {
 	DisplayName, Description, SignInAudience string
@@ -88,6 +110,11 @@ type applicationBody struct {
 		ID, Value, DisplayName, Description string
 		AllowedMemberTypes                  []string
 		IsEnabled                           *bool
+	}
+	KeyCredentials []struct {
+		KeyID, DisplayName, CustomKeyIdentifier, Type, Usage string
+		Key                                                  []byte
+		StartDateTime, EndDateTime                           time.Time
 	}
 	API struct {
 		OAuth2PermissionScopes []struct {
@@ -105,7 +132,13 @@ func (b applicationBody) into(a *directory.Application) error {
 	}
 	a.DisplayName, a.Description, a.URIs, a.Tags, a.Public = b.DisplayName, b.Description, b.IdentifierURIs, b.Tags, b.IsFallbackPublicClient
 	a.Redirects = directory.Redirects{Web: b.Web.RedirectURIs, SPA: b.SPA.RedirectURIs, Public: b.PublicClient.RedirectURIs}
-	a.Required, a.Roles, a.Scopes = nil, nil, nil
+	a.Required, a.Roles, a.Scopes, a.Keys = nil, nil, nil, nil
+	for _, k := range b.KeyCredentials {
+		if k.Type != "" && k.Type != keyType || k.Usage != "" && k.Usage != keyUsage {
+			return badBody("A key credential is of type %s and usage %s here: a certificate without its private key.", keyType, keyUsage)
+		}
+		a.Keys = append(a.Keys, directory.KeyCredential{ID: k.KeyID, Name: k.DisplayName, Hint: k.CustomKeyIdentifier, Certificate: k.Key, Start: k.StartDateTime, End: k.EndDateTime})
+	}
 	for _, r := range b.RequiredResourceAccess {
 		it := directory.RequiredAccess{Resource: r.ResourceAppID}
 		for _, x := range r.ResourceAccess {
@@ -162,7 +195,20 @@ func (a *api) application(q *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return a.one(q, applicationKind, "applications", applicationShape(app))
+	names, err := q.query.names(applicationKind)
+	if err != nil {
+		return answer{}, err
+	}
+	o := applicationShape(app)
+	if slices.Contains(names, "keyCredentials") {
+		// Only who asks for them, of one object, gets the certificates themselves.
+		o["keyCredentials"] = values(app.Keys, func(k directory.KeyCredential) any {
+			shape := keyShape(k)
+			shape["key"] = base64.StdEncoding.EncodeToString(k.Certificate)
+			return shape
+		})
+	}
+	return a.one(q, applicationKind, "applications", o)
 }
 
 func (a *api) createApplication(q *request) (answer, error) {
