@@ -167,8 +167,10 @@ func (e *Environment) Offboard(tenant string) {
 	delete(e.operators, strings.ToLower(tenant))
 }
 
-// operator is one with all that it has. What is below is the Environment's mu's.
+// operator is one with all that it has, which is the Environment's mu's.
 type operator struct {
+	tenant string // RO
+
 	Operator
 	doors []*door
 
@@ -188,9 +190,16 @@ type operator struct {
 
 func newOperator(o Operator) *operator {
 	return &operator{
-		Operator: o, doors: newDoors(o), id: uuid.NewSHA1(uuid.NameSpaceOID, []byte("operator "+o.Tenant)).String(), modified: now(),
+		tenant: o.Tenant, Operator: o, doors: newDoors(o), id: uuid.NewSHA1(uuid.NameSpaceOID, []byte("operator "+o.Tenant)).String(), modified: now(),
 		tenants: map[string]*enterprise{}, durations: map[string]CallDuration{}, repeats: map[string]repeat{},
 	}
+}
+
+// home is an operator's name, and its own directory, where its people sign in.
+func (e *Environment) home(o *operator) (name string, d *door) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return o.Name, o.doors[0]
 }
 
 // next numbers what is made, so that lists have an order.

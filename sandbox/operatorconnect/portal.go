@@ -155,7 +155,8 @@ func (e *Environment) enter(w http.ResponseWriter, r *http.Request, a act) {
 
 // page shows a page to somebody who is signed in.
 func (e *Environment) page(w http.ResponseWriter, r *http.Request, s *session, v view) {
-	v.Who, v.Operator, v.CSRF = s.name, s.operator.Name, s.csrf
+	v.Who, v.CSRF = s.name, s.csrf
+	v.Operator, _ = e.home(s.operator)
 	if v.Said == "" {
 		v.Said = told[r.URL.Query().Get("said")]
 	}

@@ -431,3 +431,28 @@ func TestSeveralOperatorsSeeTheirOwn(t *testing.T) {
 	token := second.sign(second.claims(billingApp, seven, nil))
 	b.refused(b.ask(token, "GET", "/trunks", nil), 403, "ApplicationNotListed") // A's list is not B's
 }
+
+// TestAnOperatorIsOnboardedAnewWhilePeopleWork: the race detector looks on.
+func TestAnOperatorIsOnboardedAnewWhilePeopleWork(t *testing.T) {
+	b := newBench(t, nil)
+	token := b.gateway()
+	b.trunks(token)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range 300 {
+			b.onboard()
+		}
+	}()
+	w := b.browser()
+	for range 3 {
+		w.signIn("Admin")
+		for _, at := range []string{"/operator", "/operator/configuration", "/operator/trunks", "/operator/profiles", "/operator/consents"} {
+			if p := w.get(at); p.status != 200 || !strings.Contains(p.text, "Telecom A") {
+				t.Errorf("%s: %d", at, p.status)
+			}
+		}
+		b.must(b.ask(token, "GET", "/trunks", nil), 200)
+	}
+	<-ended
+}

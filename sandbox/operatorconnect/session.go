@@ -110,12 +110,13 @@ func (e *Environment) signIn(w http.ResponseWriter, r *http.Request) {
 		e.stranger(w, r.FormValue("tenant"))
 		return
 	}
-	_, at, err := e.open(o.doors[0])
+	home, d := e.home(o)
+	_, at, err := e.open(d)
 	if err != nil || at.Authorize == "" || at.Token == "" {
-		e.trouble(w, http.StatusServiceUnavailable, "Your directory does not answer", "Operator Connect could not reach the directory of "+o.Name+" at "+o.doors[0].issuer+". Try again in a moment.")
+		e.trouble(w, http.StatusServiceUnavailable, "Your directory does not answer", "Operator Connect could not reach the directory of "+home+" at "+d.issuer+". Try again in a moment.")
 		return
 	}
-	v := visit{tenant: o.Tenant, state: random(), nonce: random(), verifier: random(), to: local(r.FormValue("to")), began: time.Now()}
+	v := visit{tenant: o.tenant, state: random(), nonce: random(), verifier: random(), to: local(r.FormValue("to")), began: time.Now()}
 	name := random()
 	e.mu.Lock()
 	crowd(e.visits, func(v visit) time.Time { return v.began })
@@ -192,7 +193,8 @@ func (e *Environment) signedIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !who.has(portalRoles...) {
-		e.trouble(w, http.StatusForbidden, "You have no role here", who.name+" is signed in to the directory of "+o.Name+", but has no role in the application Project Synergy. "+
+		home, _ := e.home(o)
+		e.trouble(w, http.StatusForbidden, "You have no role here", who.name+" is signed in to the directory of "+home+", but has no role in the application Project Synergy. "+
 			"An administrator gives the role Admin: Enterprise applications, All applications, Project Synergy, Users and groups, Add user.")
 		return
 	}
@@ -224,7 +226,8 @@ func (e *Environment) returned(r *http.Request) (visit, bool) {
 // redeem makes an identity of a code (RFC 6749 section 4.1.3, OpenID Connect
 // Core section 3.1.3).
 func (e *Environment) redeem(ctx context.Context, o *operator, v visit, code string) (principal, error) {
-	verifier, at, err := e.open(o.doors[0])
+	_, d := e.home(o)
+	verifier, at, err := e.open(d)
 	if err != nil {
 		return principal{}, err
 	}
@@ -260,7 +263,7 @@ func (e *Environment) redeem(ctx context.Context, o *operator, v visit, code str
 		return principal{}, errAudience
 	case subtle.ConstantTimeCompare([]byte(c.Nonce), []byte(v.nonce)) != 1:
 		return principal{}, errors.New("the directory answered another sign-in than this one")
-	case !strings.EqualFold(c.Tenant, o.Tenant):
+	case !strings.EqualFold(c.Tenant, o.tenant):
 		return principal{}, errTenant
 	}
 	p := c.principal()

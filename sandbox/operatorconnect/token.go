@@ -138,7 +138,7 @@ func (e *Environment) verify(ctx context.Context, header string) (principal, *op
 		return principal{}, nil, errToken
 	case !slices.ContainsFunc(token.Audience, ours):
 		return principal{}, nil, errAudience
-	case !strings.EqualFold(c.Tenant, o.Tenant):
+	case !strings.EqualFold(c.Tenant, o.tenant):
 		// An issuer may serve several tenants: which one is in the token alone.
 		return principal{}, nil, errTenant
 	}
