@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,11 +24,13 @@ func TestAFloodIsAFewLines(t *testing.T) {
 		s := storetest.New(t)
 		defer s.Close()
 		trail := subscription.New(subscription.Config{Store: s, Tenant: subscription.Tenant{ID: tenant}, Log: slog.New(slog.DiscardHandler)})
-		writes, away := 0, true
+		writes := 0
+		var away atomic.Bool
+		away.Store(true)
 		d, err := directory.Open(t.Context(), directory.Config{
 			Store: s, Tenant: directory.Tenant{ID: tenant, Name: "lab.telecom.example"}, Log: slog.New(slog.DiscardHandler),
 			Many: func(ctx context.Context, tx *store.Tx, l directory.Tally) error {
-				if away {
+				if away.Load() {
 					return errors.New("the database is away")
 				}
 				writes++
@@ -48,7 +51,7 @@ func TestAFloodIsAFewLines(t *testing.T) {
 			d.Count(directory.Attempt{Action: directory.PersonSignsIn, By: by, Source: fmt.Sprintf("2001:db8:%x::/64", i), Refused: "no such user"})
 			if i%1000 == 0 {
 				time.Sleep(10 * time.Second)
-				away = i < 10_000 // nothing is lost meanwhile
+				away.Store(i < 10_000) // nothing is lost meanwhile
 			}
 		}
 		ann := by
