@@ -252,7 +252,7 @@ func numbersForTests(ctx context.Context, tx *store.Tx, r *row, into map[string]
 		}
 	}
 	for _, l := range lines {
-		add(l.PhoneNumber, l.service(only(r.Gateway)))
+		add(l.PhoneNumber, l.Service(r.Gateway))
 	}
 	for _, n := range numbers {
 		add(n.PhoneNumber, n.Service)

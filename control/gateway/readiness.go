@@ -89,6 +89,10 @@ func (l TestLine) service(only string) string {
 	return only
 }
 
+// Service is the communications service that a test line is for at its gateway,
+// "" when nobody can tell.
+func (l TestLine) Service(g Gateway) string { return l.service(only(g)) }
+
 // services are those of a gateway that lines are for.
 func services(g Gateway) []string {
 	return slices.DeleteFunc(slices.Clone(g.Properties.Platforms), func(s string) bool { return !slices.Contains(lineServices, s) })

@@ -54,7 +54,7 @@ func Facts() []Fact {
 		{Name: "voicemail-number", Title: "Which number is dialled for voicemail?", Form: "a number, E.164", Scope: OfAGateway, Check: phoneNumber},
 
 		{Name: "uploader-apps", Title: "Do all Call Duration Uploaders share one app registration, or has each its own?", Choices: []string{"shared", "each"}, Default: "shared", Scope: Everywhere, Step: "A6"},
-		{Name: "uploaders", Title: "How many Call Duration Uploaders are there?", Form: "1 to 20", Default: "1", Scope: Everywhere, Step: "A6", Check: count(20)},
+		{Name: "uploaders", Title: "How many Call Duration Uploaders are there?", Form: "1 to 20", Scope: Everywhere, Step: "A6", Check: count(20)},
 		{Name: "application-ids", Title: "When were the Application Ids added in the Operator Connect portal?", Form: "YYYY-MM-DD", Scope: OfService, Check: date},
 		{Name: "vault.*", Title: "Which vault holds the client ID and the secret of this registration?", Form: "resource ID of a vault", Scope: Everywhere, Step: "A10", Check: vaultForm, Learned: true},
 		{Name: "consent-url.*", Title: "Which admin consent URL did the onboarding team give for this registration?", Form: "a URL", Scope: Everywhere, Step: "A13", Check: consentForm},

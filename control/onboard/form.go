@@ -74,12 +74,26 @@ func (w *World) form(ctx context.Context) ([]formField, error) {
 	return fields, nil
 }
 
+// testLines are those of the gateway that are for the service; none while there
+// is no gateway.
+func (w *World) testLines(ctx context.Context) ([]gateway.TestLine, error) {
+	r, err := w.maybe(ctx)
+	if err != nil || r.Name == "" {
+		return nil, err
+	}
+	all, err := w.Gateways.ListTestLines(ctx, w.Subject.Gateway)
+	if err != nil && fault.Of(err) != fault.NotFound {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(l gateway.TestLine) bool { return l.Service(r.Gateway) != w.Subject.Service }), nil
+}
+
 // numbersOf are the numbers for tests, by what they are for.
 func (w *World) numbersOf(ctx context.Context) (map[string]string, error) {
 	all := map[string][]string{"Automated": numbers(w.Fact("verification-numbers")), "integration": numbers(w.Fact("integration-numbers"))}
 	if w.Gateways != nil {
-		lines, err := w.Gateways.ListTestLines(ctx, w.Subject.Gateway)
-		if err != nil && fault.Of(err) != fault.NotFound {
+		lines, err := w.testLines(ctx)
+		if err != nil {
 			return nil, err
 		}
 		for _, l := range lines {

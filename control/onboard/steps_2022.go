@@ -139,14 +139,12 @@ func instructTenant(w *World) Instruction {
 // is a gateway.
 func checkTwoNumbers(ctx context.Context, w *World) (Finding, error) {
 	got, said := map[string]string{"Manual": gateway.E164(w.Fact("manual-number")), "Automated": gateway.E164(w.Fact("automated-number"))}, true
-	if w.Gateways != nil {
-		lines, err := w.Gateways.ListTestLines(ctx, w.Subject.Gateway)
-		if err != nil && fault.Of(err) != fault.NotFound {
-			return Finding{}, err
-		}
-		for _, l := range lines {
-			got[l.Purpose], said = gateway.E164(l.PhoneNumber), false
-		}
+	lines, err := w.testLines(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	for _, l := range lines {
+		got[l.Purpose], said = gateway.E164(l.PhoneNumber), false
 	}
 	var shown []Evidence
 	for _, purpose := range gateway.Purposes {
@@ -260,7 +258,14 @@ func (w *World) each(done string, look func(registration) (wrong string, shown [
 	return Found(done, shown...), nil
 }
 
+// uncounted tells that uploaders have a registration each, and nobody has said
+// how many they are.
+func (w *World) uncounted() bool { return w.Is("uploader-apps", "each") && !w.Has("uploaders") }
+
 func checkRegistrations(ctx context.Context, w *World) (Finding, error) {
+	if w.uncounted() {
+		return Ask(You, "Each Call Duration Uploader has a registration of its own, and nobody has said how many there are"), nil
+	}
 	lacking := false
 	f, err := w.each("Registered: "+w.names(), func(r registration) (string, []Evidence, error) {
 		a, err := w.application(ctx, r)
@@ -297,7 +302,10 @@ func (w *World) names() string {
 
 func willRegister(w *World) string { return "registers " + w.names() + ", for this tenant alone" }
 
-func instructRegistrations(*World) Instruction {
+func instructRegistrations(w *World) Instruction {
+	if w.uncounted() {
+		return Instruction{Text: "Say how many uploaders there are", Command: w.declare("uploaders=<1 to 20>")}
+	}
 	return Instruction{Text: "Leave Supported account types at this organizational directory only, and Redirect URI empty", Where: "https://entra.microsoft.com, App registrations"}
 }
 

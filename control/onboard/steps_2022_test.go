@@ -307,7 +307,9 @@ func TestPrepareToDeploy(t *testing.T) {
 // registrations for each CDU instance".
 func TestEachUploaderCanHaveARegistrationOfItsOwn(t *testing.T) {
 	w := newWorld(t)
-	w.declare("uploader-apps", "each", "uploaders", "3", "management-region", "westeurope", "setup-user", admin)
+	w.declare("uploader-apps", "each", "management-region", "westeurope", "setup-user", admin)
+	w.is(w.apply(old), "A6", onboard.Ready, "how many", "uploaders=")
+	w.declare("uploaders", "3")
 	p := w.apply(old)
 	w.is(p, "A6", onboard.Done, "Call Duration 3")
 	w.is(p, "A12", onboard.Done)

@@ -1,0 +1,36 @@
+package onboard_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/tandemgw/tandem/control/gateway"
+	"github.com/tandemgw/tandem/control/onboard"
+)
+
+// TestAServiceHandsOverItsOwnNumbers: a gateway with two services has test
+// lines of both, and each team configures those of its own.
+func TestAServiceHandsOverItsOwnNumbers(t *testing.T) {
+	w := newWorld(t)
+	line := func(name, purpose, number string) gateway.TestLine {
+		return gateway.TestLine{ID: gateway.LineID{Gateway: w.sub.Gateway, Name: name}, Purpose: purpose, PhoneNumber: number}
+	}
+	w.gateways.lines = []gateway.TestLine{
+		line("OC1", "Automated", "+442079460001"), line("OC2", "Manual", "+442079460002"),
+		line("TPM1", "Automated", "+442079460011"),
+	}
+	w.deploy(func(r *gateway.Resource) { r.Properties.Platforms = onboard.Services })
+	w.declare("setup-user", admin)
+	form := func() string { return w.handed(w.apply(now), "B20").Files[0].Content }
+
+	if text := form(); !strings.Contains(text, "| Numbers for service verification | +442079460001 |") {
+		t.Errorf("Operator Connect: %s", text)
+	}
+	w.is(w.plan(old), "A1", onboard.Done, "Manual +442079460002, Automated +442079460001")
+
+	w.sub.Service = "TeamsPhoneMobile"
+	if text := form(); !strings.Contains(text, "| Numbers for service verification | +442079460011 |") {
+		t.Errorf("Teams Phone Mobile: %s", text)
+	}
+	w.is(w.plan(old), "A1", onboard.Ready, "1 of 2 numbers")
+}
