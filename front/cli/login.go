@@ -24,7 +24,7 @@ import (
 // NewLogin makes "tandem login": a person signs in for the commands that go to
 // a resource API by HTTPS.
 func NewLogin() *cobra.Command {
-	var tenant string
+	var tenant, client string
 	cmd := &cobra.Command{
 		Use:   "login",
 		Short: "Sign in at a resource API",
@@ -34,18 +34,23 @@ on another one. Commands with the same --endpoint then go on in your name until
 "tandem logout", or until nothing was asked for 30 days. What is kept stands in
 a file that only you may read.
 
+Where the API believes a directory elsewhere, such as the operator's own Entra,
+you sign in there, by a public client that is registered there for commands: name
+its application ID as --client.
+
 On the control node itself nobody needs to sign in: its socket is enough.`,
 		Example: "  tandem login --endpoint https://api.telecom.example:8443",
 		Args:    cobra.NoArgs,
 	}
 	at := connectionFlags(cmd)
 	cmd.Flags().StringVar(&tenant, "tenant", "", "ID, name or domain of the tenant; that of the API, unless told")
+	cmd.Flags().StringVar(&client, "client", directory.CommandID, "application ID by which commands sign in; another only in a directory elsewhere")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		r, err := at.person()
 		if err != nil {
 			return err
 		}
-		return r.login(cmd.Context(), tenant, cmd.OutOrStdout())
+		return r.login(cmd.Context(), tenant, client, cmd.OutOrStdout())
 	}
 	return cmd
 }
@@ -85,7 +90,8 @@ func (c *connection) person() (*resources, error) {
 // signedIn is what is kept of a person at an endpoint. It is written to a file
 // of theirs and shown nowhere.
 type signedIn struct {
-	Authority string    `json:"authority"` // where tokens are: <login>/<tenant>
+	Authority string    `json:"authority"`        // where tokens are: <login>/<tenant>
+	Client    string    `json:"client,omitempty"` // application ID; "" is ours
 	Refresh   string    `json:"refresh"`
 	Token     string    `json:"token"`
 	Ends      time.Time `json:"ends"` // of Token
@@ -102,12 +108,13 @@ type granted struct {
 
 // kept is what is kept of it; without a new refresh token the old one stays
 // good (RFC 6749 §6).
-func (g granted) kept(authority, refresh string) signedIn {
-	return signedIn{authority, cmp.Or(g.RefreshToken, refresh), g.AccessToken, time.Now().Add(time.Duration(g.ExpiresIn) * time.Second)}
+func (g granted) kept(s signedIn) signedIn {
+	s.Refresh, s.Token, s.Ends = cmp.Or(g.RefreshToken, s.Refresh), g.AccessToken, time.Now().Add(time.Duration(g.ExpiresIn)*time.Second)
+	return s
 }
 
 // login signs a person in by a device code (RFC 8628) and keeps what comes of it.
-func (r *resources) login(ctx context.Context, tenant string, w io.Writer) error {
+func (r *resources) login(ctx context.Context, tenant, client string, w io.Writer) error {
 	authority, scope, err := r.authority(ctx, tenant)
 	if err != nil {
 		return err
@@ -119,18 +126,19 @@ func (r *resources) login(ctx context.Context, tenant string, w io.Writer) error
 		Page       string `json:"verification_uri"`
 		Interval   int    `json:"interval"` // seconds
 	}
-	if err := r.ask(ctx, authority+"/oauth2/v2.0/devicecode", url.Values{"client_id": {directory.CommandID}, "scope": {scope}}, &code); err != nil {
+	if err := r.ask(ctx, authority+"/oauth2/v2.0/devicecode", url.Values{"client_id": {client}, "scope": {scope}}, &code); err != nil {
 		return err
 	}
 	if code.DeviceCode == "" {
 		return fault.New(fault.Denied, "sign-in refused: "+cmp.Or(code.Description, code.Error, "there is no code"))
 	}
 	fmt.Fprintf(w, "Open\n\n  %s\n\nin a browser and enter the code  %s\n\n", plain(code.Page), plain(code.UserCode))
-	g, err := r.await(ctx, authority, code.DeviceCode, time.Duration(max(code.Interval, 1))*time.Second)
+	s := signedIn{Authority: authority, Client: client}
+	g, err := r.await(ctx, s, code.DeviceCode, time.Duration(max(code.Interval, 1))*time.Second)
 	if err != nil {
 		return err
 	}
-	if err := keeping(func(kept map[string]signedIn) error { kept[r.base] = g.kept(authority, ""); return nil }); err != nil {
+	if err := keeping(func(kept map[string]signedIn) error { kept[r.base] = g.kept(s); return nil }); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "You are signed in at %s.\n", r.base)
@@ -138,8 +146,8 @@ func (r *resources) login(ctx context.Context, tenant string, w io.Writer) error
 }
 
 // await asks until the person has signed in (RFC 8628 3.5).
-func (r *resources) await(ctx context.Context, authority, code string, pause time.Duration) (g granted, err error) {
-	form := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "client_id": {directory.CommandID}, "device_code": {code}}
+func (r *resources) await(ctx context.Context, s signedIn, code string, pause time.Duration) (g granted, err error) {
+	form := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "client_id": {s.Client}, "device_code": {code}}
 	for {
 		select {
 		case <-ctx.Done():
@@ -147,7 +155,7 @@ func (r *resources) await(ctx context.Context, authority, code string, pause tim
 		case <-time.After(pause):
 		}
 		g = granted{}
-		if err := r.ask(ctx, authority+"/oauth2/v2.0/token", form, &g); err != nil {
+		if err := r.ask(ctx, s.Authority+"/oauth2/v2.0/token", form, &g); err != nil {
 			return g, err
 		}
 		switch {
@@ -176,14 +184,14 @@ func (r *resources) personal(ctx context.Context) (token string, err error) {
 			return errUnchanged
 		}
 		var g granted
-		form := url.Values{"grant_type": {"refresh_token"}, "client_id": {directory.CommandID}, "refresh_token": {s.Refresh}}
+		form := url.Values{"grant_type": {"refresh_token"}, "client_id": {cmp.Or(s.Client, directory.CommandID)}, "refresh_token": {s.Refresh}}
 		if err := r.ask(ctx, s.Authority+"/oauth2/v2.0/token", form, &g); err != nil {
 			return err
 		}
 		if g.AccessToken == "" {
 			return fault.New(fault.Denied, "you are signed in at "+r.base+" no longer ("+cmp.Or(g.Description, g.Error)+`): run "tandem login --endpoint `+r.base+`"`)
 		}
-		token, kept[r.base] = g.AccessToken, g.kept(s.Authority, s.Refresh)
+		token, kept[r.base] = g.AccessToken, g.kept(s)
 		return nil
 	})
 	return token, err

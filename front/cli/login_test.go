@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -28,6 +29,7 @@ type issuer struct {
 	refresh string // mu; the one that counts
 	made    int    // mu; tokens
 	refused string // mu; an error for every question
+	client  string // mu; "" is directory.CommandID
 }
 
 func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -45,11 +47,15 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		i.refresh = fmt.Sprint("refresh-", i.made)
 		say(200, map[string]any{"access_token": fmt.Sprint("token-", i.made), "refresh_token": i.refresh, "expires_in": i.life})
 	}
+	if id := r.PostFormValue("client_id"); id != "" && id != cmp.Or(i.client, directory.CommandID) {
+		no("unauthorized_client")
+		return
+	}
 	switch r.URL.Path {
 	case "/metadata/endpoints":
 		say(200, map[string]any{"authentication": map[string]any{"loginEndpoint": i.URL + "/", "audiences": []string{i.URL + "/"}, "tenant": "us"}})
 	case "/us/oauth2/v2.0/devicecode":
-		if r.PostFormValue("client_id") != directory.CommandID || r.PostFormValue("scope") != i.URL+"/.default offline_access" {
+		if r.PostFormValue("client_id") == "" || r.PostFormValue("scope") != i.URL+"/.default offline_access" {
 			no("invalid_request")
 			return
 		}
@@ -95,7 +101,7 @@ func issues(t *testing.T) *issuer {
 }
 
 // command runs login or logout.
-func (i *issuer) command(t *testing.T, in bool) (string, error) {
+func (i *issuer) command(t *testing.T, in bool, more ...string) (string, error) {
 	t.Helper()
 	cmd := NewLogout()
 	if in {
@@ -103,7 +109,7 @@ func (i *issuer) command(t *testing.T, in bool) (string, error) {
 	}
 	var out bytes.Buffer
 	cmd.SetOut(&out)
-	cmd.SetArgs([]string{"--endpoint", i.URL, "--ca", i.ca})
+	cmd.SetArgs(append([]string{"--endpoint", i.URL, "--ca", i.ca}, more...))
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	err := cmd.ExecuteContext(t.Context())
 	return out.String(), err
@@ -172,6 +178,21 @@ func TestCommandsAtOnceRefreshOnce(t *testing.T) {
 	all.Wait()
 	if i.made != 2 {
 		t.Errorf("%d tokens were made", i.made)
+	}
+}
+
+// In a directory elsewhere commands are another client, at each refresh too.
+func TestSignInAsAnotherClient(t *testing.T) {
+	i := issues(t)
+	i.client, i.life = "00000000-0000-4000-8000-0000000000c1", 30
+	if _, err := i.command(t, true); err == nil || !strings.Contains(err.Error(), "unauthorized_client") {
+		t.Errorf("as ours: %v", err)
+	}
+	if _, err := i.command(t, true, "--client", i.client); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.calls(t); err != nil || i.made != 2 {
+		t.Errorf("after %d tokens: %v", i.made, err)
 	}
 }
 
