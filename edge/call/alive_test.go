@@ -74,8 +74,7 @@ func TestASideThatIsGone(t *testing.T) {
 			if got := w.state(); got != record.Talking {
 				t.Errorf("state %s", got)
 			}
-			core.request("BYE", "")
-			w.core.expect("200")
+			core.bye()
 			w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 		})
 	})

@@ -99,9 +99,7 @@ func (m *mouth) talk(d time.Duration) {
 // converse makes a call with media on both legs.
 func (w *world) converse() (core, teams *mouth, in *dialog) {
 	w.t.Helper()
-	invite := w.core.invite("+442079460123", coreSDP)
-	w.core.expect("100")
-	out := w.teams.expect("INVITE")
+	invite, out := w.place()
 	w.teams.reply(out, 200, "t1", teamsSDP)
 	w.teams.expect("ACK")
 	ok := w.core.expect("200")
@@ -114,8 +112,7 @@ func (w *world) converse() (core, teams *mouth, in *dialog) {
 // leave ends the call from the core's side and gives its record.
 func (w *world) leave(core *dialog) record.Call {
 	w.t.Helper()
-	core.request("BYE", "")
-	w.core.expect("200")
+	core.bye()
 	w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	synctest.Wait()
 	return w.records.last(w.t)

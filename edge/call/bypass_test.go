@@ -42,8 +42,7 @@ func TestATeamsClientChecksTheWay(t *testing.T) {
 		}
 		w.teams.took(in, ok).ack("")
 		core := w.core.gave(out, "c1")
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	})
 }
@@ -65,8 +64,7 @@ func TestATeamsClientIsCalledWithACandidate(t *testing.T) {
 		}
 		core := w.core.took(in, ok)
 		core.ack("")
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	})
 }

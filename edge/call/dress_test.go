@@ -35,9 +35,7 @@ func TestACallOfACustomerOfDirectRouting(t *testing.T) {
 	const contact, header = "<sip:c042.1r1.gw.example:5063>", "abc_123"
 	t.Run("to him", func(t *testing.T) {
 		inWorldOf(t, directRouting, func(w *world) {
-			in := w.core.invite("+442079460123", coreSDP)
-			w.core.expect("100")
-			out := w.teams.expect("INVITE")
+			in, out := w.place()
 			if out.Get("Contact") != contact || !strings.Contains(out.Get("From"), "@c042.1r1.gw.example") {
 				t.Errorf("\n%s", out)
 			}
@@ -114,9 +112,7 @@ func TestACustomerGoesByTheOperatorsDomain(t *testing.T) {
 		w.snap.Regions[0].Delegated = []string{"1r1.voice.example"}
 	}
 	inWorldOf(t, delegated, func(w *world) {
-		in := w.core.invite("+442079460123", coreSDP)
-		w.core.expect("100")
-		out := w.teams.expect("INVITE")
+		in, out := w.place()
 		if out.Get("Contact") != contact || !strings.Contains(out.Get("From"), "@c042.1r1.voice.example") {
 			t.Errorf("\n%s", out)
 		}

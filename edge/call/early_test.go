@@ -43,9 +43,7 @@ func TestEarlyMediaPolicies(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			inWorldOf(t, wants(func(i *snapshot.Interworking) { i.Early = tc.early }), func(w *world) {
-				in := w.core.invite("+442079460123", coreSDP)
-				w.core.expect("100")
-				out := w.teams.expect("INVITE")
+				in, out := w.place()
 				for _, r := range tc.says {
 					w.teams.reply(out, r.status, "t1", r.body)
 					synctest.Wait()
@@ -176,8 +174,7 @@ func TestACallerMaySeeForks(t *testing.T) {
 			}
 			db.ack("")
 			synctest.Wait()
-			db.request("BYE", "")
-			w.core.expect("200")
+			db.bye()
 			w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 			w.golden("forks_shown")
 		})
@@ -198,9 +195,7 @@ func TestACallerMaySeeForks(t *testing.T) {
 	})
 	t.Run("a fork that answers without having rung", func(t *testing.T) {
 		inWorldOf(t, forks, func(w *world) {
-			in := w.core.invite("+442079460123", coreSDP)
-			w.core.expect("100")
-			out := w.teams.expect("INVITE")
+			in, out := w.place()
 			w.teams.reply(out, 180, "A", "")
 			a := w.core.expect("180")
 			w.teams.reply(out, 200, "B", teamsSDP)
@@ -283,9 +278,7 @@ func TestRingbackUntilMediaComes(t *testing.T) {
 	}
 	inWorldOf(t, clear, func(w *world) {
 		heard := w.ear("10.1.0.1", 4000)
-		in := w.core.invite("+442079460123", coreSDP)
-		w.core.expect("100")
-		out := w.teams.expect("INVITE")
+		in, out := w.place()
 		at := strings.Replace(strings.Replace(teamsSDP, "RTP/SAVP", "RTP/AVP", 1), "10.2.0.77", "10.2.0.1", 1)
 		at = at[:strings.Index(at, "a=crypto")] + at[strings.Index(at, "a=rtpmap:8"):]
 		w.teams.reply(out, 183, "t1", at)

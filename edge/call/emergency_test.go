@@ -77,8 +77,7 @@ func TestARedirectionToTheEmergencyServiceIsAnEmergencyCall(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		w.core2.drop() // of the call that was there before
 		w.teams.drop()
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		w.core2.reply(w.core2.expect("BYE"), 200, "", "")
 		synctest.Wait()
 		if r := w.records.last(t); !r.Emergency || !strings.Contains(r.Attempts[len(r.Attempts)-1].Why, "the emergency service itself") {
@@ -98,13 +97,11 @@ func TestATransferToTheEmergencyServiceIsAnEmergencyCall(t *testing.T) {
 		}
 		w.core2.reply(out, 200, "c2", coreAnswer)
 		w.core2.expect("ACK")
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		time.Sleep(10 * time.Minute)
 		w.core2.drop() // of the call that was there before
 		w.teams.drop()
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		w.core2.reply(w.core2.expect("BYE"), 200, "", "")
 		synctest.Wait()
 		if r := w.records.last(t); !r.Emergency || len(r.Transfers) != 1 || r.Transfers[0].Status != 200 {
@@ -122,8 +119,7 @@ func TestATransferToTheEmergencyServiceThatFailed(t *testing.T) {
 		w.core2.reply(w.core2.expect("INVITE"), 486, "c2", "")
 		w.core2.expect("ACK")
 		synctest.Wait()
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 		synctest.Wait()
 		if r := w.records.last(t); r.Emergency || len(r.Transfers) != 1 || r.Transfers[0].Status != 486 {
@@ -156,8 +152,7 @@ func TestWhoIsTransferredToTheEmergencyServiceIsShownByHisELIN(t *testing.T) {
 		}
 		w.core.reply(out, 486, "c2", "")
 		w.core.expect("ACK")
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		w.core.reply(w.core.expect("BYE"), 200, "", "")
 	})
 }

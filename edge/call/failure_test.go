@@ -104,9 +104,7 @@ func TestAPanicReleasesWhatStands(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
-				in := w.core.invite("+442079460123", coreSDP)
-				w.core.expect("100")
-				out := w.teams.expect("INVITE")
+				in, out := w.place()
 				w.teams.reply(out, 180, "t1", "")
 				w.core.expect("180")
 				c := w.set.all()[0]
@@ -125,9 +123,7 @@ func TestAPanicReleasesWhatStands(t *testing.T) {
 	}
 	t.Run("at the answer, which is acknowledged all the same", func(t *testing.T) {
 		inWorld(t, func(w *world) {
-			in := w.core.invite("+442079460123", coreSDP)
-			w.core.expect("100")
-			out := w.teams.expect("INVITE")
+			in, out := w.place()
 			w.teams.reply(out, 180, "t1", "")
 			w.core.expect("180")
 			w.set.all()[0].st.legs[0].dress.Profile = nil

@@ -72,8 +72,7 @@ func (w *world) joinByTeams() (x, y *dialog) {
 			w.teams.reply(m, 200, "", "")
 		}
 	}
-	first.request("BYE", "")
-	w.teams.expect("200")
+	first.bye()
 	synctest.Wait()
 	w.core.quiet()
 	return x, y
@@ -135,8 +134,7 @@ func TestAFaxBetweenTwoPartiesOfTheCore(t *testing.T) {
 				t.Errorf("%+v\n%+v", c.Caller, c.Callee)
 			}
 		}
-		y.request("BYE", "")
-		w.core.expect("200")
+		y.bye()
 		w.core.reply(w.core.expect("BYE"), 200, "", "")
 	})
 }
@@ -209,8 +207,7 @@ func TestAFaxThatIsNotTaken(t *testing.T) {
 				w.core.expect("100")
 				answer(w, x, w.core.expect("INVITE"))
 				time.Sleep(time.Second)
-				x.request("BYE", "")
-				w.core.expect("200")
+				x.bye()
 				if bye := w.core.expect("BYE"); bye.Get("Call-ID") != y.ID().CallID {
 					t.Errorf("%s", bye)
 				} else {
@@ -233,8 +230,7 @@ func TestT38IsRefusedWhereItCannotBeCarried(t *testing.T) {
 			core.request("INVITE", turn(coreSDP, "sendrecv", 5)) // a refresh
 			w.core.expect("200")
 			core.ack("")
-			teams.request("BYE", "")
-			w.teams.expect("200")
+			teams.bye()
 			w.core.reply(w.core.expect("BYE"), 200, "", "")
 		})
 	})
@@ -256,8 +252,7 @@ func TestT38IsRefusedWhereItCannotBeCarried(t *testing.T) {
 			}
 			core.ack("")
 			w.teams.quiet()
-			teams.request("BYE", "")
-			w.teams.expect("200")
+			teams.bye()
 			w.core.reply(w.core.expect("BYE"), 200, "", "")
 		})
 	})

@@ -18,8 +18,7 @@ func TestACallFromTheCoreIsAnsweredAndReleased(t *testing.T) {
 	inWorld(t, func(w *world) {
 		core, _ := w.talk()
 		time.Sleep(65 * time.Second)
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		bye := w.teams.expect("BYE")
 		w.teams.reply(bye, 200, "", "")
 		w.golden("answered")
@@ -54,8 +53,7 @@ func TestACallFromTheCloudWithEarlyMedia(t *testing.T) {
 		w.teams.took(in, ok).ack("")
 		core := w.core.gave(out, "c1")
 		synctest.Wait()
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 		w.golden("cloud_early_media")
 		if r := w.records.last(t); r.Cause.By != "callee" || r.Caller.Peer != "teams-1" || r.Callee.Peer != "core-1" {
@@ -215,9 +213,7 @@ func TestFailover(t *testing.T) {
 func TestCancel(t *testing.T) {
 	t.Run("after ringing", func(t *testing.T) {
 		inWorld(t, func(w *world) {
-			in := w.core.invite("+442079460123", coreSDP)
-			w.core.expect("100")
-			out := w.teams.expect("INVITE")
+			in, out := w.place()
 			w.teams.reply(out, 180, "t1", "")
 			w.core.expect("180")
 			w.core.cancel(in)
@@ -235,9 +231,7 @@ func TestCancel(t *testing.T) {
 	})
 	t.Run("before any provisional the CANCEL waits for one", func(t *testing.T) {
 		inWorld(t, func(w *world) {
-			in := w.core.invite("+442079460123", coreSDP)
-			w.core.expect("100")
-			out := w.teams.expect("INVITE")
+			in, out := w.place()
 			w.core.cancel(in)
 			w.core.expect("200")
 			w.core.ackFailure(in, w.core.expect("487"))
@@ -250,9 +244,7 @@ func TestCancel(t *testing.T) {
 	})
 	t.Run("crossing the 200: acknowledged, then released", func(t *testing.T) {
 		inWorld(t, func(w *world) {
-			in := w.core.invite("+442079460123", coreSDP)
-			w.core.expect("100")
-			out := w.teams.expect("INVITE")
+			in, out := w.place()
 			w.teams.reply(out, 180, "t1", "")
 			w.core.expect("180")
 			w.core.cancel(in)
@@ -270,9 +262,7 @@ func TestCancel(t *testing.T) {
 	})
 	t.Run("a 200 whose ACK was lost is acknowledged again, and one BYE is enough", func(t *testing.T) {
 		inWorld(t, func(w *world) {
-			in := w.core.invite("+442079460123", coreSDP)
-			w.core.expect("100")
-			out := w.teams.expect("INVITE")
+			in, out := w.place()
 			w.teams.reply(out, 180, "t1", "")
 			w.core.expect("180")
 			w.core.cancel(in)
@@ -301,13 +291,10 @@ func TestCancel(t *testing.T) {
 	})
 	t.Run("a BYE in the early dialog does the same", func(t *testing.T) {
 		inWorld(t, func(w *world) {
-			in := w.core.invite("+442079460123", coreSDP)
-			w.core.expect("100")
-			out := w.teams.expect("INVITE")
+			in, out := w.place()
 			w.teams.reply(out, 180, "t1", "")
 			d := w.core.took(in, w.core.expect("180"))
-			d.request("BYE", "")
-			w.core.expect("200")
+			d.bye()
 			w.core.ackFailure(in, w.core.expect("487"))
 			w.teams.reply(w.teams.expect("CANCEL"), 200, "t1", "")
 			w.teams.reply(out, 487, "t1", "")
@@ -352,9 +339,7 @@ func TestTheCallerNeverAcknowledges(t *testing.T) {
 
 func TestTheCalleeHangsUpBeforeTheCallerAcknowledged(t *testing.T) {
 	inWorld(t, func(w *world) {
-		in := w.core.invite("+442079460123", coreSDP)
-		w.core.expect("100")
-		out := w.teams.expect("INVITE")
+		in, out := w.place()
 		w.teams.reply(out, 200, "t1", teamsSDP)
 		w.teams.expect("ACK")
 		ok := w.core.expect("200")
@@ -371,9 +356,7 @@ func TestTheCalleeHangsUpBeforeTheCallerAcknowledged(t *testing.T) {
 func TestTheCalleeHangsUpBeforeItsAnswerArrives(t *testing.T) {
 	for _, rings := range []bool{true, false} {
 		inWorld(t, func(w *world) {
-			in := w.core.invite("+442079460123", coreSDP)
-			w.core.expect("100")
-			out := w.teams.expect("INVITE")
+			in, out := w.place()
 			if rings {
 				w.teams.reply(out, 180, "t1", "")
 				w.core.expect("180")
@@ -439,8 +422,7 @@ func TestByesCross(t *testing.T) {
 func TestALostByeEndsAllTheSame(t *testing.T) {
 	inWorld(t, func(w *world) {
 		core, _ := w.talk()
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.expect("BYE")
 		time.Sleep(time.Minute)
 		if n := w.set.Counters().Live; n != 0 {
@@ -656,9 +638,7 @@ func TestLimits(t *testing.T) {
 	})
 	t.Run("ringing", func(t *testing.T) {
 		inWorldOf(t, func(w *world) { w.cfg.Limits.Ringing = 50 * time.Second }, func(w *world) {
-			in := w.core.invite("+442079460123", coreSDP)
-			w.core.expect("100")
-			out := w.teams.expect("INVITE")
+			in, out := w.place()
 			w.teams.reply(out, 180, "t1", "")
 			w.core.expect("180")
 			w.core.ackFailure(in, w.core.expect("480"))
@@ -720,8 +700,7 @@ func TestAPanicEndsOneCall(t *testing.T) {
 // talkAgain shows that the node still carries calls.
 func (w *world) talkAgain() {
 	core, _ := w.talk()
-	core.request("BYE", "")
-	w.core.expect("200")
+	core.bye()
 	w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 }
 
@@ -783,8 +762,7 @@ func TestTheTraceHoldsTheCall(t *testing.T) {
 	inWorld(t, func(w *world) {
 		core, _ := w.talk()
 		id := w.set.Live()[0].ID
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 		synctest.Wait()
 		tr, ok := w.traces.Get(id)
@@ -799,16 +777,13 @@ func TestTheTraceHoldsTheCall(t *testing.T) {
 
 func TestANextHopThatCannotBeFound(t *testing.T) {
 	inWorld(t, func(w *world) {
-		in := w.core.invite("+442079460123", coreSDP)
-		w.core.expect("100")
-		out := w.teams.expect("INVITE")
+		in, out := w.place()
 		w.teams.reply(out, 200, "t1", teamsSDP, "Record-Route: <sip:nowhere.invalid:5061;lr>")
 		w.teams.expect("ACK")
 		core := w.core.took(in, w.core.expect("200"))
 		core.ack("")
 		synctest.Wait()
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	})
 }

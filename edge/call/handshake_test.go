@@ -91,9 +91,7 @@ func (s *shaker) listen() {
 func (w *world) shaken(setup string) (core *mouth, teams *shaker, in *dialog) {
 	w.t.Helper()
 	teams = w.newShaker("10.2.0.9:6000")
-	invite := w.core.invite("+442079460123", coreSDP)
-	w.core.expect("100")
-	out := w.teams.expect("INVITE")
+	invite, out := w.place()
 	mine := teams.describes(setup, 1)
 	w.teams.reply(out, 200, "t1", mine)
 	w.teams.expect("ACK")
@@ -157,9 +155,7 @@ func TestACallWithoutAHandshakeEnds(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			inWorldOf(t, withHandshakes("dtls"), func(w *world) {
 				teams := w.newShaker("10.2.0.9:6000")
-				invite := w.core.invite("+442079460123", coreSDP)
-				w.core.expect("100")
-				out := w.teams.expect("INVITE")
+				invite, out := w.place()
 				mine := teams.describes("active", 1)
 				if x.prepare != nil {
 					x.prepare(teams, &mine)
@@ -225,9 +221,7 @@ func TestAHandshakeAndReINVITEs(t *testing.T) {
 func TestAHandshakeThatBeginsWithTheAnswer(t *testing.T) {
 	inWorldOf(t, withHandshakes("dtls"), func(w *world) {
 		teams := w.newShaker("10.2.0.9:6000")
-		invite := w.core.invite("+442079460123", coreSDP)
-		w.core.expect("100")
-		out := w.teams.expect("INVITE")
+		invite, out := w.place()
 		mine := teams.describes("active", 1)
 		w.teams.reply(out, 183, "t1", mine)
 		w.core.expect("183")

@@ -106,9 +106,7 @@ func TestDigitsByInfoAndAsEvents(t *testing.T) {
 		w.snap.Groups[1].Peers[0].SRTP = false
 	}, func(w *world) {
 		heard := w.ear("10.2.0.1", 49168)
-		in := w.core.invite("+442079460123", coreSDP)
-		w.core.expect("100")
-		out := w.teams.expect("INVITE")
+		in, out := w.place()
 		desc := strings.Replace(strings.Replace(teamsSDP, "RTP/SAVP", "RTP/AVP", 1), "10.2.0.77", "10.2.0.1", 1)
 		desc = desc[:strings.Index(desc, "a=crypto")] + desc[strings.Index(desc, "a=rtpmap:8"):]
 		w.teams.reply(out, 200, "t1", desc)

@@ -34,8 +34,7 @@ func (w *world) joinCalls() (first, second, b, c *dialog) {
 			w.core.reply(m, 200, "", "")
 		}
 	}
-	first.request("BYE", "")
-	w.core.expect("200")
+	first.bye()
 	synctest.Wait()
 	return first, second, b, c
 }
@@ -60,8 +59,7 @@ func TestTwoCallsOfTheCoreAreJoined(t *testing.T) {
 		w.teams.expect("200")
 		b.ack("")
 		time.Sleep(time.Second)
-		b.request("BYE", "")
-		w.teams.expect("200")
+		b.bye()
 		bye := w.teams.expect("BYE")
 		if bye.Get("Call-ID") != c.ID().CallID {
 			t.Errorf("%s", bye)
@@ -80,8 +78,7 @@ func TestTwoCallsOfTheCoreAreJoined(t *testing.T) {
 func TestTheOtherEndOfJoinedCallsHangsUp(t *testing.T) {
 	inWorld(t, func(w *world) {
 		_, _, b, c := w.joinCalls()
-		c.request("BYE", "")
-		w.teams.expect("200")
+		c.bye()
 		bye := w.teams.expect("BYE")
 		if bye.Get("Call-ID") != b.ID().CallID {
 			t.Errorf("%s", bye)
@@ -145,8 +142,7 @@ func TestCallsAreNotJoinedToARing(t *testing.T) {
 		b.notified("SIP/2.0 100 Trying", "active")
 		b.notified("SIP/2.0 403 Forbidden", "terminated;reason=noresource")
 		w.teams.quiet() // b and c talk on
-		b.request("BYE", "")
-		w.teams.expect("200")
+		b.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	})
 }
@@ -174,8 +170,7 @@ func TestAJoinedCallThatIsBehind(t *testing.T) {
 		if n := w.set.Counters().Live; n != 2 {
 			t.Errorf("%d calls", n)
 		}
-		b.request("BYE", "")
-		w.teams.expect("200")
+		b.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	})
 }

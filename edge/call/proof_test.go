@@ -124,8 +124,7 @@ func TestACallIsProvenFromTheFirstRequestToTheLast(t *testing.T) {
 		synctest.Wait()
 
 		// The release, which somebody behind the proxy wants proven as well.
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		bye := w.core.expect("BYE")
 		if err := core.Accept(bye); err != nil || bye.Get("CSeq") != "5 BYE" {
 			t.Errorf("%s: %v", bye.Get("CSeq"), err)
@@ -310,8 +309,7 @@ func TestAPeerThatMustProveItselfDoes(t *testing.T) {
 		}
 		w.core.ackFailure(replay, no2)
 		// Inside the call nobody is asked.
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 		time.Sleep(time.Second)
 		nowhere(w)
@@ -333,8 +331,7 @@ func TestAQuestionToASilentSideIsProven(t *testing.T) {
 			}
 		}
 		w.core.reply(again, 200, "", "")
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		bye := w.core.expect("BYE")
 		if err := core.Accept(bye); err != nil {
 			t.Errorf("%s after %s: %v", bye.Get("CSeq"), again.Get("CSeq"), err)

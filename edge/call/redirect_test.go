@@ -33,8 +33,7 @@ func TestARedirectionIsFollowed(t *testing.T) {
 		teams := w.teams.took(in, w.teams.expect("200"))
 		teams.ack("")
 		w.golden("redirected")
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		w.core2.reply(w.core2.expect("BYE"), 200, "", "")
 		synctest.Wait()
 		if r := w.records.last(t); len(r.Attempts) != 2 || r.Attempts[0].Status != 302 || !strings.Contains(r.Attempts[1].Why, "redirected to +442079460999") {
@@ -137,10 +136,8 @@ func TestTheTargetOfATransferIsRedirected(t *testing.T) {
 		}
 		w.core2.reply(out, 200, "c3", coreAnswer)
 		w.core2.expect("ACK")
-		core.request("BYE", "")
-		w.core.expect("200")
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		core.bye()
+		teams.bye()
 		w.core2.reply(w.core2.expect("BYE"), 200, "", "")
 	})
 }

@@ -53,6 +53,15 @@ func (d *dialog) notified(frag, state string) {
 	f.reply(m, 200, "", "")
 }
 
+// transfer lets Teams transfer a call, up to the INVITE that goes to the target.
+func (w *world) transfer(teams *dialog, to string) *sip.Message {
+	w.t.Helper()
+	teams.refer(to)
+	w.teams.expect("202")
+	teams.notified("SIP/2.0 100 Trying", "active")
+	return w.teams.expect("INVITE")
+}
+
 const teamsNew = "v=0\r\no=- 77 0 IN IP4 127.0.0.1\r\ns=session\r\nc=IN IP4 10.2.0.88\r\nt=0 0\r\nm=audio 50000 RTP/SAVP 8 101\r\n" +
 	"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:w126Rsorb10OxNF10Da7m6eha9K/fTRmAgAuKtqK|2^31\r\n" +
 	"a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n"
@@ -76,13 +85,11 @@ func TestTeamsTransfersToAUser(t *testing.T) {
 		w.teams.expect("ACK")
 		teams.notified("SIP/2.0 200 OK", "terminated;reason=noresource")
 		w.core.quiet() // nothing has changed for it: the media is re-anchored here
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		w.golden("transfer_to_user")
 		target := w.teams.gave(out, "n1")
 		w.hears(core, target)
-		target.request("BYE", "")
-		w.teams.expect("200")
+		target.bye()
 		w.core.reply(w.core.expect("BYE"), 200, "", "")
 		synctest.Wait()
 		r := w.records.last(t)
@@ -123,10 +130,7 @@ func TestAHeldPartyIsTransferred(t *testing.T) {
 	inWorld(t, func(w *world) {
 		_, teams := w.talk()
 		w.holdBy(teams)
-		teams.refer(toNumber)
-		w.teams.expect("202")
-		teams.notified("SIP/2.0 100 Trying", "active")
-		out := w.teams.expect("INVITE")
+		out := w.transfer(teams, toNumber)
 		w.checkBack(out, toNumber)
 		w.teams.reply(out, 180, "n1", "")
 		teams.notified("SIP/2.0 180 Ringing", "active")
@@ -141,8 +145,7 @@ func TestAHeldPartyIsTransferred(t *testing.T) {
 		w.teams.expect("ACK")
 		teams.notified("SIP/2.0 200 OK", "terminated")
 		w.core.quiet()
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		w.golden("transfer_held")
 		w.over()
 	})
@@ -166,10 +169,7 @@ func TestATransferThatIsAnsweredAtOnceDoesNotRing(t *testing.T) {
 	inWorld(t, func(w *world) {
 		_, teams := w.talk()
 		w.holdBy(teams)
-		teams.refer(toUser)
-		w.teams.expect("202")
-		teams.notified("SIP/2.0 100 Trying", "active")
-		out := w.teams.expect("INVITE")
+		out := w.transfer(teams, toUser)
 		w.teams.reply(out, 180, "n1", "")
 		teams.notified("SIP/2.0 180 Ringing", "active")
 		time.Sleep(500 * time.Millisecond)
@@ -181,8 +181,7 @@ func TestATransferThatIsAnsweredAtOnceDoesNotRing(t *testing.T) {
 		w.core.expect("ACK")
 		time.Sleep(3 * time.Second)
 		w.core.quiet()
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		w.over()
 	})
 }
@@ -193,10 +192,7 @@ func TestATransferThatFails(t *testing.T) {
 	inWorld(t, func(w *world) {
 		core, teams := w.talk()
 		w.holdBy(teams)
-		teams.refer(toUser)
-		w.teams.expect("202")
-		teams.notified("SIP/2.0 100 Trying", "active")
-		out := w.teams.expect("INVITE")
+		out := w.transfer(teams, toUser)
 		w.teams.reply(out, 180, "n1", "")
 		teams.notified("SIP/2.0 180 Ringing", "active")
 		w.core.reply(w.core.expect("INVITE"), 200, "", turn(coreSDP, "sendrecv", 3))
@@ -218,8 +214,7 @@ func TestATransferThatFails(t *testing.T) {
 		w.teams.expect("200")
 		teams.ack("")
 		w.golden("transfer_fails")
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 		synctest.Wait()
 		if r := w.records.last(t); len(r.Transfers) != 1 || r.Transfers[0].Status != 603 || r.Callee.CallID == out.Get("Call-ID") {
@@ -233,10 +228,7 @@ func TestATransferThatFails(t *testing.T) {
 func TestATransferGoesToTheNextProxy(t *testing.T) {
 	inWorld(t, func(w *world) {
 		_, teams := w.talk()
-		teams.refer(toUser)
-		w.teams.expect("202")
-		teams.notified("SIP/2.0 100 Trying", "active")
-		out := w.teams.expect("INVITE")
+		out := w.transfer(teams, toUser)
 		w.teams.reply(out, 503, "n1", "")
 		w.teams.expect("ACK")
 		out = w.teams2.expect("INVITE")
@@ -244,11 +236,9 @@ func TestATransferGoesToTheNextProxy(t *testing.T) {
 		w.teams2.reply(out, 200, "n2", teamsNew)
 		w.teams2.expect("ACK")
 		teams.notified("SIP/2.0 200 OK", "terminated")
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		target := w.teams2.gave(out, "n2")
-		target.request("BYE", "")
-		w.teams2.expect("200")
+		target.bye()
 		w.core.reply(w.core.expect("BYE"), 200, "", "")
 	})
 }
@@ -259,10 +249,7 @@ func TestATransferGoesToTheNextProxy(t *testing.T) {
 func TestATransferToANumberComesBackAsACall(t *testing.T) {
 	inWorld(t, func(w *world) {
 		core, teams := w.talk()
-		teams.refer(toNumber)
-		w.teams.expect("202")
-		teams.notified("SIP/2.0 100 Trying", "active")
-		out := w.teams.expect("INVITE")
+		out := w.transfer(teams, toNumber)
 		w.teams.reply(out, 100, "", "")
 		second := w.teams.invite("+442079460999", teamsOffer, "From: "+out.Get("From"), "Referred-By: "+out.Get("Referred-By"))
 		w.teams.expect("100")
@@ -279,16 +266,13 @@ func TestATransferToANumberComesBackAsACall(t *testing.T) {
 		w.teams.reply(out, 200, "n1", teamsNew)
 		w.teams.expect("ACK")
 		teams.notified("SIP/2.0 200 OK", "terminated")
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		if c := w.set.Counters(); c.Live != 2 {
 			t.Errorf("%d calls", c.Live)
 		}
-		number.request("BYE", "")
-		w.teams.expect("200")
+		number.bye()
 		w.core.reply(w.core.expect("BYE"), 200, "", "")
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	})
 }
@@ -300,12 +284,8 @@ func TestWhoTransfersHangsUpAtOnce(t *testing.T) {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				_, teams := w.talk()
-				teams.refer(toUser)
-				w.teams.expect("202")
-				teams.notified("SIP/2.0 100 Trying", "active")
-				out := w.teams.expect("INVITE")
-				teams.request("BYE", "")
-				w.teams.expect("200")
+				out := w.transfer(teams, toUser)
+				teams.bye()
 				w.teams.reply(out, 180, "n1", "")
 				time.Sleep(time.Second)
 				w.teams.quiet()
@@ -313,8 +293,7 @@ func TestWhoTransfersHangsUpAtOnce(t *testing.T) {
 					w.teams.reply(out, 200, "n1", teamsNew)
 					w.teams.expect("ACK")
 					target := w.teams.gave(out, "n1")
-					target.request("BYE", "")
-					w.teams.expect("200")
+					target.bye()
 				} else {
 					w.teams.reply(out, status, "n1", "")
 					w.teams.expect("ACK")
@@ -329,14 +308,10 @@ func TestWhoTransfersHangsUpAtOnce(t *testing.T) {
 func TestWhoIsTransferredHangsUp(t *testing.T) {
 	inWorld(t, func(w *world) {
 		core, teams := w.talk()
-		teams.refer(toUser)
-		w.teams.expect("202")
-		teams.notified("SIP/2.0 100 Trying", "active")
-		out := w.teams.expect("INVITE")
+		out := w.transfer(teams, toUser)
 		w.teams.reply(out, 180, "n1", "")
 		teams.notified("SIP/2.0 180 Ringing", "active")
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		teams.notified("SIP/2.0 487 Request Terminated", "terminated")
 		w.teams.reply(w.teams.expect("CANCEL"), 200, "", "")
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
@@ -350,10 +325,7 @@ func TestWhoIsTransferredHangsUp(t *testing.T) {
 func TestWhoTransferredNeverHangsUp(t *testing.T) {
 	inWorld(t, func(w *world) {
 		core, teams := w.talk()
-		teams.refer(toUser)
-		w.teams.expect("202")
-		teams.notified("SIP/2.0 100 Trying", "active")
-		out := w.teams.expect("INVITE")
+		out := w.transfer(teams, toUser)
 		w.teams.reply(out, 200, "n1", teamsNew)
 		w.teams.expect("ACK")
 		teams.notified("SIP/2.0 200 OK", "terminated")
@@ -363,8 +335,7 @@ func TestWhoTransferredNeverHangsUp(t *testing.T) {
 		if after := time.Since(began); bye.Get("Call-ID") != teams.ID().CallID || after < 30*time.Second || after > 40*time.Second {
 			t.Errorf("after %s\n%s", after, bye)
 		}
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	})
 }
@@ -381,10 +352,7 @@ func TestARefer(t *testing.T) {
 			teams.refer(tc.to)
 			w.teams.expect(tc.status)
 		}
-		teams.refer(toUser)
-		w.teams.expect("202")
-		teams.notified("SIP/2.0 100 Trying", "active")
-		out := w.teams.expect("INVITE")
+		out := w.transfer(teams, toUser)
 		teams.refer(toUser) // another one meanwhile
 		w.teams.expect("491")
 		core.refer("sip:+442079460777@10.0.1.1")
@@ -410,10 +378,7 @@ func TestTransfersInALoop(t *testing.T) {
 	inWorld(t, func(w *world) {
 		_, teams := w.talk()
 		for range maxTransfers {
-			teams.refer(toUser)
-			w.teams.expect("202")
-			teams.notified("SIP/2.0 100 Trying", "active")
-			out := w.teams.expect("INVITE")
+			out := w.transfer(teams, toUser)
 			w.teams.reply(out, 480, "n1", "")
 			w.teams.expect("ACK")
 			teams.notified("SIP/2.0 480 Temporarily Unavailable", "terminated")
@@ -443,12 +408,10 @@ func TestTheCoreTransfers(t *testing.T) {
 		w.core.reply(out, 200, "c2", coreAnswer)
 		w.core.expect("ACK")
 		core.notified("SIP/2.0 200 OK", "terminated")
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.golden("transfer_by_core")
 		target := w.core.gave(out, "c2")
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		bye := w.core.expect("BYE")
 		w.core.reply(bye, 200, "", "")
 		if bye.Get("Call-ID") != target.ID().CallID {
@@ -472,10 +435,8 @@ func TestTheCoreTransfersAttended(t *testing.T) {
 		w.core.reply(out, 200, "c2", coreAnswer)
 		w.core.expect("ACK")
 		core.notified("SIP/2.0 200 OK", "terminated")
-		core.request("BYE", "")
-		w.core.expect("200")
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		core.bye()
+		teams.bye()
 		w.core.reply(w.core.expect("BYE"), 200, "", "")
 	})
 }
@@ -500,10 +461,7 @@ func TestATransferOfTheCoreThatIsRefused(t *testing.T) {
 			if m := w.core.expect("405"); strings.Contains(m.Get("Allow"), "REFER") {
 				t.Errorf("%s", m)
 			}
-			teams.refer(toUser)
-			w.teams.expect("202")
-			teams.notified("SIP/2.0 100 Trying", "active")
-			out := w.teams.expect("INVITE")
+			out := w.transfer(teams, toUser)
 			w.teams.reply(out, 486, "n", "")
 			w.teams.expect("ACK")
 			teams.notified("SIP/2.0 486 Busy Here", "terminated")
@@ -537,20 +495,15 @@ func TestAReferThatOvertakesAnAck(t *testing.T) {
 		w.core.expect("ACK")
 		w.teams.expect("200")
 		hold := *teams
-		teams.refer(toUser)
-		w.teams.expect("202")
-		teams.notified("SIP/2.0 100 Trying", "active")
-		out := w.teams.expect("INVITE")
+		out := w.transfer(teams, toUser)
 		hold.ack("")
 		w.teams.reply(out, 200, "n1", teamsNew)
 		w.teams.expect("ACK")
 		teams.notified("SIP/2.0 200 OK", "terminated")
 		w.core.reply(w.core.expect("INVITE"), 200, "", turn(coreSDP, "sendrecv", 3))
 		w.core.expect("ACK")
-		teams.request("BYE", "")
-		w.teams.expect("200")
-		core.request("BYE", "")
-		w.core.expect("200")
+		teams.bye()
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	})
 }
@@ -578,13 +531,9 @@ func TestTransfersOfACallAreCounted(t *testing.T) {
 func TestATargetThatHasLeftBeforeItsAnswerCame(t *testing.T) {
 	inWorld(t, func(w *world) {
 		_, teams := w.talk()
-		teams.refer(toUser)
-		w.teams.expect("202")
-		teams.notified("SIP/2.0 100 Trying", "active")
-		out := w.teams.expect("INVITE")
+		out := w.transfer(teams, toUser)
 		target := w.teams.gave(out, "n1")
-		target.request("BYE", "")
-		w.teams.expect("200")
+		target.bye()
 		w.teams.reply(out, 200, "n1", teamsNew)
 		w.teams.expect("ACK")
 		teams.notified("SIP/2.0 480 Temporarily Unavailable", "terminated")

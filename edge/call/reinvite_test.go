@@ -277,11 +277,9 @@ func TestAByeDuringAReinvite(t *testing.T) {
 				out := w.teams.expect("INVITE")
 				w.teams.reply(out, 100, "", "")
 				if by == "who asked" {
-					core.request("BYE", "")
-					w.core.expect("200")
+					core.bye()
 				} else {
-					teams.request("BYE", "")
-					w.teams.expect("200")
+					teams.bye()
 				}
 				w.core.ackFailure(re, w.core.expect("487"))
 				if by == "who asked" {
@@ -345,9 +343,7 @@ func TestACancelledReinvite(t *testing.T) {
 
 func TestAReinviteBeforeTheCallerAcknowledged(t *testing.T) {
 	inWorld(t, func(w *world) {
-		in := w.core.invite("+442079460123", coreSDP)
-		w.core.expect("100")
-		out := w.teams.expect("INVITE")
+		in, out := w.place()
 		w.teams.reply(out, 200, "t1", teamsSDP)
 		w.teams.expect("ACK")
 		ok := w.core.expect("200")
@@ -361,9 +357,7 @@ func TestAReinviteBeforeTheCallerAcknowledged(t *testing.T) {
 
 func TestAnotherForkWithAnotherCodecAnswers(t *testing.T) {
 	inWorld(t, func(w *world) {
-		in := w.core.invite("+442079460123", coreSDP)
-		w.core.expect("100")
-		out := w.teams.expect("INVITE")
+		in, out := w.place()
 		w.teams.reply(out, 183, "A", teamsSDP)
 		w.core.expect("183")
 		w.teams.reply(out, 200, "B", strings.NewReplacer("RTP/SAVP 8 ", "RTP/SAVP 0 ", "a=rtpmap:8 PCMA/8000\r\n", "").Replace(teamsSDP))

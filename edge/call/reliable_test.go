@@ -109,8 +109,7 @@ func TestACallerIsToldReliably(t *testing.T) {
 		}
 		core.ack("")
 		synctest.Wait()
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 		w.golden("reliable")
 	})
@@ -544,10 +543,8 @@ func TestTheTargetOfATransferRingsReliably(t *testing.T) {
 			t.Errorf("acknowledged by\n%s", ack)
 		}
 		w.core.reply(w.core.expect("NOTIFY"), 200, "", "")
-		core.request("BYE", "")
-		w.core.expect("200")
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		core.bye()
+		teams.bye()
 		bye := w.core.expect("BYE")
 		if bye.Get("CSeq") != "3 BYE" { // behind the PRACK
 			t.Errorf("released by\n%s", bye)

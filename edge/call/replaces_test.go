@@ -42,8 +42,7 @@ func TestTeamsReplacesALeg(t *testing.T) {
 		w.teams.reply(bye, 200, "", "")
 		w.core.quiet() // it hears of nothing
 		w.golden("replaced")
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams2.reply(w.teams2.expect("BYE"), 200, "", "")
 		synctest.Wait()
 		r := w.records.last(t)
@@ -61,10 +60,7 @@ func TestHoldByReferAndResumeByReplaces(t *testing.T) {
 	inWorld(t, func(w *world) {
 		core, teams := w.talk()
 		w.holdBy(teams)
-		teams.refer(toUser)
-		w.teams.expect("202")
-		teams.notified("SIP/2.0 100 Trying", "active")
-		out := w.teams.expect("INVITE")
+		out := w.transfer(teams, toUser)
 		w.teams.reply(out, 180, "bot", "")
 		teams.notified("SIP/2.0 180 Ringing", "active")
 		w.teams.reply(out, 200, "bot", teamsNew)
@@ -72,8 +68,7 @@ func TestHoldByReferAndResumeByReplaces(t *testing.T) {
 		teams.notified("SIP/2.0 200 OK", "terminated")
 		w.core.reply(w.core.expect("INVITE"), 200, "", turn(coreSDP, "sendrecv", 3))
 		w.core.expect("ACK")
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		bot := w.teams.gave(out, "bot")
 		time.Sleep(20 * time.Second)
 		in := bot.replacing(teamsOffer)
@@ -82,8 +77,7 @@ func TestHoldByReferAndResumeByReplaces(t *testing.T) {
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 		w.core.quiet()
 		w.golden("hold_by_refer")
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	})
 }
@@ -93,9 +87,7 @@ func TestTeamsPicksUpACallThatRings(t *testing.T) {
 	for _, early := range []string{"", teamsSDP} {
 		t.Run(map[bool]string{true: "with early media", false: "without"}[early != ""], func(t *testing.T) {
 			inWorld(t, func(w *world) {
-				in := w.core.invite("+442079460123", coreSDP)
-				w.core.expect("100")
-				out := w.teams.expect("INVITE")
+				in, out := w.place()
 				status := 180
 				if early != "" {
 					status = 183
@@ -116,8 +108,7 @@ func TestTeamsPicksUpACallThatRings(t *testing.T) {
 				ok := w.core.expect("200")
 				core := w.core.took(in, ok)
 				core.ack("")
-				user.request("BYE", "")
-				w.teams.expect("200")
+				user.bye()
 				w.core.reply(w.core.expect("BYE"), 200, "", "")
 			})
 		})
@@ -193,19 +184,14 @@ func TestWhatReplacesNothing(t *testing.T) {
 func TestALegIsReplacedOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		core, teams := w.talk()
-		teams.refer(toUser)
-		w.teams.expect("202")
-		teams.notified("SIP/2.0 100 Trying", "active")
-		out := w.teams.expect("INVITE")
+		out := w.transfer(teams, toUser)
 		w.teams.reply(out, 200, "n1", teamsNew)
 		w.teams.expect("ACK")
 		teams.notified("SIP/2.0 200 OK", "terminated")
 		m := teams.replacing(teamsOffer)
 		w.teams.ackFailure(m, w.teams.expect("603"))
-		teams.request("BYE", "")
-		w.teams.expect("200")
-		core.request("BYE", "")
-		w.core.expect("200")
+		teams.bye()
+		core.bye()
 		w.teams.reply(w.teams.expect("BYE"), 200, "", "")
 	})
 }
@@ -229,8 +215,7 @@ func TestAnotherEnterpriseReplacesNothing(t *testing.T) {
 		m := teams.replacing(teamsOffer, "X-MSTenantID: C042")
 		joined := w.teams.took(m, w.teams.answers("200", "BYE")["200"])
 		joined.ack("")
-		joined.request("BYE", "")
-		w.teams.expect("200")
+		joined.bye()
 		w.core.reply(w.core.expect("BYE"), 200, "", "")
 	})
 }
@@ -252,8 +237,7 @@ func TestTheCoreReplacesItsLegOfAnEnterprisesCall(t *testing.T) {
 		w.core2.took(joined, w.core2.expect("200")).ack("")
 		w.core.reply(w.core.expect("BYE"), 200, "", "")
 		time.Sleep(time.Second)
-		teams.request("BYE", "")
-		w.teams.expect("200")
+		teams.bye()
 		w.core2.reply(w.core2.expect("BYE"), 200, "", "")
 	})
 }
@@ -305,8 +289,7 @@ func TestTheCoreReplacesALeg(t *testing.T) {
 				w.core.reply(w.core.expect("BYE"), 200, "", "")
 				time.Sleep(time.Second)
 				w.teams.quiet()
-				teams.request("BYE", "")
-				w.teams.expect("200")
+				teams.bye()
 				w.core2.reply(w.core2.expect("BYE"), 200, "", "")
 			})
 		})

@@ -115,8 +115,7 @@ func TestRulesRunOnceOverARequestThatGoesAgain(t *testing.T) {
 			w.core.expect("ACK")
 			teams := w.teams.took(in, w.teams.expect("200"))
 			teams.ack("")
-			teams.request("BYE", "")
-			w.teams.expect("200")
+			teams.bye()
 			bye := w.core.expect("BYE")
 			once(bye)
 			w.core.challenge(bye, status, fmt.Sprint("m", status))
@@ -138,8 +137,7 @@ func TestRulesRunWhereAPeerHasSeveralAddresses(t *testing.T) {
 		other.Addr, other.Via = w.teams2.at, sip.Source{}
 		// As if a name in the route set had been looked up.
 		way.target, way.others, way.known = way.fallback, []sip.Target{other}, true
-		core.request("BYE", "")
-		w.core.expect("200")
+		core.bye()
 		for _, f := range []*far{w.teams, w.teams2} { // the first says nothing
 			bye := f.expect("BYE")
 			if n := len(slices.Collect(bye.Values("X-Way"))); n != 1 {

@@ -609,6 +609,13 @@ func (d *dialog) ack(body string) {
 	d.f.send(m)
 }
 
+// bye hangs up.
+func (d *dialog) bye() {
+	d.f.w.t.Helper()
+	d.request("BYE", "")
+	d.f.expect("200")
+}
+
 func (d *dialog) request(method, body string) *sip.Message {
 	d.f.w.t.Helper()
 	m := d.NewRequest(method)
@@ -646,12 +653,18 @@ func (f *far) cancel(invite *sip.Message) {
 	f.send(m)
 }
 
+// place lets the core call a number, up to the INVITE that Teams has of it.
+func (w *world) place() (in, out *sip.Message) {
+	w.t.Helper()
+	in = w.core.invite("+442079460123", coreSDP)
+	w.core.expect("100")
+	return in, w.teams.expect("INVITE")
+}
+
 // talk makes an answered call from core to teams.
 func (w *world) talk() (core, teams *dialog) {
 	w.t.Helper()
-	in := w.core.invite("+442079460123", coreSDP)
-	w.core.expect("100")
-	out := w.teams.expect("INVITE")
+	in, out := w.place()
 	w.teams.reply(out, 100, "", "")
 	w.teams.reply(out, 180, "t1", "")
 	w.core.expect("180")
