@@ -353,7 +353,7 @@ func (n *Node) api() ops.Config {
 		all := fleet{livePeers{n}}
 		c.Calls, c.Records, c.Traces, c.Peers, c.Explain, c.Edges = all, all, all, all, all, all
 		c.Certificates, c.Texts = edgeCertificates{n}, texts{n}
-		c.Onboard = n.onboarding
+		c.Onboard, c.Operations = n.onboarding, n.operations
 		if n.cfg.Control.Login.Issuer == "" {
 			c.Users = n.users
 		}

@@ -32,6 +32,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -294,9 +296,40 @@ func (s *Set) Get(ctx context.Context, id string) (op Operation, err error) {
 }
 
 // List reads the operations of a resource, the youngest first.
-func (s *Set) List(ctx context.Context, resource string) (ops []Operation, err error) {
+func (s *Set) List(ctx context.Context, resource string) ([]Operation, error) {
+	return s.some(ctx, "WHERE resource = ? ORDER BY created DESC", resource)
+}
+
+// Newest reads operations of all resources: those that go on first, then the
+// youngest.
+func (s *Set) Newest(ctx context.Context, limit int) ([]Operation, error) {
+	return s.some(ctx, "ORDER BY CASE WHEN ended = 0 THEN 0 ELSE 1 END, created DESC LIMIT ?", limit)
+}
+
+// Find reads the operation whose ID begins so: fault.NotFound when none does,
+// fault.Conflict when several do.
+func (s *Set) Find(ctx context.Context, id string) (Operation, error) {
+	if !idForm.MatchString(id) {
+		return Operation{}, errNotFound(id)
+	}
+	found, err := s.some(ctx, "WHERE id LIKE ? ORDER BY id LIMIT 3", strings.ToLower(id)+"%")
+	switch {
+	case err != nil:
+		return Operation{}, err
+	case len(found) == 0:
+		return Operation{}, errNotFound(id)
+	case len(found) > 1:
+		return Operation{}, fault.New(fault.Conflict, "several operations begin with "+id+", such as "+found[0].ID+" and "+found[1].ID+": give more of the ID")
+	}
+	return found[0], nil
+}
+
+// idForm is an ID, or the beginning of one.
+var idForm = regexp.MustCompile(`^[0-9A-Fa-f-]{1,36}$`)
+
+func (s *Set) some(ctx context.Context, where string, args ...any) (ops []Operation, err error) {
 	err = s.store.Read(ctx, func(tx *store.Tx) error {
-		rows, err := list(ctx, tx, "WHERE resource = ? ORDER BY created DESC", resource)
+		rows, err := list(ctx, tx, where, args...)
 		ops = make([]Operation, 0, len(rows))
 		for _, r := range rows {
 			ops = append(ops, r.Operation)

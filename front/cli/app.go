@@ -35,7 +35,7 @@ An application is named by its application ID, its object ID or its name.` + exi
 		t, err := client().Tenant(ctx)
 		return t.Directory, err
 	}
-	cmd.AddCommand(newAppList(at), newAppShow(at), newAppAdd(at), newAppCreate(at), newAppPermit(at), newAppConsent(at), newAppAssign(at), newAppSecret(at), newAppDelete(at))
+	cmd.AddCommand(newAppList(at), newAppShow(at), newAppAdd(at), newAppCreate(at), newAppPermit(at), newAppConsent(at), newAppRevoke(at), newAppAssign(at), newAppSecret(at), newAppDelete(at))
 	return cmd
 }
 
@@ -122,15 +122,7 @@ func findApp(ctx context.Context, d *entra.Client, name string) (listedApp, erro
 	if err != nil {
 		return listedApp{}, err
 	}
-	var found []listedApp
-	for _, a := range all {
-		for _, x := range []string{a.AppID, a.Registered, a.Principal, a.Name, a.Publisher} {
-			if x != "" && strings.EqualFold(x, name) {
-				found = append(found, a)
-				break
-			}
-		}
-	}
+	found := called(all, name)
 	switch len(found) {
 	case 0:
 		return listedApp{}, fault.New(fault.NotFound, fmt.Sprintf("the directory has no application %s: `tandem app list` shows all", name))
@@ -142,6 +134,19 @@ func findApp(ctx context.Context, d *entra.Client, name string) (listedApp, erro
 		ids = append(ids, a.AppID+" ("+a.Kind+")")
 	}
 	return listedApp{}, fault.New(fault.Conflict, fmt.Sprintf("%d applications are called %s: name one by its ID, %s", len(found), name, strings.Join(ids, " or ")))
+}
+
+// called are those that somebody can mean by a name or an ID.
+func called(all []listedApp, name string) (found []listedApp) {
+	for _, a := range all {
+		for _, x := range []string{a.AppID, a.Registered, a.Principal, a.Name, a.Publisher} {
+			if x != "" && strings.EqualFold(x, name) {
+				found = append(found, a)
+				break
+			}
+		}
+	}
+	return found
 }
 
 // registered is the registration that somebody means.
@@ -260,8 +265,15 @@ func permissionName(resource entra.Principal, id, permission string) string {
 			return name + "/" + s.Value
 		}
 	}
+	if permission == unnamedRole {
+		permission = "default access"
+	}
 	return name + "/" + permission
 }
+
+// unnamedRole is the app role of an application that offers none (Microsoft
+// Graph docs, "appRoleAssignment resource type": appRoleId).
+const unnamedRole = "00000000-0000-0000-0000-000000000000"
 
 func (l look) app(w io.Writer, s shownApp) {
 	rows := [][]cell{{{"Application ID", quiet}, {plain(s.AppID), ""}}, {{"Type", quiet}, {s.Kind, ""}}}
@@ -440,14 +452,92 @@ func newAppConsent(at directoryOf) *cobra.Command {
 	}
 }
 
+func newAppRevoke(at directoryOf) *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke APP PERMISSION...",
+		Short: "Take permissions away that an application has",
+		Long: `Take permissions away that an application was granted, of those that "tandem app
+show" says it has: for itself, and for whoever has allowed it to act for them.
+What its registration asks for stays: see "tandem app permit".` + exitHelp,
+		Example: "  tandem app revoke \"Call Duration\" \"Microsoft Graph/User.Read\"",
+		Args:    cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := at(cmd.Context())
+			if err != nil {
+				return err
+			}
+			a, err := findApp(cmd.Context(), d, args[0])
+			if err != nil {
+				return err
+			}
+			for _, name := range args[1:] {
+				if err := revoke(cmd.Context(), d, a, name); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s has %s no longer.\n", plain(a.Name), plain(name))
+			}
+			return nil
+		},
+	}
+}
+
+// revoke takes one permission away, of whichever kind it is.
+func revoke(ctx context.Context, d *entra.Client, a listedApp, permission string) error {
+	i := strings.LastIndex(permission, "/")
+	if i <= 0 {
+		return usagef("%q: name a permission as <application>/<permission>, such as \"Microsoft Graph/User.Read\"", permission)
+	}
+	of, err := findApp(ctx, d, permission[:i])
+	if err != nil {
+		return err
+	}
+	resource, err := d.PrincipalOf(ctx, of.AppID)
+	if err != nil {
+		return err
+	}
+	taken, name := false, permission[i+1:]
+	var roles []entra.Assignment
+	var grants []entra.Grant
+	if a.Principal != "" {
+		if roles, err = d.AssignmentsOf(ctx, a.Principal); err == nil {
+			grants, err = d.Grants(ctx, a.Principal)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, r := range roles {
+		if strings.EqualFold(r.Resource, resource.ID) && strings.EqualFold(permissionName(resource, "", r.Role), resource.DisplayName+"/"+name) {
+			if err := d.Unassign(ctx, r); err != nil {
+				return err
+			}
+			taken = true
+		}
+	}
+	for _, g := range grants {
+		at := slices.IndexFunc(strings.Fields(g.Scope), func(s string) bool { return strings.EqualFold(s, name) })
+		if strings.EqualFold(g.Resource, resource.ID) && at >= 0 {
+			if err := d.Revoke(ctx, g, strings.Fields(g.Scope)[at]); err != nil {
+				return err
+			}
+			taken = true
+		}
+	}
+	if !taken {
+		return fault.New(fault.NotFound, a.Name+" does not have "+permission+": `tandem app show` says what it has")
+	}
+	return nil
+}
+
 func newAppAssign(at directoryOf) *cobra.Command {
 	var take bool
 	cmd := &cobra.Command{
 		Use:   "assign APP ROLE WHO",
 		Short: "Give somebody a role of an application",
-		Long: `Give a user, or another application, a role that an application offers. A user is
-named by what he signs in with.` + exitHelp,
-		Example: "  tandem app assign \"Project Synergy\" Admin ann@telecom.example",
+		Long: `Give a user, a group or another application a role that an application offers. A
+user is named by what they sign in with, a group by its name; each by its object
+ID, too.` + exitHelp,
+		Example: "  tandem app assign \"Project Synergy\" Admin ann@telecom.example\n  tandem app assign \"Project Synergy\" Admin \"Voice engineers\"",
 		Args:    cobra.ExactArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
@@ -492,23 +582,55 @@ named by what he signs in with.` + exitHelp,
 	return cmd
 }
 
-// whose is the object ID of a user or an application.
+// whose is the object ID of a user, a group or an application. A name that
+// several of them have is an error that shows all.
 func whose(ctx context.Context, d *entra.Client, name string) (string, error) {
 	u, err := d.UserNamed(ctx, name)
 	if err == nil {
 		return u.ID, nil
 	}
-	if fault.Of(err) != fault.NotFound && fault.Of(err) != fault.Invalid {
+	if unknown := fault.Of(err); unknown != fault.NotFound && unknown != fault.Invalid {
 		return "", err
 	}
-	a, err := findApp(ctx, d, name)
-	if fault.Of(err) == fault.NotFound {
-		return "", fault.New(fault.NotFound, "the directory has neither a user nor an application "+name)
+	groups, err := groupsCalled(ctx, d, name)
+	if err != nil {
+		return "", err
 	}
-	if err == nil && a.Principal == "" {
-		err = fault.New(fault.Conflict, a.Name+" has no service principal yet: consent to it first")
+	all, err := applications(ctx, d)
+	if err != nil {
+		return "", err
 	}
-	return a.Principal, err
+	var ids, shown []string
+	for _, g := range groups {
+		ids, shown = append(ids, g.ID), append(shown, g.ID+" (group)")
+	}
+	for _, a := range called(all, name) {
+		ids, shown = append(ids, a.Principal), append(shown, cmp.Or(a.Principal, a.AppID)+" ("+a.Kind+")")
+	}
+	switch {
+	case len(ids) == 0:
+		return "", fault.New(fault.NotFound, "the directory has neither a user nor a group nor an application "+name)
+	case len(ids) > 1:
+		return "", fault.New(fault.Conflict, fmt.Sprintf("%d are called %s: name one by its object ID, %s", len(ids), name, strings.Join(shown, " or ")))
+	case ids[0] == "":
+		return "", fault.New(fault.Conflict, name+" has no service principal yet: consent to it first")
+	}
+	return ids[0], nil
+}
+
+// groupsCalled are the groups that somebody can mean.
+func groupsCalled(ctx context.Context, d *entra.Client, name string) ([]entra.Group, error) {
+	if uuid.Validate(name) != nil {
+		return d.GroupsNamed(ctx, name)
+	}
+	g, err := d.Group(ctx, name)
+	switch {
+	case fault.Of(err) == fault.NotFound:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return []entra.Group{g}, nil
 }
 
 func newAppSecret(at directoryOf) *cobra.Command {

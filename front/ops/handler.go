@@ -53,6 +53,9 @@ type api struct{ Config }
 //	GET    /onboard            of a control node: the onboardings that were begun
 //	GET    /onboard/plan       how one stands; gateway, group, subscription, service; track, environment
 //	…      /onboard/…          status, apply, events, facts, sent, answered, report: see onboard.go
+//	GET    /operations         slow work: what goes on, then the newest
+//	GET    /operations/{id}    one; the beginning of an ID will do while only one has it
+//	POST   /operations/{id}/cancel  ask it to stop
 //	GET    /secrets            client secrets that it replaces before they end
 //	PUT    /secrets            see to one: application, vault, secret, lifeDays, aheadDays, overlapDays
 //	DELETE /secrets            leave one alone: name
@@ -98,6 +101,7 @@ func Handler(c Config) http.Handler {
 	a.tenant(mux)
 	a.connect(mux)
 	a.onboard(mux)
+	a.operations(mux)
 	a.users(mux)
 	if c.Metrics != nil {
 		mux.Handle("GET /metrics", c.Metrics)

@@ -130,6 +130,7 @@ type Config struct {
 	Texts        Texts                                                // nil: no control node
 	Edges        Edges                                                // nil: no /edges
 	Onboard      func() (*onboard.Set, error)                         // nil: no control node
+	Operations   func() (Operations, error)                           // nil: no control node
 	Users        func() (Users, error)                                // nil: no control node, or people sign in elsewhere
 	Secrets      func() (Secrets, error)                              // nil: no control node
 	RotateKey    func(context.Context, KeyStep) (int, error)          // of the vaults; nil: no control node
