@@ -65,7 +65,7 @@ type world struct {
 	trust     *x509.CertPool
 
 	tenant *entra.Client // as Tandem Onboarding
-	asked  *requests     // of Graph
+	asked  *requests     // of Graph and of the vaults
 	log    *diary
 	file   string // of the database
 	cfg    onboard.Config
@@ -73,10 +73,40 @@ type world struct {
 	sub    onboard.Subject
 }
 
+// blank is a database with its tables and a directory's key: making those takes
+// longer than all else in a world.
+var blank = sync.OnceValue(func() []byte {
+	dir, err := os.MkdirTemp("", "onboard")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "blank.db")
+	st, err := store.Open(context.Background(), store.Config{URL: "sqlite:" + file})
+	if err != nil {
+		panic(err)
+	}
+	_, err = directory.Open(context.Background(), directory.Config{
+		Store: st, Tenant: directory.Tenant{ID: tenant, Name: "telecom.example"}, Log: slog.New(slog.DiscardHandler),
+		Audit: func(context.Context, *store.Tx, directory.Change) error { return nil },
+	})
+	if err := errors.Join(err, st.Close()); err != nil {
+		panic(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		panic(err)
+	}
+	return text
+})
+
 // newWorld has nothing done. change may alter what the procedure sees.
 func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 	t.Helper()
 	url := storetest.File(t)
+	if err := os.WriteFile(strings.TrimPrefix(url, "sqlite:"), blank(), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	w := &world{TB: t, store: storetest.Open(t, url), file: strings.TrimPrefix(url, "sqlite:"), names: &names{texts: map[string][]string{}}, gateways: &gateways{}, asked: &requests{}, log: &diary{}}
 	w.sub = onboard.Subject{Gateway: gateway.ID{Subscription: sub, Group: "voice", Name: "one"}, Service: "OperatorConnect"}
 	quiet := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -108,10 +138,10 @@ func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 	issuers := issuers(w.loginURL)
 	here := byHost{
 		"graph.telecom.example": w.asked.count(graph.Handler(graph.Config{Directory: w.directory, URL: graphURL, Issuers: issuers, Log: quiet, Rate: graph.Rate{Burst: 1e6, PerSecond: 1e6}})),
-		"api.telecom.example": keyvault.Resources(keyvault.ResourcesConfig{
+		"api.telecom.example": w.asked.count(keyvault.Resources(keyvault.ResourcesConfig{
 			Vaults: w.vaults, Subscriptions: subs, Tokens: arm.NewTokens(w.directory, issuers, []string{armURL}, tenant), URL: armURL, LoginURL: w.loginURL, VaultURL: vaultURL, Log: quiet,
-		}),
-		"vault.telecom.example": keyvault.Handler(keyvault.Config{Vaults: w.vaults, Tokens: arm.NewTokens(w.directory, issuers, []string{vaultURL}, tenant), Tenant: tenant, URL: vaultURL, LoginURL: w.loginURL, Log: quiet}),
+		})),
+		"vault.telecom.example": w.asked.count(keyvault.Handler(keyvault.Config{Vaults: w.vaults, Tokens: arm.NewTokens(w.directory, issuers, []string{vaultURL}, tenant), Tenant: tenant, URL: vaultURL, LoginURL: w.loginURL, Log: quiet})),
 	}
 	self := directory.ObjectID(tenant, directory.OnboardingID)
 	w.tenant, err = entra.New(entra.Config{URL: graphURL, Login: w.loginURL, Tenant: tenant, HTTP: entra.InProcess(here), Token: w.token(self, graphURL)})
@@ -129,9 +159,13 @@ func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 	return w
 }
 
-// start is a control node of its own: the rows are all that it knows.
+// start is a control node of its own, in the place of the one before: the rows
+// are all that it knows.
 func (w *world) start() {
 	w.Helper()
+	if w.cfg.Operations != nil {
+		w.cfg.Operations.Close()
+	}
 	ops, err := operation.New(operation.Config{Store: w.store})
 	w.must(err)
 	w.cfg.Operations = ops
@@ -236,6 +270,13 @@ func (w *world) ask(a onboard.Asker) (*operatorconnect.Client, error) {
 // portal lists an application as a person does who has the role Admin.
 func (w *world) portal(id string) {
 	w.Helper()
+	_, err := w.person().AddApplicationID(w.Context(), id, "")
+	w.must(err)
+}
+
+// person is Operator Connect as the user sees it who has the role Admin.
+func (w *world) person() *operatorconnect.Client {
+	w.Helper()
 	u, err := w.tenant.UserNamed(w.Context(), admin)
 	w.must(err)
 	w.consent()
@@ -245,8 +286,7 @@ func (w *world) portal(id string) {
 		return t.Raw, err
 	}})
 	w.must(err)
-	_, err = c.AddApplicationID(w.Context(), id, "")
-	w.must(err)
+	return c
 }
 
 // consent lets a program of the user's act for them at Operator Connect.
