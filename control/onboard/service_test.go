@@ -34,3 +34,12 @@ func TestAServiceHandsOverItsOwnNumbers(t *testing.T) {
 	}
 	w.is(w.plan(old), "A1", onboard.Ready, "1 of 2 numbers")
 }
+
+// TestTheNetworkIsDesignedBeforeThereIsAGateway: the command of the step works
+// where it is told.
+func TestTheNetworkIsDesignedBeforeThereIsAGateway(t *testing.T) {
+	w := newWorld(t)
+	w.is(w.plan(old), "A15", onboard.Ready, "tandem network check -f network.yaml --gateway gateway.yaml")
+	w.deploy()
+	w.is(w.plan(old), "A15", onboard.Ready, "tandem network check -f network.yaml -g voice -n one")
+}

@@ -166,11 +166,16 @@ func checkDesign(ctx context.Context, w *World) (Finding, error) {
 }
 
 func instructDesign(w *World) Instruction {
-	return Instruction{
-		Text: "Describe the sites and connections, hold them against the requirements, draw them, and say when they were reviewed: " + w.declare("network-design=<YYYY-MM-DD>"),
-		// It needs no gateway: the draft of one is enough.
+	i := Instruction{
+		Text:    "Describe the sites and connections, hold them against the requirements, draw them, and say when they were reviewed: " + w.declare("network-design=<YYYY-MM-DD>"),
 		Command: "tandem network check -f network.yaml " + w.named(),
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	if r, err := w.maybe(ctx); err == nil && r.Name == "" { // its draft is enough
+		i.Command = "tandem network check -f network.yaml --gateway gateway.yaml"
+	}
+	return i
 }
 
 func checkTags(ctx context.Context, w *World) (Finding, error) {

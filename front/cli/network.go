@@ -40,7 +40,9 @@ and their connections are described in a document:
        bfd: {interval: 150, multiplier: 3, bgp: true}}
 
 region is the service region that the site tries first, allows what its firewalls
-let in from the gateway. A connection is peering, private, vpn or internet.` + connectionHelp + exitHelp,
+let in from the gateway. A connection is peering, private, vpn or internet.
+--gateway reads the gateway from the document of "tandem apply", so that a design
+can be judged before there is one.` + connectionHelp + exitHelp,
 		Args: cobra.NoArgs,
 		RunE: needsSubcommand,
 	}
@@ -49,6 +51,7 @@ let in from the gateway. A connection is peering, private, vpn or internet.` + c
 	f.StringVarP(&n.file, "file", "f", "", "the document with sites and connections; - for standard input")
 	f.StringVarP(&n.target.group, "resource-group", "g", "", "resource group of the gateway")
 	f.StringVarP(&n.target.name, "name", "n", "", "name of the gateway")
+	f.StringVar(&n.draft, "gateway", "", "instead of those two: the document of the gateway")
 	cmd.AddCommand(n.check(), n.draw())
 	return cmd
 }
@@ -57,12 +60,13 @@ type networkCommand struct {
 	at     *connection
 	file   string
 	target target
+	draft  string // file with a gateway that need not be there; "" asks for the target
 }
 
 func (n *networkCommand) check() *cobra.Command {
 	var asJSON, noProbe bool
 	cmd := &cobra.Command{
-		Use:   "check -f network.yaml -g GROUP -n GATEWAY",
+		Use:   "check -f network.yaml {-g GROUP -n GATEWAY | --gateway gateway.yaml}",
 		Short: "Hold a network design against the requirements",
 		Long: `Hold a network design against what the connection to the cloud's voice services
 requires, and try what can be reached from here: the names of the regions and the
@@ -97,7 +101,7 @@ listeners behind them. What fails is an error; warnings are not.` + exitHelp,
 func (n *networkCommand) draw() *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
-		Use:   "draw -f network.yaml -g GROUP -n GATEWAY",
+		Use:   "draw -f network.yaml {-g GROUP -n GATEWAY | --gateway gateway.yaml}",
 		Short: "Draw a network design as SVG, with what fails in red",
 		Long:  "Draw a network design as SVG, with what fails in red and what is unwise in amber." + exitHelp,
 		Args:  cobra.NoArgs,
@@ -123,8 +127,13 @@ func (n *networkCommand) draw() *cobra.Command {
 
 // read reads the document and the gateway, and sees that they fit together.
 func (n *networkCommand) read(cmd *cobra.Command) (d design.Design, g gateway.Gateway, err error) {
-	if n.file == "" || n.target.group == "" || n.target.name == "" {
+	switch named := n.target.group != "" || n.target.name != ""; {
+	case n.draft != "" && named:
+		return d, g, usagef("name the gateway by --resource-group and --name, or give its document by --gateway, not both")
+	case n.file == "" || n.draft == "" && (n.target.group == "" || n.target.name == ""):
 		return d, g, usagef("required flag(s) \"file\", \"resource-group\", \"name\" not set")
+	case n.draft == "-" && n.file == "-":
+		return d, g, usagef("standard input is one document: write a file for the other")
 	}
 	var data []byte
 	if n.file == "-" {
@@ -140,13 +149,35 @@ func (n *networkCommand) read(cmd *cobra.Command) (d design.Design, g gateway.Ga
 	if err := dec.Decode(&d); err != nil {
 		return d, g, usagef("%s: %s", n.file, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	if g, err = n.gateway(cmd.Context()); err != nil {
+	if n.draft != "" {
+		g, err = draft(cmd.InOrStdin(), n.draft)
+	} else {
+		g, err = n.gateway(cmd.Context())
+	}
+	if err != nil {
 		return d, g, err
 	}
 	if problems := d.Problems(g); problems != nil {
 		return d, g, usagef("%s:\n  %s", n.file, strings.Join(problems, "\n  "))
 	}
 	return d, g, nil
+}
+
+// draft reads a gateway from its document.
+func draft(in io.Reader, file string) (g gateway.Gateway, err error) {
+	doc, err := readDocument(in, file)
+	if err != nil {
+		return g, err
+	}
+	data, err := json.Marshal(doc.gateway())
+	if err == nil {
+		err = json.Unmarshal(data, &g)
+	}
+	if err != nil {
+		return g, usagef("%s: %v", file, err)
+	}
+	g.Name = doc.Name
+	return gateway.Default(g), nil
 }
 
 // gateway reads the resource.

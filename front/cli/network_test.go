@@ -48,3 +48,43 @@ func TestNetworkIsCheckedAndDrawn(t *testing.T) {
 		}
 	}
 }
+
+// TestANetworkIsJudgedBeforeThereIsAGateway: the design comes before the
+// resource, whose document is enough.
+func TestANetworkIsJudgedBeforeThereIsAGateway(t *testing.T) {
+	startCloud(t)
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	network := write("network.yaml", "sites:\n  - {name: a, region: westeurope, signalling: [192.0.2.0/28], media: [192.0.2.0/28]}\nconnections:\n  - {name: i, site: a, region: westeurope, type: internet}\n")
+	gateway := write("gateway.yaml", `resourceGroup: rg
+name: gw
+location: westeurope
+sku: {name: lab}
+properties:
+  platforms: [Zoom]
+  serviceLocations:
+    - name: westeurope
+      primaryRegionProperties: {operatorAddresses: [192.0.2.1], allowedSignalingSourceAddressPrefixes: [192.0.2.0/28], allowedMediaSourceAddressPrefixes: [192.0.2.0/28]}
+`)
+	if out, err := tandem("network", "check", "-f", network, "-g", "rg", "-n", "gw"); err == nil {
+		t.Errorf("a gateway that is not there: %s", out)
+	}
+	out, err := tandem("network", "check", "-f", network, "--gateway", gateway)
+	if err != nil || !strings.Contains(out, "pass  each site reaches each service region") || !strings.Contains(out, "does not say where it is met yet") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if svg, err := tandem("network", "draw", "-f", network, "--gateway", gateway); err != nil || !strings.HasPrefix(svg, "<svg") {
+		t.Errorf("%v\n%s", err, svg)
+	}
+	for _, args := range [][]string{{"-f", network}, {"-f", network, "--gateway", gateway, "-n", "gw"}, {"-f", "-", "--gateway", "-"}, {"-f", network, "--gateway", network}} {
+		if _, err := tandem(append([]string{"network", "check"}, args...)...); ExitStatus(err) != ExitUsage {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
