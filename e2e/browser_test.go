@@ -128,6 +128,8 @@ func TestABrowserSignsInAndConsents(t *testing.T) {
 	used := time.Now()
 	c.types("Six digits", h.code(seed, used))
 	c.press("Add the app")
+	c.sees("Recovery codes")
+	c.press("I have kept them")
 	c.sees("Your account")
 	c.picture("account")
 

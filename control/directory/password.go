@@ -270,7 +270,7 @@ func (s *Set) Invite(ctx context.Context, c Caller, id string, anew bool) (inv I
 			if err := s.signOut(ctx, tx, u.ID, "reset by an administrator"); err != nil {
 				return err
 			}
-			if err := drop(ctx, tx, u.ID, "password WHERE account", "factor WHERE account"); err != nil {
+			if err := drop(ctx, tx, u.ID, "password WHERE account", "factor WHERE account", "recovery_code WHERE account"); err != nil {
 				return err
 			}
 			if err := forgiveStrangers(ctx, tx, u); err != nil {

@@ -41,7 +41,7 @@ func (s Session) Caller() Caller {
 // Methods are how the person signed in, in the words of RFC 8176.
 func (s Session) Methods() []string {
 	switch s.Factor {
-	case TOTP:
+	case TOTP, Recovery:
 		return []string{"pwd", "otp", "mfa"}
 	case Passkey:
 		return []string{"pwd", "hwk", "mfa"}

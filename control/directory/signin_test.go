@@ -24,8 +24,13 @@ var here = directory.Visitor{Source: "192.0.2.1", Browser: "ABCDEFGHIJKLMNOPQRST
 // resident is a user with a password and an app, signed in.
 func resident(t *testing.T, d *directory.Set, name string) (u directory.User, session, seed string) {
 	t.Helper()
+	return residentAt(t, d, name+"@lab.telecom.example")
+}
+
+func residentAt(t *testing.T, d *directory.Set, name string) (u directory.User, session, seed string) {
+	t.Helper()
 	by := directory.Ourselves(strings.ToLower(tenant), "test")
-	u, err := d.CreateUser(t.Context(), by, directory.User{Name: name + "@lab.telecom.example", DisplayName: name, Enabled: true})
+	u, err := d.CreateUser(t.Context(), by, directory.User{Name: name, DisplayName: name, Enabled: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ type User struct {
 // userTables is what is kept of a user elsewhere, by ID: it goes with the user.
 // Each is a table with its column: "password WHERE account".
 var userTables = []string{
-	"password WHERE account", "invitation WHERE account", "factor WHERE account", "browser WHERE account", "session WHERE account", "family WHERE account",
+	"password WHERE account", "invitation WHERE account", "factor WHERE account", "recovery_code WHERE account", "browser WHERE account", "session WHERE account", "family WHERE account",
 }
 
 // Users are all of the caller's tenant, in the order of their IDs.

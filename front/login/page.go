@@ -148,6 +148,9 @@ type view struct {
 	Permissions                      []permission
 	Source, At                       string
 	Factors                          []directory.Factor
+	Codes                            []string // of recovery, just made
+	Left                             int      // how many there are
+	Lost                             bool     // somebody tries them
 	Text                             string
 	Bad                              bool
 	Next                             *next

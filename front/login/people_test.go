@@ -45,7 +45,8 @@ type house struct {
 	bob  directory.User // nobody special
 	seed map[string]string
 
-	told []directory.Tally // by what was counted
+	told  []directory.Tally // by what was counted
+	codes []string          // recovery codes of whom moved in last
 
 	web, native, robot string // client IDs: a server with a secret, a program, one with roles
 	webSecret          string
@@ -189,6 +190,8 @@ var (
 	hiddenIn = regexp.MustCompile(`<input type="hidden" name="([^"]+)"(?: autocomplete="[^"]*")? value="([^"]*)"`)
 	headline = regexp.MustCompile(`<h1>([^<]*)</h1>`)
 	problem  = regexp.MustCompile(`(?s)role="alert"[^>]*>([^<]*)<`)
+	codesOf  = regexp.MustCompile(`<code>([^<]*)</code>`)
+	onOf     = regexp.MustCompile(`<a class="button(?: second)?" href="([^"]*)">(?:I have kept them|Continue)</a>`)
 	seedOf   = regexp.MustCompile(`<span class="seed">([^<]*)</span>`)
 )
 
@@ -281,7 +284,12 @@ func (b *browser) moveIn(u directory.User) *browser {
 	b.get(b.h.invite(u)).shows("Choose a password").fill("password", "password", password, "again", password).shows("Add a second factor")
 	seed := strings.ReplaceAll(seedOf.FindStringSubmatch(b.body)[1], " ", "")
 	b.h.seed[strings.Split(u.Name, "@")[0]] = seed
-	return b.fill("code", "code", b.h.code(u))
+	b.fill("code", "code", b.h.code(u)).shows("Recovery codes")
+	b.h.codes = nil
+	for _, m := range codesOf.FindAllStringSubmatch(b.body, -1) {
+		b.h.codes = append(b.h.codes, m[1])
+	}
+	return b.get(html.UnescapeString(onOf.FindStringSubmatch(b.body)[1]))
 }
 
 // code is the next one of somebody's app. It takes half a minute.
@@ -719,7 +727,7 @@ func TestThePersonDecidesWhichTenant(t *testing.T) {
 		b := h.browser("192.0.2.50:1")
 		b.get(string(login.InvitationURL(base, secondTenant, i))).shows("Choose a password").fill("password", "password", password, "again", password).shows("Add a second factor")
 		h.seed["cy"] = strings.ReplaceAll(seedOf.FindStringSubmatch(b.body)[1], " ", "")
-		b.fill("code", "code", h.code(cy)).shows("Your account")
+		b.fill("code", "code", h.code(cy)).shows("Recovery codes")
 
 		request := strings.Replace(h.request(directory.GraphToolsID, loopback, "scope", "openid profile User.Read"), tenant, "common", 1)
 		c := h.browser("192.0.2.51:1")

@@ -180,16 +180,22 @@ func (e *endpoint) tryFactor(v *visit, back string) {
 	f := v.r.PostForm
 	var opened directory.Opened
 	var err error
-	if response := f.Get("response"); response != "" {
+	left, lost := 0, f.Get("recovery") != ""
+	switch response := f.Get("response"); {
+	case lost:
+		opened, left, err = e.Directory.ShowRecovery(v.r.Context(), v.token, f.Get("recovery"), v.visitor())
+	case response != "":
 		opened, err = e.Directory.ShowPasskey(v.r.Context(), v.token, []byte(response), v.visitor())
-	} else {
+	default:
 		opened, err = e.Directory.ShowTOTP(v.r.Context(), v.token, f.Get("code"), v.visitor())
 	}
 	if held, ok := errors.AsType[*directory.HeldError](err); ok {
-		e.wait(v, held.Wait, func(p view) { e.askFactor(v, http.StatusTooManyRequests, back, p) })
+		e.wait(v, held.Wait, func(p view) { p.Lost = lost; e.askFactor(v, http.StatusTooManyRequests, back, p) })
 		return
 	}
 	switch {
+	case errors.Is(err, directory.ErrFactor) && lost:
+		e.askFactor(v, http.StatusUnauthorized, back, view{Lost: true, Problem: "That is none of your codes, or you have used it before: each is good once."})
 	case errors.Is(err, directory.ErrFactor):
 		e.askFactor(v, http.StatusUnauthorized, back, view{Problem: "That was not accepted. A code is good for half a minute, and once: wait for the next one."})
 	case errors.Is(err, directory.ErrSession):
@@ -199,8 +205,45 @@ func (e *endpoint) tryFactor(v *visit, back string) {
 	default:
 		v.signedIn(opened)
 		e.Log.Info("signed in", "user", opened.User.Name, "factor", opened.Factor, "from", source(v.r.RemoteAddr), "request", v.id)
+		if lost {
+			e.recovered(v, left, back)
+			return
+		}
 		e.onwards(v, back)
 	}
+}
+
+// recovered tells somebody who came in by a code how many are left.
+func (e *endpoint) recovered(v *visit, left int, back string) {
+	text := fmt.Sprintf("That code is used up; %d are left.", left)
+	switch left {
+	case 0:
+		text = "That was your last code. Make new ones in your account."
+	case 1:
+		text = "That code is used up; one is left. Make new ones in your account."
+	}
+	if back == "" {
+		back = v.at("account", nil)
+	}
+	e.show(v, http.StatusOK, "done", view{Title: "You are signed in", Text: text + " If your second factor is lost, add another one there, then remove what is lost.", Next: &next{back, "Continue"}})
+}
+
+// codes shows new recovery codes, this once.
+func (e *endpoint) codes(v *visit, back string) {
+	made, err := e.Directory.NewRecoveryCodes(v.r.Context(), v.token)
+	if err != nil {
+		e.broken(v, err)
+		return
+	}
+	if back == "" {
+		back = v.at("account", nil)
+	}
+	p := view{Title: "Recovery codes", Wide: true, Next: &next{back, "I have kept them"}}
+	for _, c := range made {
+		p.Codes = append(p.Codes, string(c))
+	}
+	e.Log.Info("recovery codes were made", "user", v.session.User.Name, "from", source(v.r.RemoteAddr), "request", v.id)
+	e.show(v, http.StatusOK, "codes", p)
 }
 
 // onwards leads to where somebody wanted to go.
@@ -267,8 +310,13 @@ func (e *endpoint) tryEnrol(v *visit, back string) {
 	case err != nil:
 		e.broken(v, err)
 	default:
+		first := !v.whole()
 		v.signedIn(opened)
 		e.Log.Info("a second factor was added", "user", opened.User.Name, "factor", opened.Factor, "from", source(v.r.RemoteAddr), "request", v.id)
+		if first {
+			e.codes(v, back)
+			return
+		}
 		e.onwards(v, back)
 	}
 }
@@ -367,6 +415,10 @@ func (e *endpoint) account(v *visit) {
 		if !e.ours(v) {
 			return
 		}
+		if v.r.PostForm.Get("codes") != "" {
+			e.codes(v, "")
+			return
+		}
 		err := e.Directory.RemoveFactor(v.r.Context(), v.token, v.r.PostForm.Get("remove"))
 		if p.Problem = public(err); err != nil && p.Problem == "" {
 			e.broken(v, err)
@@ -378,6 +430,10 @@ func (e *endpoint) account(v *visit) {
 	}
 	var err error
 	if p.Factors, err = e.Directory.Factors(v.r.Context(), v.session.User.ID); err != nil {
+		e.broken(v, err)
+		return
+	}
+	if p.Left, err = e.Directory.RecoveryCodes(v.r.Context(), v.session.User.ID); err != nil {
 		e.broken(v, err)
 		return
 	}
