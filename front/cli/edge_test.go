@@ -2,9 +2,6 @@ package cli
 
 import (
 	"context"
-	"log/slog"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -40,20 +37,9 @@ func (f flock) Forget(_ context.Context, node string) error {
 
 func TestEdges(t *testing.T) {
 	var gone string
-	e, socket := edge{}, filepath.Join(t.TempDir(), "control.sock")
-	s, err := ops.Listen(socket, ops.Handler(ops.Config{
-		Calls: e, Records: e, Traces: traces{}, Peers: e, Edges: flock{&gone}, Log: slog.New(slog.DiscardHandler),
-	}), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	t.Setenv("TANDEM_SOCKET", socket)
-	for _, tt := range []struct {
-		line           string
-		status         int
-		stdout, stderr string
-	}{
+	e := edge{}
+	listen(t, ops.Config{Calls: e, Records: e, Traces: traces{}, Peers: e, Edges: flock{&gone}})
+	says(t, []said{
 		{"edge list", 0, "r1-a  westeurope   ready       7         12     lab\n", ""},
 		{"edge list", 0, "! r1-b: revision 8 is not in force: gateway lab is not in westeurope", ""},
 		{"edge list", 0, "away 3h", ""},
@@ -62,12 +48,7 @@ func TestEdges(t *testing.T) {
 		{"edge forget nobody", 3, "", "no edge nobody"},
 		{"edge forget r2-a", 0, "Edge r2-a is forgotten.", ""},
 		{"edge", 2, "", "One of forget, list"},
-	} {
-		stdout, stderr, status := run(t, strings.Fields(tt.line)...)
-		if status != tt.status || !strings.Contains(stdout, tt.stdout) || !strings.Contains(stderr, tt.stderr) {
-			t.Errorf("%s: %d\n%s%s", tt.line, status, stdout, stderr)
-		}
-	}
+	})
 	if gone != "r2-a" {
 		t.Error("it was not forgotten")
 	}

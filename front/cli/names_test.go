@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,26 +65,14 @@ func (t tokens) RemoveText(_ context.Context, name, value string) error {
 }
 
 func TestCertificatesAndZone(t *testing.T) {
-	dir := t.TempDir()
-	socket, chain := filepath.Join(dir, "control.sock"), filepath.Join(dir, "chain.pem")
+	chain := filepath.Join(t.TempDir(), "chain.pem")
 	if err := os.WriteFile(chain, []byte("the chain"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	brought, list := map[string]string{}, []zone.Text{}
 	e := edge{}
-	s, err := ops.Listen(socket, ops.Handler(ops.Config{
-		Calls: e, Records: e, Traces: traces{}, Peers: e, Certificates: edgeCertificates{brought}, Texts: tokens{&list}, Log: slog.New(slog.DiscardHandler),
-	}), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	t.Setenv("TANDEM_SOCKET", socket)
-	for _, tt := range []struct {
-		line           string
-		status         int
-		stdout, stderr string // parts of them; "" means empty
-	}{
+	listen(t, ops.Config{Calls: e, Records: e, Traces: traces{}, Peers: e, Certificates: edgeCertificates{brought}, Texts: tokens{&list}})
+	says(t, []said{
 		{"certificate list", 0, "! r1-b: have its request signed (tandem certificate request", ""},
 		{"certificate list", 0, "! r2-a: the authority says rateLimited: too many", ""},
 		{"certificate list --json", 0, `"state": "waiting"`, ""},
@@ -105,12 +92,7 @@ func TestCertificatesAndZone(t *testing.T) {
 		{"zone list lab.example --json", 0, `"value": "MS=ms1"`, ""},
 		{"zone remove a.lab.example MS=ms1", 0, "", ""},
 		{"zone list", 0, "", ""},
-	} {
-		stdout, stderr, status := run(t, strings.Fields(tt.line)...)
-		if status != tt.status || !holds(stdout, tt.stdout) || !holds(stderr, tt.stderr) {
-			t.Errorf("%s: status %d, want %d\n%s\n%s", tt.line, status, tt.status, stdout, stderr)
-		}
-	}
+	})
 	if brought["r1-b"] != "the chain" || brought["r2-a"] != "again" {
 		t.Errorf("%v", brought)
 	}

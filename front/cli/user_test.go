@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -64,18 +62,9 @@ func (h *household) Delete(_ context.Context, name string) error {
 }
 
 func TestUsers(t *testing.T) {
-	socket, home := filepath.Join(t.TempDir(), "control.sock"), &household{}
-	s, err := ops.Listen(socket, ops.Handler(ops.Config{Users: func() (ops.Users, error) { return home, nil }, Log: slog.New(slog.DiscardHandler)}), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	t.Setenv("TANDEM_SOCKET", socket)
-	for _, tt := range []struct {
-		line           string
-		status         int
-		stdout, stderr string
-	}{
+	home := &household{}
+	listen(t, ops.Config{Users: func() (ops.Users, error) { return home, nil }})
+	says(t, []said{
 		{"user list", 0, "", "tandem user create NAME --admin"},
 		{"user create", 2, "", "accepts 1 arg"},
 		{"user create ann", 2, "", "write name@domain"},
@@ -90,10 +79,5 @@ func TestUsers(t *testing.T) {
 		{"user delete bob@telecom.example --yes", 3, "", "there is no user"},
 		{"user delete ann@telecom.example --yes", 0, "ann@telecom.example is gone.", ""},
 		{"user", 2, "", "One of create, delete, disable, enable, list, reset"},
-	} {
-		stdout, stderr, status := run(t, strings.Fields(tt.line)...)
-		if status != tt.status || !strings.Contains(stdout, tt.stdout) || !strings.Contains(stderr, tt.stderr) {
-			t.Errorf("%s: status %d, want %d\n%s%s", tt.line, status, tt.status, stdout, stderr)
-		}
-	}
+	})
 }
