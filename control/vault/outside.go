@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -190,6 +191,10 @@ func (o *Outside) Value(ctx context.Context, name string) (obs.Secret, error) {
 	return obs.Secret(*got.Value), nil
 }
 
+// errorCode is what a code of Key Vault looks like. Somebody else's vault may
+// write anything there.
+var errorCode = regexp.MustCompile(`^[A-Za-z]{1,60}$`)
+
 // explain classes an error of the library. Its text quotes the whole answer,
 // so it goes no further than the status and the code.
 func (o *Outside) explain(err error) error {
@@ -198,7 +203,11 @@ func (o *Outside) explain(err error) error {
 		if kind == fault.Internal {
 			kind = fault.Unavailable
 		}
-		return fault.New(kind, fmt.Sprintf("the vault %s answers %d %s", o.url, e.StatusCode, e.ErrorCode))
+		text := fmt.Sprintf("the vault %s answers %d", o.url, e.StatusCode)
+		if errorCode.MatchString(e.ErrorCode) {
+			text += " " + e.ErrorCode
+		}
+		return fault.New(kind, text)
 	}
 	if e, is := errors.AsType[*azidentity.AuthenticationFailedError](err); is {
 		text := "whoever issues tokens for the vault " + o.url

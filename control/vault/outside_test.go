@@ -107,6 +107,7 @@ func TestAnIssuerThatIsAwayIsNoRefusal(t *testing.T) {
 		"the vault throttles":            {answer: refusing(429, `{"error":{"code":"Throttled","message":"canary"}}`), want: fault.Unavailable},
 		"the vault hangs up":             {answer: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, want: fault.Unavailable},
 		"no access policy":               {answer: refusing(403, `{"error":{"code":"Forbidden","message":"canary"}}`), want: fault.Denied},
+		"a refusal in strange words":     {answer: refusing(403, `{"error":{"code":"canary\u001b[2J","message":"x"}}`), want: fault.Denied},
 		"the secret is no more":          {answer: refusing(404, `{"error":{"code":"SecretNotFound","message":"canary"}}`), want: fault.NotFound},
 		"the vault answers with nothing": {answer: refusing(200, `{}`), want: fault.Unavailable},
 	} {
