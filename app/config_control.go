@@ -73,9 +73,8 @@ type SubscriptionConfig struct {
 	Name string `yaml:"name"`
 }
 
-// LoginConfig says whose tokens are believed.
+// LoginConfig says who may sign in beside people.
 type LoginConfig struct {
-	Issuer  string         `yaml:"issuer"` // OpenID Connect issuer; empty: this node's own
 	Clients []ClientConfig `yaml:"clients"`
 }
 
@@ -83,7 +82,7 @@ type LoginConfig struct {
 type ClientConfig struct {
 	ID         string       `yaml:"id"`
 	Name       string       `yaml:"name"`
-	SecretFile string       `yaml:"secretFile"` // with our own issuer
+	SecretFile string       `yaml:"secretFile"` // with our own directory
 	Roles      []RoleConfig `yaml:"roles"`
 
 	DirectoryRoles []string `yaml:"directoryRoles"` // over the directory: "Global Administrator"
@@ -145,6 +144,7 @@ func (c *Config) controlFiles() (files []*string) {
 		files = append(files, &v.Transit.TokenFile, &v.Transit.Roots)
 	}
 	files = append(files, c.Control.Onboard.files()...)
+	files = append(files, c.Control.outside().files()...)
 	for i := range c.Control.Login.Clients {
 		files = append(files, &c.Control.Login.Clients[i].SecretFile)
 	}
@@ -192,7 +192,7 @@ func (k *configCheck) control() {
 	}
 	k.within(path+".keepRecords", c.KeepRecords, 24*time.Hour, 20*365*24*time.Hour)
 	k.within(path+".keepAudit", c.KeepAudit, 24*time.Hour, 20*365*24*time.Hour)
-	k.issuer(path + ".login")
+	k.clients(path + ".login")
 	k.vaults(path + ".vaults")
 	k.directory(path + ".directory")
 	k.onboarding(path + ".onboard")
@@ -274,12 +274,9 @@ func (t TransferKey) key() (*zone.Key, error) {
 	return &zone.Key{Name: t.Name, Secret: string(secret)}, nil
 }
 
-// issuer checks whose tokens are believed.
-func (k *configCheck) issuer(path string) {
+// clients checks which programs may sign in.
+func (k *configCheck) clients(path string) {
 	l := k.Control.Login
-	if l.Issuer != "" && !strings.HasPrefix(l.Issuer, "https://") {
-		k.bad(path+".issuer", "%q: write the https URL of the issuer, or remove the key for this node's own", l.Issuer)
-	}
 	if len(l.Clients) == 0 {
 		k.bad(path+".clients", "missing: write one at least, {id: <uuid>, name: …, secretFile: …, roles: […]}; nobody could sign in")
 	}
@@ -290,10 +287,10 @@ func (k *configCheck) issuer(path string) {
 			k.bad(here+".id", "%s stands in the list already: remove one", c.ID)
 		}
 		switch {
-		case l.Issuer == "":
+		case k.Control.outside() == nil:
 			k.secret(here, c.Name, c.SecretFile, "")
 		case c.SecretFile != "":
-			k.bad(here+".secretFile", "means nothing with an issuer of its own: remove it")
+			k.bad(here+".secretFile", "means nothing with a directory elsewhere (control.directory.outside), which has its secret: remove it")
 		}
 		k.directoryRoles(here+".directoryRoles", c.DirectoryRoles)
 		for j, r := range c.Roles {

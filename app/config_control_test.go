@@ -83,7 +83,7 @@ func TestControlNodeConfiguration(t *testing.T) {
 		{"secretFile: secret", "secretFile: nowhere", "control.login.clients[0].secretFile", "nowhere"},
 		{"role: Owner", "role: owner", "control.login.clients[0].roles[0].role", "did you mean Owner?"},
 		{"scope: /subscriptions/7f8d5c6e-0000-4000-8000-000000000002", "scope: /subscriptions/7f8d5c6e-0000-4000-8000-00000000000a", "control.login.clients[0].roles[0].scope", "not among control.subscriptions"},
-		{"  login:\n", "  login:\n    issuer: https://login.example\n", "control.login.clients[0].secretFile", "means nothing"},
+		{"  tenant:", "  directory: {outside: {issuer: \"https://login.example\"}}\n  tenant:", "control.login.clients[0].secretFile", "means nothing"},
 		{"uses: [management, service]", "uses: [service]", "control.locations", "no location has use management"},
 		{"contact: hostmaster@lab.example", "contact: hostmaster@lab.example, transferKey: {name: t.lab.example, secretFile: secret}", "control.dns.transferKey.secretFile", "not base64"},
 		{"contact: hostmaster@lab.example", "contact: hostmaster@lab.example, transferKey: {name: t.lab.example, secretFile: gone}", "control.dns.transferKey.secretFile", "gone"},

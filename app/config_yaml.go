@@ -168,6 +168,10 @@ func (r *reader) mapping(path string, n *yaml.Node, v reflect.Value) {
 		}
 		seen[key.Value] = key.Line
 		field, ok := fieldByKey(v, key.Value)
+		if to := moved[sub]; to != "" {
+			r.complain(here, sub, "is now part of "+to+": write it there")
+			continue
+		}
 		if !ok {
 			text, meant := unknownKey(v.Type(), key.Value)
 			r.complain(here, sub, text)
@@ -182,6 +186,12 @@ func (r *reader) mapping(path string, n *yaml.Node, v reflect.Value) {
 		}
 		r.value(sub, n.Content[i+1], field)
 	}
+}
+
+// moved are keys that were two halves of one thing, and what they are now.
+var moved = map[string]string{
+	"control.login.issuer":      "control.directory.outside",
+	"control.onboard.directory": "control.directory.outside",
 }
 
 func join(path, key string) string {

@@ -65,6 +65,7 @@ type plane struct {
 	onboard       *onboard.Set
 	keeper        *keeper // nil: no Operator Connect is configured
 	tester        *tester.Set
+	far           http.RoundTripper // to the directory elsewhere; nil: it is ours
 }
 
 // startTime is how long the parts of a control plane may take to start.
@@ -80,7 +81,7 @@ func (n *Node) openPlane() error {
 	defer cancel()
 	p := &plane{n: n, cfg: n.cfg.Control}
 	for _, start := range []func(context.Context) error{
-		p.openStore, p.openLink, p.openSubscriptions, p.openVaults, p.openDirectory, p.giveRoles, p.openRecords, p.openGateways, p.openOnboarding, p.run,
+		p.openStore, p.openLink, p.openOutside, p.openSubscriptions, p.openVaults, p.openDirectory, p.giveRoles, p.openRecords, p.openGateways, p.openOnboarding, p.run,
 	} {
 		if err := start(ctx); err != nil {
 			return err
@@ -372,11 +373,8 @@ func (p *plane) tokenResources() []string {
 func (p *plane) resources() arm.Config {
 	c := arm.Config{
 		Gateways: p.gateways, Operations: p.operations, Subscriptions: p.subscriptions, Tester: p.tester,
-		URL: p.url(), LoginURL: p.cfg.Login.Issuer, Audiences: p.audiences(), RetryAfter: p.cfg.API.RetryAfter, Log: p.n.log,
-		Tokens: arm.NewTokens(p.directory, login.Issuers(p.url(), p.cfg.Tenant.ID), p.audiences(), p.cfg.Tenant.ID),
-	}
-	if p.cfg.Login.Issuer != "" {
-		c.Tokens = arm.RemoteTokens(http.DefaultClient, p.cfg.Login.Issuer, p.audiences(), p.cfg.Tenant.ID)
+		URL: p.url(), LoginURL: p.cfg.loginURL(), Audiences: p.audiences(), RetryAfter: p.cfg.API.RetryAfter, Log: p.n.log,
+		Tokens: p.verifier(p.audiences()...),
 	}
 	return c
 }
@@ -415,7 +413,7 @@ func (n *Node) onSocket(next http.Handler) http.Handler {
 func (p *plane) listen() error {
 	signIn := login.Config{Directory: p.directory, URL: p.url(), Resources: p.tokenResources(), Log: p.n.log}
 	tokens := login.Handler(signIn)
-	if p.cfg.Login.Issuer != "" {
+	if p.cfg.outside() != nil {
 		tokens = login.Published(signIn)
 	}
 	listener, err := net.Listen("tcp", p.cfg.API.Listen.String())

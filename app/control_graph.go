@@ -15,6 +15,7 @@ import (
 // DirectoryConfig is what the directory of a control node has from its
 // beginning.
 type DirectoryConfig struct {
+	Outside      *OutsideConfig      `yaml:"outside"`      // nil: this node's own is asked
 	Domain       string              `yaml:"domain"`       // initial domain of control.tenant; empty: made of its name
 	Tenants      []OtherTenantConfig `yaml:"tenants"`      // beside control.tenant
 	Applications []KnownConfig       `yaml:"applications"` // of other organizations, that a tenant may add
@@ -28,16 +29,20 @@ type OtherTenantConfig struct {
 }
 
 // KnownConfig is an application that is registered with another organization,
-// such as the one by which an onboarding team reads vaults.
+// such as the one by which an onboarding team reads vaults. It signs in here by
+// tokens of that organization.
 type KnownConfig struct {
 	ID        string `yaml:"id"`
 	Name      string `yaml:"name"`
 	Publisher string `yaml:"publisher"`
+	Issuer    string `yaml:"issuer"`  // of the tokens; empty: it does not sign in
+	Subject   string `yaml:"subject"` // whom they are about
 }
 
 // directory checks what the directory begins with.
 func (k *configCheck) directory(path string) {
 	d := k.Control.Directory
+	k.outside(path + ".outside")
 	tenants, apps := []string{k.Control.Tenant.ID}, []string{}
 	k.initialDomain(path+".domain", d.Domain)
 	for i, t := range d.Tenants {
@@ -54,6 +59,12 @@ func (k *configCheck) directory(path string) {
 		if a.Name == "" {
 			k.bad(here+".name", "missing: write the name under which people find the application")
 		}
+		switch {
+		case (a.Issuer == "") != (a.Subject == ""):
+			k.bad(here+".subject", "issuer and subject belong together: write both, or remove both where the application does not sign in here")
+		case a.Issuer != "" && !strings.HasPrefix(a.Issuer, "https://"):
+			k.bad(here+".issuer", "%q: write the https URL of the issuer whose tokens the application shows", a.Issuer)
+		}
 	}
 }
 
@@ -66,8 +77,8 @@ func (k *configCheck) directoryRoles(path string, roles []string) {
 	for i, r := range roles {
 		k.oneOf(fmt.Sprintf("%s[%d]", path, i), r, names...)
 	}
-	if len(roles) > 0 && k.Control.Login.Issuer != "" {
-		k.bad(path, "means nothing with an issuer of its own: remove it")
+	if len(roles) > 0 && k.Control.outside() != nil {
+		k.bad(path, "means nothing with a directory elsewhere: remove it")
 	}
 }
 
@@ -97,7 +108,11 @@ func (c *ControlConfig) tenants() (own directory.Tenant, others []directory.Tena
 
 func (c *ControlConfig) known() (list []directory.WellKnown) {
 	for _, a := range c.Directory.Applications {
-		list = append(list, directory.WellKnown{AppID: a.ID, Name: a.Name, Publisher: a.Publisher})
+		w := directory.WellKnown{AppID: a.ID, Name: a.Name, Publisher: a.Publisher}
+		if a.Issuer != "" {
+			w.Federated = []directory.FederatedCredential{{Name: a.Name, Issuer: a.Issuer, Subject: a.Subject}}
+		}
+		list = append(list, w)
 	}
 	return list
 }
@@ -134,9 +149,9 @@ func (p *plane) giveRoles(ctx context.Context) error {
 	return nil
 }
 
-// graph is the directory's API, nil where an issuer elsewhere has it.
+// graph is the directory's API, nil where one elsewhere has it.
 func (p *plane) graph() http.Handler {
-	if p.cfg.Login.Issuer != "" {
+	if p.cfg.outside() != nil {
 		return nil
 	}
 	c := graph.Config{Directory: p.directory, URL: p.url(), LoginURL: p.url(), Audiences: []string{"https://" + p.cfg.API.Name}, Log: p.n.log}

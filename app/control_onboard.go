@@ -17,9 +17,7 @@ import (
 	"github.com/tandemgw/tandem/control/entra"
 	"github.com/tandemgw/tandem/control/onboard"
 	"github.com/tandemgw/tandem/control/operatorconnect"
-	"github.com/tandemgw/tandem/control/publish"
 	"github.com/tandemgw/tandem/control/subscription"
-	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/front/arm"
 	"github.com/tandemgw/tandem/front/graph"
 	"github.com/tandemgw/tandem/front/keyvault"
@@ -31,9 +29,8 @@ import (
 type OnboardConfig struct {
 	Team            TeamConfig            `yaml:"team"`
 	OperatorConnect OperatorConnectConfig `yaml:"operatorConnect"`
-	Directory       *OutsideConfig        `yaml:"directory"` // nil: this node's
-	Vaults          *OutsideVaultsConfig  `yaml:"vaults"`    // nil: those that this node serves
-	Look            time.Duration         `yaml:"look"`      // how often what was begun is looked at for drift
+	Vaults          *OutsideVaultsConfig  `yaml:"vaults"` // nil: those that this node serves
+	Look            time.Duration         `yaml:"look"`   // how often what was begun is looked at for drift
 }
 
 // TeamConfig is who onboards.
@@ -48,18 +45,8 @@ type OperatorConnectConfig struct {
 	Roots string `yaml:"roots"` // of its certificate; empty: the system's
 }
 
-// OutsideConfig is a directory elsewhere: the operator's own tenant in Entra.
-type OutsideConfig struct {
-	Tenant     string `yaml:"tenant"`
-	Graph      string `yaml:"graph"`      // empty: https://graph.microsoft.com
-	Login      string `yaml:"login"`      // empty: https://login.microsoftonline.com
-	Client     string `yaml:"client"`     // application by which we sign in there
-	SecretFile string `yaml:"secretFile"` // empty: by a federated credential of our issuer
-	Roots      string `yaml:"roots"`      // of their certificates; empty: the system's
-}
-
 // OutsideVaultsConfig is where vaults elsewhere are. Who signs in is
-// OutsideConfig's application.
+// control.directory.outside's application.
 type OutsideVaultsConfig struct {
 	Manager string `yaml:"manager"` // empty: https://management.azure.com
 	Domain  string `yaml:"domain"`  // empty: vault.azure.net
@@ -67,11 +54,7 @@ type OutsideVaultsConfig struct {
 
 // files are the names of its files.
 func (c *OnboardConfig) files() []*string {
-	files := []*string{&c.OperatorConnect.Roots}
-	if d := c.Directory; d != nil {
-		files = append(files, &d.SecretFile, &d.Roots)
-	}
-	return files
+	return []*string{&c.OperatorConnect.Roots}
 }
 
 // onboarding checks who onboards, and where.
@@ -85,16 +68,9 @@ func (k *configCheck) onboarding(path string) {
 	k.within(path+".look", c.Look, time.Minute, 7*24*time.Hour)
 	k.secure(path+".operatorConnect.url", c.OperatorConnect.URL)
 	k.roots(path+".operatorConnect.roots", c.OperatorConnect.Roots)
-	if d := c.Directory; d != nil {
-		k.guid(path+".directory.tenant", d.Tenant, "the tenant that contains Project Synergy")
-		k.guid(path+".directory.client", d.Client, "the application by which Tandem signs in there")
-		k.secure(path+".directory.graph", d.Graph)
-		k.secure(path+".directory.login", d.Login)
-		k.roots(path+".directory.roots", d.Roots)
-	}
 	if v := c.Vaults; v != nil {
-		if c.Directory == nil {
-			k.bad(path+".vaults", "vaults elsewhere trust a directory elsewhere: write control.onboard.directory as well, or remove the key")
+		if !k.Control.outside().asked() {
+			k.bad(path+".vaults", "vaults elsewhere trust a directory elsewhere: write control.directory.outside with its client as well, or remove the key")
 		}
 		k.secure(path+".vaults.manager", v.Manager)
 	}
@@ -174,7 +150,7 @@ func (p *plane) openOnboarding(context.Context) error {
 		Team:     onboard.Team{Name: cmp.Or(c.Team.Name, "Azure Communications Gateway onboarding team"), Mail: cmp.Or(c.Team.Mail, "azcog-enablement@microsoft.com")},
 	}
 	if outside[onboard.OfDirectory] {
-		parts.Identity = "an application of its name, by a federated credential of " + p.issuer()
+		parts.Identity = p.outsideIdentity(*p.cfg.outside())
 	}
 	if p.zone != nil {
 		parts.Zone = p.zone
@@ -189,11 +165,17 @@ func (p *plane) openOnboarding(context.Context) error {
 // elsewhere.
 func (p *plane) systems() (s onboard.Systems, outside map[onboard.Part]bool, err error) {
 	s, outside = onboard.Systems{Names: lookUp(p.n.cfg.SIP.DNS), Issuer: p.issuer()}, map[onboard.Part]bool{}
-	if d := p.cfg.Onboard.Directory; d != nil {
-		outside[onboard.OfDirectory] = true
-		s.Directory, err = p.outsideDirectory(*d)
-	} else {
+	o := p.cfg.outside()
+	switch {
+	case o == nil:
 		s.Directory, err = p.ownDirectory()
+	case o.asked():
+		if outside[onboard.OfDirectory] = true; o.Certificate != nil {
+			s.Certificate = o.leaf
+		}
+		s.Directory, err = p.outsideDirectory(*o)
+	default:
+		outside[onboard.OfDirectory] = true // and nobody looks into it
 	}
 	if err != nil {
 		return s, nil, err
@@ -201,7 +183,7 @@ func (p *plane) systems() (s onboard.Systems, outside map[onboard.Part]bool, err
 	switch v := p.cfg.Onboard.Vaults; {
 	case v != nil:
 		outside[onboard.OfVaults] = true
-		s.Vaults, err = p.outsideVaults(*p.cfg.Onboard.Directory, *v)
+		s.Vaults, err = p.outsideVaults(*o, *v)
 	case p.vaults != nil:
 		s.Vaults, err = p.ownVaults()
 	}
@@ -209,6 +191,9 @@ func (p *plane) systems() (s onboard.Systems, outside map[onboard.Part]bool, err
 		ask, err := p.operatorConnect()
 		if err != nil {
 			return s, nil, err
+		}
+		if s.Directory == nil {
+			return s, outside, nil // nobody knows by whom gateways ask
 		}
 		p.keeper = p.newKeeper(ask, s.Directory)
 		s.OperatorConnect = p.keeper.askAs
@@ -266,46 +251,10 @@ func (p *plane) transport(file string) (http.RoundTripper, error) {
 	return t, nil
 }
 
-// signIn is our application at a directory elsewhere.
-func (p *plane) signIn(d OutsideConfig, scope string, t http.RoundTripper) entra.SignIn {
-	s := entra.SignIn{Login: d.Login, Tenant: d.Tenant, Client: d.Client, Scope: scope, HTTP: t}
-	if d.SecretFile == "" {
-		s.Assertion = p.tokens(p.onboarder(), exchangeAudience)
-		return s
-	}
-	s.Secret = func(context.Context) (obs.Secret, error) {
-		return peer.ReadSecret(publish.SecretAt(d.SecretFile, ""))
-	}
-	return s
-}
-
-func (p *plane) outsideDirectory(d OutsideConfig) (*entra.Client, error) {
-	t, err := p.transport(d.Roots)
-	if err != nil {
-		return nil, err
-	}
-	scope := cmp.Or(strings.TrimRight(d.Graph, "/"), entra.PublicGraph) + "/.default"
-	return entra.New(entra.Config{URL: d.Graph, Login: d.Login, Tenant: d.Tenant, HTTP: t, Token: p.signIn(d, scope, t).Token()})
-}
-
-func (p *plane) outsideVaults(d OutsideConfig, v OutsideVaultsConfig) (*entra.Vaults, error) {
-	t, err := p.transport(d.Roots)
-	if err != nil {
-		return nil, err
-	}
-	manager := cmp.Or(strings.TrimRight(v.Manager, "/"), entra.PublicManager)
-	return entra.NewVaults(entra.VaultsConfig{
-		Manager: manager, Domain: v.Domain, Tenant: d.Tenant, HTTP: t,
-		Manage: p.signIn(d, manager+"/.default", t).Token(),
-		Open:   p.signIn(d, "https://"+cmp.Or(v.Domain, entra.PublicVaults)+"/.default", t).Token(),
-	})
-}
-
 // signInPlace is where registrations of the tenant sign in, whatever for.
 func (p *plane) signInPlace() (entra.SignIn, error) {
-	if d := p.cfg.Onboard.Directory; d != nil {
-		t, err := p.transport(d.Roots)
-		return entra.SignIn{Login: d.Login, Tenant: d.Tenant, HTTP: t}, err
+	if o := p.cfg.outside(); o != nil {
+		return p.signInOf(*o), nil
 	}
 	own := entra.InProcess(login.Handler(login.Config{Directory: p.directory, URL: p.url(), Resources: append(p.tokenResources(), synergyAudience), Log: p.n.log}))
 	return entra.SignIn{Login: p.url(), Tenant: p.cfg.Tenant.ID, HTTP: own}, nil
@@ -322,7 +271,7 @@ func (p *plane) operatorConnect() (func(onboard.Asker) (*operatorconnect.Client,
 	if err != nil {
 		return nil, err
 	}
-	outside := p.cfg.Onboard.Directory
+	outside := p.cfg.outside()
 	return func(a onboard.Asker) (*operatorconnect.Client, error) {
 		c := operatorconnect.Config{URL: p.cfg.Onboard.OperatorConnect.URL, Application: a.Application, Suffixes: []string{p.cfg.Suffix}, HTTP: t, Log: p.n.log}
 		in := at
@@ -330,6 +279,9 @@ func (p *plane) operatorConnect() (func(onboard.Asker) (*operatorconnect.Client,
 		switch {
 		case a.Secret != nil:
 			in.Secret = a.Secret
+			c.Token = operatorconnect.SignIn(in)
+		case outside != nil && outside.Certificate != nil:
+			in.Certificate = outside.pair
 			c.Token = operatorconnect.SignIn(in)
 		case outside != nil:
 			in.Assertion = p.tokens(a.Vouched, exchangeAudience)

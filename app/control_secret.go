@@ -16,8 +16,8 @@ import (
 // directory and vaults that onboarding makes them in.
 func (p *plane) openSecrets(s onboard.Systems) error {
 	p.tenant, p.connect = ops.Tenant{Directory: s.Directory, Vaults: s.Vaults}, s.OperatorConnect
-	if s.Vaults == nil {
-		return nil
+	if s.Vaults == nil || s.Directory == nil {
+		return nil // nothing to keep secrets in, or nobody to make them
 	}
 	at, err := p.signInPlace()
 	if err != nil {

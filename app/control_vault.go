@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -17,7 +18,6 @@ import (
 	"github.com/tandemgw/tandem/edge/peer"
 	"github.com/tandemgw/tandem/front/arm"
 	"github.com/tandemgw/tandem/front/keyvault"
-	"github.com/tandemgw/tandem/front/login"
 )
 
 // VaultsConfig is the vaults of secrets that a control node serves.
@@ -122,7 +122,7 @@ func (p *plane) openVaults(ctx context.Context) (err error) {
 		Store: p.store, Keeper: p.wraps, Tenant: p.cfg.Tenant.ID,
 		Place: p.subscriptions.Place, Audit: p.subscriptions.Audit, Log: p.n.log,
 	}
-	if p.cfg.Login.Issuer == "" {
+	if p.cfg.outside() == nil {
 		c.Memberships = whoever{p}.Memberships // else it is the issuer who knows
 	}
 	p.vaults, err = vault.Open(ctx, c)
@@ -151,14 +151,7 @@ func (p *plane) withVaults(next http.Handler, c arm.Config) http.Handler {
 		return next
 	}
 	url := p.vaultURL()
-	tokens := arm.NewTokens(p.directory, login.Issuers(p.url(), p.cfg.Tenant.ID), []string{url, "https://" + p.cfg.Vaults.Domain}, p.cfg.Tenant.ID)
-	if p.cfg.Login.Issuer != "" {
-		tokens = arm.RemoteTokens(http.DefaultClient, p.cfg.Login.Issuer, []string{url, "https://" + p.cfg.Vaults.Domain}, p.cfg.Tenant.ID)
-	}
-	loginURL := p.url()
-	if c.LoginURL != "" {
-		loginURL = c.LoginURL
-	}
+	tokens, loginURL := p.verifier(url, "https://"+p.cfg.Vaults.Domain), cmp.Or(c.LoginURL, p.url())
 	data := keyvault.Handler(keyvault.Config{Vaults: p.vaults, Tokens: tokens, Tenant: p.cfg.Tenant.ID, URL: url, LoginURL: loginURL, Log: p.n.log})
 	resources := keyvault.Resources(keyvault.ResourcesConfig{
 		Vaults: p.vaults, Subscriptions: p.subscriptions, Tokens: c.Tokens, URL: c.URL, LoginURL: c.LoginURL, VaultURL: url, Log: p.n.log,

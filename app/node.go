@@ -354,7 +354,7 @@ func (n *Node) api() ops.Config {
 		c.Calls, c.Records, c.Traces, c.Peers, c.Explain, c.Edges = all, all, all, all, all, all
 		c.Certificates, c.Texts = edgeCertificates{n}, texts{n}
 		c.Onboard, c.Operations = n.onboarding, n.operations
-		if n.cfg.Control.Login.Issuer == "" {
+		if n.cfg.Control.outside() == nil {
 			c.Users = n.users
 		}
 		c.Secrets, c.RotateKey, c.Tenant, c.Connect = n.secrets, n.rotateKey, n.tenant, n.asGateway

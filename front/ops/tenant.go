@@ -16,7 +16,7 @@ import (
 // Tenant is the operator's: its directory, and its vaults, of this deployment
 // or elsewhere, asked as this deployment asks them.
 type Tenant struct {
-	Directory *entra.Client
+	Directory *entra.Client // nil: nobody looks into it
 	Vaults    *entra.Vaults // nil: there are none
 }
 
@@ -40,6 +40,9 @@ func (a api) tenant(mux *http.ServeMux) {
 		t, err := a.Tenant()
 		if err != nil {
 			return nil, err
+		}
+		if t.Directory == nil {
+			return nil, fault.New(fault.NotFound, "nobody looks into the directory: control.directory.outside names no client")
 		}
 		doc := tenantDoc{Tenant: t.Directory.Tenant, Graph: t.Directory.URL, Login: t.Directory.Login}
 		if t.Vaults != nil {
@@ -74,7 +77,7 @@ func (t Tenant) door(host string) (entra.Token, http.RoundTripper) {
 	}
 	switch v := t.Vaults; {
 	case !hostForm.MatchString(host):
-	case at(t.Directory.URL) && t.Directory.Token != nil:
+	case t.Directory != nil && at(t.Directory.URL) && t.Directory.Token != nil:
 		return t.Directory.Token, t.Directory.HTTP
 	case v == nil:
 	case v.Domain != "" && strings.HasSuffix(strings.ToLower(host), "."+strings.ToLower(v.Domain)):
