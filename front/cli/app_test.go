@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -80,13 +78,7 @@ func TestRolesAreGivenToGroupsAndPermissionsTakenAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket, quiet := filepath.Join(t.TempDir(), "control.sock"), slog.New(slog.DiscardHandler)
-	s, err := ops.Listen(socket, ops.Handler(ops.Config{Tenant: func() (ops.Tenant, error) { return ops.Tenant{Directory: d}, nil }, Log: quiet}), quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	t.Setenv("TANDEM_SOCKET", socket)
+	listen(t, ops.Config{Tenant: func() (ops.Tenant, error) { return ops.Tenant{Directory: d}, nil }})
 	for _, tt := range []struct {
 		line    []string
 		status  int

@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,18 +46,8 @@ func TestOperations(t *testing.T) {
 		{ID: "22222222-0000-4000-8000-000000000002", Kind: "gateway-apply", Resource: "gateway/x/voice/one", Actor: "anna", Status: operation.Accepted, Created: began, Steps: []operation.Progress{{Name: "edges", Status: operation.Accepted}}},
 		{ID: "33333333-0000-4000-8000-000000000003", Kind: "gateway-apply", Resource: "gateway/x/voice/two", Actor: "berta", Status: operation.Failed, Created: began, Ended: began, Error: &operation.Problem{Code: "NoEdge", Message: "no edge is there"}},
 	}}
-	socket, quiet := filepath.Join(t.TempDir(), "control.sock"), slog.New(slog.DiscardHandler)
-	s, err := ops.Listen(socket, ops.Handler(ops.Config{Operations: func() (ops.Operations, error) { return work, nil }, Log: quiet}), quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	t.Setenv("TANDEM_SOCKET", socket)
-	for _, tt := range []struct {
-		line           string
-		status         int
-		stdout, stderr string
-	}{
+	listen(t, ops.Config{Operations: func() (ops.Operations, error) { return work, nil }})
+	for _, tt := range []said{
 		{"operation list", 0, "one/operatorconnect", ""},
 		{"operation list --open", 0, "22222222", ""},
 		{"operation list --json", 0, `"kind": "gateway-apply"`, ""},
