@@ -105,7 +105,7 @@ func (n *Node) warnings(at time.Time) (all []ops.Warning) {
 			all = append(all, ofPeer(p, at)...)
 		}
 	}
-	return slices.Concat(all, now.missingRoots(), n.certificateTrouble(at), n.secretTrouble(at), n.outsideTrouble(at), n.warningsUp(at))
+	return slices.Concat(all, now.missingRoots(), n.certificateTrouble(at), n.secretTrouble(at), n.outsideTrouble(at), n.vaultTrouble(at), n.warningsUp(at))
 }
 
 // warnings are those of one certificate of ours.

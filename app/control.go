@@ -63,7 +63,8 @@ type plane struct {
 	rotations     *rotation.Set                                        // nil: there are no vaults at all
 	connect       func(onboard.Asker) (*operatorconnect.Client, error) // nil: no environment is configured
 	onboard       *onboard.Set
-	keeper        *keeper // nil: no Operator Connect is configured
+	keeper        *keeper       // nil: no Operator Connect is configured
+	registered    *registration // nil: gateways ask Operator Connect themselves
 	tester        *tester.Set
 	far           http.RoundTripper // to the directory elsewhere; nil: it is ours
 }

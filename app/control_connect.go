@@ -12,7 +12,8 @@ import (
 )
 
 // asGateway is Operator Connect, asked as a gateway: by its identity in the
-// directory of the operator. "" is the only gateway that there is.
+// directory of the operator, or by the registration that asks for all of them.
+// "" is the only gateway that there is.
 func (n *Node) asGateway(ctx context.Context, name string) (*operatorconnect.Client, error) {
 	p := n.plane.Load()
 	switch {
@@ -24,6 +25,9 @@ func (n *Node) asGateway(ctx context.Context, name string) (*operatorconnect.Cli
 	g, err := p.gatewayNamed(ctx, name)
 	if err != nil {
 		return nil, err
+	}
+	if p.registered != nil {
+		return p.registered.client, nil
 	}
 	found, err := p.tenant.Directory.PrincipalsNamed(ctx, g.ID.Name)
 	switch {

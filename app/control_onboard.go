@@ -41,8 +41,9 @@ type TeamConfig struct {
 
 // OperatorConnectConfig is the environment that gateways are onboarded to.
 type OperatorConnectConfig struct {
-	URL   string `yaml:"url"`   // empty: none is asked, and people say what was done there
-	Roots string `yaml:"roots"` // of its certificate; empty: the system's
+	URL   string              `yaml:"url"`   // empty: none is asked, and people say what was done there
+	Roots string              `yaml:"roots"` // of its certificate; empty: the system's
+	As    *RegistrationConfig `yaml:"as"`    // who asks; nil: each gateway, by its identity
 }
 
 // OutsideVaultsConfig is where vaults elsewhere are. Who signs in is
@@ -68,6 +69,7 @@ func (k *configCheck) onboarding(path string) {
 	k.within(path+".look", c.Look, time.Minute, 7*24*time.Hour)
 	k.secure(path+".operatorConnect.url", c.OperatorConnect.URL)
 	k.roots(path+".operatorConnect.roots", c.OperatorConnect.Roots)
+	k.registration(path+".operatorConnect.as", c.OperatorConnect.As)
 	if v := c.Vaults; v != nil {
 		if !k.Control.outside().asked() {
 			k.bad(path+".vaults", "vaults elsewhere trust a directory elsewhere: write control.directory.outside with its client as well, or remove the key")
@@ -192,7 +194,7 @@ func (p *plane) systems() (s onboard.Systems, outside map[onboard.Part]bool, err
 		if err != nil {
 			return s, nil, err
 		}
-		if s.Directory == nil {
+		if s.Directory == nil && p.registered == nil {
 			return s, outside, nil // nobody knows by whom gateways ask
 		}
 		p.keeper = p.newKeeper(ask, s.Directory)
@@ -271,10 +273,16 @@ func (p *plane) operatorConnect() (func(onboard.Asker) (*operatorconnect.Client,
 	if err != nil {
 		return nil, err
 	}
+	all := operatorconnect.Config{URL: p.cfg.Onboard.OperatorConnect.URL, Suffixes: []string{p.cfg.Suffix}, HTTP: t, Log: p.n.log}
+	if r := p.cfg.Onboard.OperatorConnect.As; r != nil {
+		if p.registered, err = p.openRegistration(*r, at, all); err != nil {
+			return nil, err
+		}
+	}
 	outside := p.cfg.outside()
 	return func(a onboard.Asker) (*operatorconnect.Client, error) {
-		c := operatorconnect.Config{URL: p.cfg.Onboard.OperatorConnect.URL, Application: a.Application, Suffixes: []string{p.cfg.Suffix}, HTTP: t, Log: p.n.log}
-		in := at
+		c, in := all, at
+		c.Application = a.Application
 		in.Client = a.Application
 		switch {
 		case a.Secret != nil:

@@ -42,6 +42,7 @@ func (c controlCollector) Collect(out chan<- prometheus.Metric) {
 		return
 	}
 	c.collectRows(out, p)
+	c.collectVault(out, p)
 	tests := p.tester.Counters()
 	for outcome, n := range map[string]uint64{"passed": tests.Passed, "failed": tests.Failed} {
 		out <- prometheus.MustNewConstMetric(descTests, prometheus.CounterValue, float64(n), outcome)
