@@ -101,6 +101,8 @@ func TestControlNodeConfiguration(t *testing.T) {
 		{"  tenant:", "  directory: {tenants: [{id: 7f8d5c6e-0000-4000-8000-000000000009}]}\n  tenant:", "control.directory.tenants[0].name", "missing"},
 		{"  tenant:", "  directory: {applications: [{id: reader, name: x}]}\n  tenant:", "control.directory.applications[0].id", "UUID"},
 		{"  tenant:", "  directory: {applications: [{id: 7f8d5c6e-0000-4000-8000-000000000009}]}\n  tenant:", "control.directory.applications[0].name", "missing"},
+		{"  tenant:", "  directory: {applications: [{id: 7f8d5c6e-0000-4000-8000-000000000009, name: x, issuer: \"https://a.example\"}]}\n  tenant:", "control.directory.applications[0].subject", "belong together"},
+		{"  tenant:", "  directory: {applications: [{id: 7f8d5c6e-0000-4000-8000-000000000009, name: x, issuer: a.example, subject: y}]}\n  tenant:", "control.directory.applications[0].issuer", "https URL"},
 		{"secretFile: secret\n", "secretFile: secret\n        directoryRoles: [Global Admin]\n", "control.login.clients[0].directoryRoles[0]", "write Global Administrator or Application Administrator"},
 		{"edges: [r2-a]", "edges: [r1-a]", "control.locations[1].edges[0]", "already"},
 		{"name: westeurope", "name: West Europe", "control.locations[0].name", "lower case"},

@@ -57,6 +57,9 @@ type WellKnown struct {
 	// answers at the loopback address (RFC 8252 §7.3).
 	Public    bool
 	Redirects Redirects
+	// Federated are the tokens of other issuers by which it signs in, whichever
+	// tenant it was added to; an audience that is left out is FederatedAudience.
+	Federated []FederatedCredential
 	// Trusted are the scopes at Microsoft Graph that need nobody's consent.
 	Trusted []string
 	always  bool // in each tenant from its beginning

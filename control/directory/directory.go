@@ -123,7 +123,16 @@ func Open(ctx context.Context, c Config) (*Set, error) {
 		t.ID = strings.ToLower(t.ID)
 		s.tenants = append(s.tenants, t)
 	}
-	s.catalogue = append(catalogue(), c.Known...)
+	s.catalogue = catalogue()
+	for _, w := range c.Known {
+		w.AppID, w.Federated = strings.ToLower(w.AppID), slices.Clone(w.Federated)
+		for i := range w.Federated {
+			if f := &w.Federated[i]; f.Audiences == nil {
+				f.Audiences = []string{FederatedAudience}
+			}
+		}
+		s.catalogue = append(s.catalogue, w)
+	}
 	for i := range s.catalogue {
 		w := &s.catalogue[i]
 		if w.AppID = strings.ToLower(w.AppID); w.AppID == GraphID {

@@ -85,6 +85,36 @@ var assertionAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose
 // a token of another issuer, for which it has a federated credential (RFC 7523
 // §3). Tokens of our own issuers are read with our own keys.
 func (s *Set) AuthenticateAssertion(ctx context.Context, id, assertion string, ours []string) (ServicePrincipal, error) {
+	return s.assertedBy(ctx, assertion, ours, func(c jwt.Claims) (ServicePrincipal, FederatedCredential, error) {
+		return s.federated(ctx, strings.ToLower(id), c)
+	})
+}
+
+// AuthenticateKnown is AuthenticateAssertion of a well-known application, which
+// signs in to one of the tenants that have added it.
+func (s *Set) AuthenticateKnown(ctx context.Context, tenant, id, assertion string, ours []string) (ServicePrincipal, error) {
+	return s.assertedBy(ctx, assertion, ours, func(c jwt.Claims) (p ServicePrincipal, f FederatedCredential, err error) {
+		w, ok := s.WellKnown(id)
+		if !ok || w.Federated == nil {
+			return p, f, ErrUnknown
+		}
+		i := slices.IndexFunc(w.Federated, func(f FederatedCredential) bool { return f.matches(c) })
+		if i < 0 {
+			return p, f, errNoFederated
+		}
+		err = s.store.Read(ctx, func(tx *store.Tx) error {
+			p, err = s.ready(ctx, tx, Application{Tenant: tenant, AppID: w.AppID})
+			return err
+		})
+		return p, w.Federated[i], err
+	})
+}
+
+var errNoFederated = fmt.Errorf("%w: no federated identity credential of the application has the issuer, subject and audience of the assertion", ErrSecret)
+
+// assertedBy is the service principal that an assertion proves to be; find finds
+// it by what the assertion claims, with the credential that fits.
+func (s *Set) assertedBy(ctx context.Context, assertion string, ours []string, find func(jwt.Claims) (ServicePrincipal, FederatedCredential, error)) (ServicePrincipal, error) {
 	if len(assertion) > maxToken {
 		return ServicePrincipal{}, ErrSecret
 	}
@@ -96,7 +126,7 @@ func (s *Set) AuthenticateAssertion(ctx context.Context, id, assertion string, o
 	if err := token.UnsafeClaimsWithoutVerification(&c); err != nil {
 		return ServicePrincipal{}, fmt.Errorf("%w: the claims of the assertion cannot be read", ErrSecret)
 	}
-	p, f, err := s.federated(ctx, strings.ToLower(id), c)
+	p, f, err := find(c)
 	if err != nil {
 		return ServicePrincipal{}, err
 	}
@@ -135,7 +165,7 @@ func (s *Set) federated(ctx context.Context, id string, c jwt.Claims) (p Service
 		}
 		i := slices.IndexFunc(a.Federated, func(f FederatedCredential) bool { return f.matches(c) })
 		if i < 0 {
-			return fmt.Errorf("%w: no federated identity credential of the application has the issuer, subject and audience of the assertion", ErrSecret)
+			return errNoFederated
 		}
 		f = a.Federated[i]
 		p, err = s.ready(ctx, tx, a)

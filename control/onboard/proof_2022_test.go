@@ -577,9 +577,17 @@ func onlyGets(w *world) error {
 	if err != nil {
 		return err
 	}
+	open, err := w.reader.open(w.readerAs(w.reader.credential().Subject))
+	if err != nil {
+		return err
+	}
 	by := vault.Caller{Principal: subscription.Principal{Tenant: tenant, Object: reader.ID, App: readerID}}
 	for _, v := range found {
-		if s, err := w.vaults.Secret(w.Context(), by, vault.Ref{Vault: v.ID.Name, Name: "client-secret"}); err != nil || s.Value != "canary" {
+		at, err := open.At(v.ID.Name)
+		if err != nil {
+			return err
+		}
+		if s, err := open.Secret(w.Context(), at, "client-secret"); err != nil || s.Value != "canary" {
 			return fmt.Errorf("it cannot get: %w", err)
 		}
 		for _, may := range vault.Permissions() {

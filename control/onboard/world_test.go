@@ -61,6 +61,7 @@ type world struct {
 	connect   *sandbox.Environment
 	gateways  *gateways
 	names     *names
+	reader    *readers // the organization of the first-party application
 	loginURL  string
 	trust     *x509.CertPool
 
@@ -124,8 +125,10 @@ func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 	}
 	login := w.serveLogin(quiet)
 	w.directory, err = directory.Open(t.Context(), directory.Config{
+	w.reader = startReaders(t)
 		Store: w.store, Tenant: directory.Tenant{ID: tenant, Name: "telecom.example"}, Graph: []string{graphURL}, Resolver: w.names, Log: quiet,
-		Known: []directory.WellKnown{{AppID: readerID, Name: "Voice Secrets Reader", Publisher: "Microsoft"}},
+		Known: []directory.WellKnown{{AppID: readerID, Name: "Voice Secrets Reader", Publisher: "Microsoft", Federated: []directory.FederatedCredential{w.reader.credential()}}},
+		HTTP:  w.reader.server.Client(),
 		Audit: func(context.Context, *store.Tx, directory.Change) error { return nil },
 	})
 	w.must(err)
@@ -145,6 +148,9 @@ func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 	}
 	self := directory.ObjectID(tenant, directory.OnboardingID)
 	w.tenant, err = entra.New(entra.Config{URL: graphURL, Login: w.loginURL, Tenant: tenant, HTTP: entra.InProcess(here), Token: w.token(self, graphURL)})
+	w.reader.open = func(open entra.Token) (*entra.Vaults, error) {
+		return entra.NewVaults(entra.VaultsConfig{Manager: armURL, Domain: "vault.telecom.example", Tenant: tenant, HTTP: entra.InProcess(here), Manage: open, Open: open})
+	}
 	w.must(err)
 	stores, err := entra.NewVaults(entra.VaultsConfig{Manager: armURL, Domain: "vault.telecom.example", Tenant: tenant, HTTP: entra.InProcess(here), Manage: w.token(self, armURL), Open: w.token(self, vaultURL)})
 	w.must(err)

@@ -175,9 +175,12 @@ func (e *endpoint) tried(ctx context.Context, s shown, from string, a asked) (ap
 	if wait := e.guard.wait(from, s.id, time.Now()); wait > 0 {
 		return app, wait, nil
 	}
+	_, known := e.Directory.WellKnown(s.id)
 	switch {
 	case s.assertion == "":
 		app, err = e.Directory.Authenticate(ctx, s.id, s.secret)
+	case known:
+		app, err = e.Directory.AuthenticateKnown(ctx, a.home, s.id, s.assertion, e.issuers())
 	case directory.SelfIssued(s.id, s.assertion):
 		app, err = e.Directory.AuthenticateCertificate(ctx, s.id, s.assertion, e.audiences)
 	default:
