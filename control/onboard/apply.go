@@ -400,6 +400,41 @@ func remember(old memory, now Status, acted bool, by string) (m memory, events [
 	return m, events
 }
 
+// Forget takes away a procedure that was begun by mistake, with all that was
+// said of it alone. That of a gateway that is there stays: it is the record of
+// what was done.
+func (s *Set) Forget(ctx context.Context, sub Subject) error {
+	if err := sub.check(); err != nil {
+		return err
+	}
+	if s.cfg.Parts.Gateways != nil {
+		_, err := s.cfg.Parts.Gateways.Get(ctx, sub.Gateway)
+		switch {
+		case err == nil:
+			return fault.New(fault.Conflict, "the gateway "+sub.Gateway.Name+" is there: the onboarding of one that is deployed is kept")
+		case fault.Of(err) != fault.NotFound:
+			return err
+		}
+	}
+	return s.cfg.Store.Write(ctx, func(tx *store.Tx) error {
+		p, err := loadProcedure(ctx, tx, sub)
+		if err == nil && p.created.IsZero() {
+			err = fault.New(fault.NotFound, "no onboarding of "+sub.Gateway.Name+" to "+ServiceTitle(sub.Service)+" was begun")
+		}
+		if err != nil {
+			return err
+		}
+		op, err := s.cfg.Operations.LatestIn(ctx, tx, sub.resource())
+		switch {
+		case err == nil && !op.Status.Ended():
+			return fault.New(fault.Conflict, "an apply of it goes on: tandem operation cancel "+op.ID)
+		case err != nil && fault.Of(err) != fault.NotFound:
+			return err
+		}
+		return forget(ctx, tx, sub)
+	})
+}
+
 // Look sees how everything stands and keeps it, as an apply that may not act.
 // While one that may goes on, it keeps nothing: that looks itself.
 func (s *Set) Look(ctx context.Context, sub Subject, by string) (Plan, error) {

@@ -289,3 +289,44 @@ func TestEveryPermissionTooMuchIsNamed(t *testing.T) {
 	}
 	w.is(w.plan(old), "A8", onboard.Done)
 }
+
+// TestASecretThatNobodyReplacesIsSaidToEnd: a deployment replaces what it keeps
+// in vaults; where nobody does, the step does not look as if.
+func TestASecretThatNobodyReplacesIsSaidToEnd(t *testing.T) {
+	w := newWorld(t)
+	w.declare("management-region", "westeurope")
+	w.is(w.apply(old), "A12", onboard.Done, "nobody replaces it", "7 days before its end")
+	w.rotates()
+	w.is(w.plan(old), "A12", onboard.Drifted, "nobody replaces its secret before it ends")
+	w.is(w.apply(old), "A12", onboard.Done, "another one in time")
+}
+
+// TestAnOnboardingBegunByMistakeIsForgotten, which nobody would get rid of
+// otherwise; that of a gateway that is there is kept.
+func TestAnOnboardingBegunByMistakeIsForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.deploy()
+	w.declare("agreement", "OC-17")
+	slip := onboard.Subject{Gateway: gateway.ID{Subscription: sub, Group: "voice", Name: "oen"}, Service: "OperatorConnect"}
+	w.must(w.set.Declare(t.Context(), slip, map[string]string{"bfd": "2026-01-05", "verification-numbers": "+442079460001"}, "anna"))
+	if _, err := w.set.Find(t.Context(), onboard.Named{}); fault.Of(err) != fault.Invalid {
+		t.Errorf("which one is meant: %v", err)
+	}
+	if err := w.set.Forget(t.Context(), w.sub); fault.Of(err) != fault.Conflict {
+		t.Errorf("that of a gateway that is there: %v", err)
+	}
+	w.must(w.set.Forget(t.Context(), slip))
+	if err := w.set.Forget(t.Context(), slip); fault.Of(err) != fault.NotFound {
+		t.Errorf("what was never begun: %v", err)
+	}
+	if got, err := w.set.Find(t.Context(), onboard.Named{}); err != nil || got.Gateway.Name != "one" {
+		t.Errorf("%v, %v", got, err)
+	}
+	p := w.of(slip, onboard.Options{})
+	w.is(p, "B1", onboard.Declared, "OC-17")
+	for _, f := range p.Facts {
+		if f.Name == "bfd" || f.Name == "verification-numbers" {
+			t.Errorf("%s is left", f.Name)
+		}
+	}
+}

@@ -50,6 +50,19 @@ func (p procedure) keep(ctx context.Context, tx *store.Tx, by string) error {
 	return err
 }
 
+// forget removes all rows of a subject; what was said of its gateway goes with
+// the last of the gateway's services.
+func forget(ctx context.Context, tx *store.Tx, sub Subject) error {
+	for _, table := range []string{"onboard", "onboard_step", "onboard_handover", "onboard_event"} {
+		if _, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE subject = ?", sub.key()); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, "DELETE FROM onboard_fact WHERE scope = ? OR scope = ? AND NOT EXISTS (SELECT 1 FROM onboard WHERE subject LIKE ?)",
+		sub.scope(OfService), sub.scope(OfAGateway), sub.Gateway.Key()+"/%")
+	return err
+}
+
 // memory is what is known of a step.
 type memory struct {
 	step     string

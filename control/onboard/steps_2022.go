@@ -540,7 +540,11 @@ const (
 )
 
 func checkSecrets(ctx context.Context, w *World) (Finding, error) {
-	return w.each("Each registration has a secret, in its vault", func(r registration) (string, []Evidence, error) {
+	done := "Each registration has a secret, in its vault, and another one in time"
+	if w.Rotation == nil {
+		done = fmt.Sprintf("Each registration has a secret, in its vault; nobody replaces it: apply makes another one from %d days before its end", renewal/(24*time.Hour))
+	}
+	return w.each(done, func(r registration) (string, []Evidence, error) {
 		a, err := w.application(ctx, r)
 		if err != nil {
 			return "", nil, err
@@ -561,8 +565,8 @@ func (w *World) held(ctx context.Context, v entra.Vault, name string) (entra.Sec
 	return once(&w.told, "secret "+v.ID+" "+name, func() (entra.Secret, error) { return w.Vaults.Secret(ctx, v, name) })
 }
 
-// rotates tells whether a registration's secret is replaced in time; where
-// nobody does that, nobody is asked to.
+// rotates tells whether a registration's secret is replaced in time. Where
+// nobody does that the step says so, and its end shows as drift.
 func (w *World) rotates(ctx context.Context, r registration, a entra.Application) (bool, error) {
 	if w.Rotation == nil {
 		return true, nil

@@ -45,7 +45,7 @@ handed over as a ready message (show), whose way is kept (sent, answered).` + ex
 	f.StringVarP(&o.subject.Group, "resource-group", "g", "", "its resource group")
 	f.StringVar(&o.subject.Subscription, "subscription", "", "its subscription")
 	f.StringVar(&o.subject.Service, "service", "", "OperatorConnect (oc) or TeamsPhoneMobile (tpm); may be left out when the gateway has one")
-	cmd.AddCommand(o.plan(), o.apply(), o.status(), o.show(), o.declare(), o.sent(), o.answered(), o.report(), o.list())
+	cmd.AddCommand(o.plan(), o.apply(), o.status(), o.show(), o.declare(), o.sent(), o.answered(), o.report(), o.list(), o.forget())
 	return cmd
 }
 
@@ -571,6 +571,33 @@ was declared and handed over, when and by whom, and all that happened.` + exitHe
 		}
 		return os.WriteFile(file, []byte(text), 0o644)
 	}
+	return cmd
+}
+
+func (o *onboarding) forget() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "forget",
+		Short: "Take away an onboarding that was begun by mistake",
+		Long: `Take away an onboarding that was begun by mistake, as of a gateway whose name was
+misspelt, with all that was declared and sent for it alone. That of a gateway
+that is there is kept.` + exitHelp,
+		Example: "  tandem onboard forget -g voice -n lodnon --service oc",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !yes {
+				if err := confirm(cmd.InOrStdin(), cmd.ErrOrStderr()); err != nil {
+					return err
+				}
+			}
+			sub, err := o.client().OnboardForget(cmd.Context(), o.subject)
+			if err == nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "The onboarding of %s to %s is forgotten.\n", plain(sub.Gateway.Name), onboard.ServiceTitle(sub.Service))
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }
 

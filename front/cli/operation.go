@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/tandemgw/tandem/control/operation"
@@ -31,7 +32,7 @@ onboarding, and stop it. An operation is named by its ID or the beginning of it.
 
 func newOperationList(client func() *ops.Client) *cobra.Command {
 	open := false
-	cmd := listCommand("List what goes on, then the newest", "There is no operation.", func(ctx context.Context) (list []ops.Operation, err error) {
+	cmd := listCommand("List what goes on, then the newest", "Nothing goes on, or has been done.", func(ctx context.Context) (list []ops.Operation, err error) {
 		all, err := client().Operations(ctx)
 		for _, o := range all {
 			if !open || !o.Status.Ended() {
@@ -53,7 +54,7 @@ func (l look) operations(w io.Writer, list []ops.Operation) {
 			{plain(subjectOf(o)), ""},
 			{string(o.Status), operationColor(o.Status)},
 			{l.begun(o), quiet},
-			{plain(o.By), ""},
+			{plain(askedBy(o)), ""},
 		})
 	}
 	l.table(w, []string{"OPERATION", "KIND", "OF", "STATUS", "BEGAN", "BY"}, rows)
@@ -66,6 +67,15 @@ func subjectOf(o ops.Operation) string {
 		return path.Base(path.Dir(o.Resource)) + "/" + name
 	}
 	return name
+}
+
+// askedBy is who asked for it: a program has nothing but an ID, of which the
+// beginning is enough here.
+func askedBy(o ops.Operation) string {
+	if uuid.Validate(o.By) == nil {
+		return o.By[:8] + "…"
+	}
+	return o.By
 }
 
 // begun is when an operation began.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
@@ -85,6 +86,7 @@ func (a api) onboard(mux *http.ServeMux) {
 		return
 	}
 	mux.HandleFunc("GET /onboard", a.answer(a.onboardings))
+	mux.HandleFunc("DELETE /onboard", a.answer(a.subject(a.onboardForget)))
 	mux.HandleFunc("GET /onboard/plan", a.answer(a.subject(a.onboardPlan, "track", "environment", "outside", uploaderApps)))
 	mux.HandleFunc("GET /onboard/status", a.answer(a.subject(a.onboardStatus)))
 	mux.HandleFunc("POST /onboard/apply", a.answer(a.subject(a.onboardApply)))
@@ -125,6 +127,10 @@ func (a api) onboardings(r *http.Request) (any, error) {
 	}
 	list, err := set.Subjects(r.Context())
 	return subjectList{list}, err
+}
+
+func (a api) onboardForget(r *http.Request, set *onboard.Set, sub onboard.Subject) (any, error) {
+	return OnboardProgress{Subject: sub, Events: []onboard.Event{}}, set.Forget(r.Context(), sub)
 }
 
 // options reads those of a plan; "uploader-apps" is the fact.
@@ -220,7 +226,7 @@ func onboardPath(what string, s Subject, more ...string) string {
 			q.Set(all[i], all[i+1])
 		}
 	}
-	return "/onboard/" + what + "?" + q.Encode()
+	return strings.TrimSuffix("/onboard/"+what, "/") + "?" + q.Encode()
 }
 
 // Onboardings lists the procedures that were begun.
@@ -228,6 +234,13 @@ func (c *Client) Onboardings(ctx context.Context) ([]onboard.Subject, error) {
 	var list subjectList
 	err := c.get(ctx, "/onboard", &list)
 	return list.Subjects, err
+}
+
+// OnboardForget takes away a procedure that was begun by mistake, and gives it.
+func (c *Client) OnboardForget(ctx context.Context, s Subject) (onboard.Subject, error) {
+	var p OnboardProgress
+	err := c.send(ctx, http.MethodDelete, onboardPath("", s), nil, &p)
+	return p.Subject, err
 }
 
 func spell(o OnboardOptions) []string {
