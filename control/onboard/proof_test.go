@@ -3,6 +3,7 @@ package onboard_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -165,7 +166,7 @@ func (pr proof) prove(t *testing.T, track onboard.Track) {
 		pr.given(w)
 	}
 	w.only(track, all)
-	w.asked.take()
+	w.changes()
 
 	before := w.is(w.plan(opts), pr.step, pr.open.state, pr.open.words...)
 	if pr.never {
@@ -203,7 +204,7 @@ func (pr proof) prove(t *testing.T, track onboard.Track) {
 	if pr.shows != nil {
 		pr.shows(&seenRun{w, p, st})
 	}
-	w.asked.take()
+	w.changes()
 	w.unchanged(pr, opts, pr.done)
 	w.has(pr, "after it was done twice")
 
@@ -226,9 +227,23 @@ func (pr proof) prove(t *testing.T, track onboard.Track) {
 func (w *world) unchanged(pr proof, opts onboard.Options, as saw) {
 	w.Helper()
 	w.is(w.apply(opts), pr.step, as.state, as.words...)
-	if again := w.asked.take(); len(again) > 0 {
+	if again := w.changes(); len(again) > 0 {
 		w.Errorf("there was nothing to do, and it changed %v", again)
 	}
+}
+
+// changes are those that were made since it was last asked: in the tenant, its
+// vaults, our zone and Operator Connect.
+func (w *world) changes() []string {
+	all := append(w.asked.take(), w.names.take()...)
+	asked := w.connect.Requests()
+	for _, r := range asked[w.heard:] {
+		if r.Method != http.MethodGet {
+			all = append(all, r.Method+" "+r.Path)
+		}
+	}
+	w.heard = len(asked)
+	return all
 }
 
 func (w *world) has(pr proof, when string) {
@@ -345,9 +360,9 @@ func TestFromNothingToTheLastHeading(t *testing.T) {
 					t.Errorf("%s is %s at the end: %s", st.ID, st.State, st.Detail)
 				}
 			}
-			w.asked.take()
+			w.changes()
 			w.apply(opts)
-			if again := w.asked.take(); len(again) > 0 {
+			if again := w.changes(); len(again) > 0 {
 				t.Errorf("applied again, it changed %v", again)
 			}
 		})

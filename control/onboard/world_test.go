@@ -67,6 +67,7 @@ type world struct {
 
 	tenant *entra.Client // as Tandem Onboarding
 	asked  *requests     // of Graph and of the vaults
+	heard  int           // how many requests Operator Connect had when changes was asked
 	log    *diary
 	file   string // of the database
 	cfg    onboard.Config
@@ -124,8 +125,8 @@ func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 		f(&parts)
 	}
 	login := w.serveLogin(quiet)
-	w.directory, err = directory.Open(t.Context(), directory.Config{
 	w.reader = startReaders(t)
+	w.directory, err = directory.Open(t.Context(), directory.Config{
 		Store: w.store, Tenant: directory.Tenant{ID: tenant, Name: "telecom.example"}, Graph: []string{graphURL}, Resolver: w.names, Log: quiet,
 		Known: []directory.WellKnown{{AppID: readerID, Name: "Voice Secrets Reader", Publisher: "Microsoft", Federated: []directory.FederatedCredential{w.reader.credential()}}},
 		HTTP:  w.reader.server.Client(),
@@ -147,10 +148,10 @@ func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 		"vault.telecom.example": w.asked.count(keyvault.Handler(keyvault.Config{Vaults: w.vaults, Tokens: arm.NewTokens(w.directory, issuers, []string{vaultURL}, tenant), Tenant: tenant, URL: vaultURL, LoginURL: w.loginURL, Log: quiet})),
 	}
 	self := directory.ObjectID(tenant, directory.OnboardingID)
-	w.tenant, err = entra.New(entra.Config{URL: graphURL, Login: w.loginURL, Tenant: tenant, HTTP: entra.InProcess(here), Token: w.token(self, graphURL)})
 	w.reader.open = func(open entra.Token) (*entra.Vaults, error) {
 		return entra.NewVaults(entra.VaultsConfig{Manager: armURL, Domain: "vault.telecom.example", Tenant: tenant, HTTP: entra.InProcess(here), Manage: open, Open: open})
 	}
+	w.tenant, err = entra.New(entra.Config{URL: graphURL, Login: w.loginURL, Tenant: tenant, HTTP: entra.InProcess(here), Token: w.token(self, graphURL)})
 	w.must(err)
 	stores, err := entra.NewVaults(entra.VaultsConfig{Manager: armURL, Domain: "vault.telecom.example", Tenant: tenant, HTTP: entra.InProcess(here), Manage: w.token(self, armURL), Open: w.token(self, vaultURL)})
 	w.must(err)
@@ -355,8 +356,9 @@ type names struct {
 	mu    sync.Mutex
 	texts map[string][]string // mu
 	ns    map[string][]string
-	away  bool // nothing answers
-	asked int  // how often for ns
+	news  []string // mu: what of texts has changed
+	away  bool     // nothing answers
+	asked int      // how often for ns
 }
 
 // errAway is what a resolver says that reaches nobody.
@@ -399,6 +401,7 @@ func (n *names) AddText(_ context.Context, name, value string) error {
 	defer n.mu.Unlock()
 	if at := n.at(name); !slices.Contains(n.texts[at], value) {
 		n.texts[at] = append(n.texts[at], value)
+		n.news = append(n.news, "TXT "+at)
 	}
 	return nil
 }
@@ -408,6 +411,13 @@ func (n *names) RemoveText(_ context.Context, name, value string) error {
 	defer n.mu.Unlock()
 	n.texts[n.at(name)] = slices.DeleteFunc(n.texts[n.at(name)], func(s string) bool { return s == value })
 	return nil
+}
+
+func (n *names) take() (all []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all, n.news = n.news, nil
+	return all
 }
 
 func (n *names) Visible(ctx context.Context, name, value string) error {
