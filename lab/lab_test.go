@@ -57,8 +57,28 @@ func run(t *testing.T, bin string, broken bool) (verdict lab.Verdict, said strin
 	return verdict, stderr.String(), cmd.ProcessState.ExitCode()
 }
 
+// cushion is how long this machine may stand still before it is heard.
+const cushion = 60 // ms
+
+// again tells that what failed is to be played once more, for this machine stood
+// still meanwhile.
+func again(t *testing.T, ok bool, stalledMS float64, problems ...string) bool {
+	t.Helper()
+	if ok || stalledMS < cushion {
+		return false
+	}
+	t.Logf("again, after %s", strings.Join(problems, "; "))
+	return true
+}
+
 func TestTheWholeWorldIsHeardThroughBothRegions(t *testing.T) {
-	verdict, said, status := run(t, program(t, nil), false)
+	bin := program(t, nil)
+	verdict, said, status := run(t, bin, false)
+	for range 2 {
+		if again(t, verdict.OK, verdict.StalledMS, verdict.Problems...) {
+			verdict, said, status = run(t, bin, false)
+		}
+	}
 	if !verdict.OK || status != 0 {
 		t.Fatalf("exit status %d, verdict %+v\n%s", status, verdict.Problems, said)
 	}

@@ -32,7 +32,7 @@ const talk = 5 * time.Second
 // try places the calls, listens, kills a region, and settles the verdict.
 func (w *world) try(ctx context.Context, s *show) (*Verdict, error) {
 	v := &Verdict{Violations: []string{}, Problems: []string{}}
-
+	stalled := stalls()
 	s.begin("calls both ways, both regions")
 	v.Calls = w.place(ctx, []trial{
 		{name: "Teams → core, " + w.r1.name, region: w.r1, teams: true, voice: 1, length: talk},
@@ -48,7 +48,9 @@ func (w *world) try(ctx context.Context, s *show) (*Verdict, error) {
 	}
 	s.end(good == len(v.Calls), "%d of %d heard both ways", good, len(v.Calls))
 
-	if err := w.failover(ctx, s, &v.Failover); err != nil {
+	err := w.failover(ctx, s, &v.Failover)
+	v.StalledMS = ms(stalled())
+	if err != nil {
 		return nil, err
 	}
 	for _, x := range append(w.teams.Violations(), w.core.Violations()...) {

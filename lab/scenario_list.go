@@ -143,9 +143,14 @@ func (w *world) play(ctx context.Context, sc scenario) ScenarioReport {
 		}
 	}
 	if r.OK = r.Problem == ""; !r.OK && r.StalledMS >= ms(cushion) {
-		r.Problem += fmt.Sprintf("; this machine stood still for %.0f ms meanwhile, try again when it is less busy", r.StalledMS)
+		r.Problem += "; " + blame(r.StalledMS)
 	}
 	return r
+}
+
+// blame says that it may have been the machine.
+func blame(stalledMS float64) string {
+	return fmt.Sprintf("this machine stood still for %.0f ms meanwhile, try again when it is less busy", stalledMS)
 }
 
 // cushion is the least that a far side has in store: three packets, where Teams

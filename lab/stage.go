@@ -183,12 +183,9 @@ func (s *stage) both(t conversation, p part) {
 func (s *stage) listen(ear, mouth end, p part) {
 	e, m := ear.call.Facts(), mouth.call.Facts()
 	h := Hearing{Who: ear.name, Whom: mouth.name, When: p.when}
-	compare := audio.Compare
-	if e.Codec != m.Codec {
-		compare = audio.CompareAlike // recoding keeps the sound and not the wave
-	}
-	r := compare(p.said(m.Sent), p.of(e.Heard))
-	if e.Codec != m.Codec {
+	r := audio.Compare(p.said(m.Sent), p.whole(e.Heard))
+	if e.Codec != m.Codec { // recoding keeps the sound and not the wave
+		r = audio.CompareAlike(p.said(m.Sent), p.of(e.Heard))
 		r.SNR = math.Inf(1) // has no meaning there
 	}
 	h.EarReport = judge(r)
@@ -210,6 +207,13 @@ func (s *stage) deaf(ear, mouth end, p part) error {
 // said cuts out what was said early enough to be heard within the part.
 func (p part) said(t audio.Track) audio.Track {
 	p.to = p.to.Add(-settling)
+	return p.of(t)
+}
+
+// whole cuts out what was heard from the part's first moment on: among it is all
+// that was said within, whether it took long or seems to have come in advance.
+func (p part) whole(t audio.Track) audio.Track {
+	p.from = p.from.Add(-settling)
 	return p.of(t)
 }
 

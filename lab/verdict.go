@@ -21,6 +21,9 @@ type Verdict struct {
 	Problems   []string      `json:"problems"`   // everything that made the verdict bad, in words
 	Took       time.Duration `json:"-"`
 	TookMS     float64       `json:"tookMs"`
+	// StalledMS is the longest time for which this machine let nothing run, as of
+	// a ScenarioReport.
+	StalledMS float64 `json:"stalledMs"`
 }
 
 // CallReport is one call as both its ends and the node's record saw it.
@@ -133,7 +136,9 @@ func (v *Verdict) settle() {
 	for _, broken := range v.Violations {
 		v.Problems = append(v.Problems, "a far side's rule was broken: "+broken)
 	}
-	v.OK = len(v.Problems) == 0
+	if v.OK = len(v.Problems) == 0; !v.OK && v.StalledMS >= ms(cushion) {
+		v.Problems = append(v.Problems, blame(v.StalledMS))
+	}
 }
 
 func (f Failover) problems() []string {

@@ -75,8 +75,13 @@ func Listen(sent, heard []int16) Report {
 }
 
 // Compare is Listen for tracks that began at different moments: Delay is
-// counted from mouth to ear.
+// counted from mouth to ear. Clocks that differ a little can make it negative;
+// what was heard before sent began is looked at too, as far as that may be.
 func Compare(sent, heard Track) Report {
+	if early := min(sent.At.Sub(heard.At), MaxDelay); early > 0 && len(sent.PCM) > 0 {
+		n := int(early * Rate / time.Second)
+		sent = Track{At: sent.At.Add(-samples(n)), PCM: append(make([]int16, n), sent.PCM...)}
+	}
 	return Listen(together(sent, heard))
 }
 

@@ -115,11 +115,12 @@ func TestCompareCountsDelayFromMouthToEar(t *testing.T) {
 	}{
 		"the first packet is the first sound": {Track{began.Add(30 * time.Millisecond), tones}, 30 * time.Millisecond},
 		"the ear was open before":             {Track{began.Add(-time.Second), delayed(tones, 1040*time.Millisecond)}, 40 * time.Millisecond},
+		"heard a little in advance":           {Track{began.Add(-time.Second), delayed(tones, 960*time.Millisecond)}, -40 * time.Millisecond},
 		"the ear opened in the middle":        {Track{began.Add(3 * time.Second), tones[3*Rate-Rate/20:]}, 50 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := Compare(Track{began, tones}, c.heard)
-			if !r.Same || (r.Delay-c.want).Abs() > time.Millisecond {
+			if !r.Same || (r.Delay-c.want).Abs() > time.Millisecond || !c.heard.At.After(began) && r.Loss > 0 {
 				t.Errorf("%+v, want a delay of %v", r, c.want)
 			}
 		})

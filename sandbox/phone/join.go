@@ -18,8 +18,8 @@ type pipe struct {
 }
 
 const (
-	cushion  = 5 * audio.Frame // samples that wait before the first one leaves
-	overflow = audio.Rate / 2  // beyond, the oldest are thrown away; after so much silence it begins anew
+	cushion  = 10 * audio.Frame // samples that wait before the first one leaves: a pause of one process among many is no hole
+	overflow = audio.Rate / 2   // beyond, the oldest are thrown away; after so much silence it begins anew
 )
 
 func (p *pipe) write(pcm []int16) {

@@ -3,6 +3,7 @@ package phone
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/tandemgw/tandem/sandbox/audio"
 )
@@ -20,9 +21,9 @@ func TestAPipeKeepsTheTime(t *testing.T) {
 	var got []int16
 	for n := range 40 {
 		switch {
-		case n >= 10 && n < 20: // nothing comes for 200 ms,
-		case n == 20: // and then all of it
-			for k := 10; k <= 20; k++ {
+		case n >= 12 && n < 26: // nothing comes for 280 ms,
+		case n == 26: // and then all of it
+			for k := 12; k <= 26; k++ {
 				p.write(sound(k))
 			}
 		default:
@@ -32,7 +33,7 @@ func TestAPipeKeepsTheTime(t *testing.T) {
 	}
 	for n := range 40 {
 		want := int16(0)
-		if k := n - 4; k >= 0 && (k < 10 || k >= 16) {
+		if k := n - 9; k >= 0 && (k < 12 || k >= 17) {
 			want = int16(k + 1)
 		}
 		if frame := got[n*audio.Frame : (n+1)*audio.Frame]; slices.Max(frame) != want || slices.Min(frame) != want {
@@ -44,5 +45,28 @@ func TestAPipeKeepsTheTime(t *testing.T) {
 	}
 	if p.flow || p.owed != 0 {
 		t.Error("a second of silence is not a new beginning")
+	}
+}
+
+// What a joined call could not say in a pause of the process is not said later:
+// what follows would be late for ever.
+func TestAPauseDoesNotDelayAJoinedCall(t *testing.T) {
+	p := &pipe{}
+	v := newVoice(nil, []int16{7})
+	v.stream, v.mouth, v.live, v.began = stream{codec: audio.PCMA, pt: 8, settled: true, sending: true}, audio.ALaw, p, time.Now()
+	p.write(make([]int16, cushion))
+	const units = 20
+	for late := range 2 { // what the far side says meanwhile comes before the pause is noticed, or after
+		before := len(p.pcm) - p.owed
+		if late == 0 {
+			p.write(make([]int16, units*unit))
+		}
+		v.skip(units)
+		if late == 1 {
+			p.write(make([]int16, units*unit))
+		}
+		if after := len(p.pcm) - p.owed; after != before {
+			t.Errorf("%d samples wait after the pause, %d before", after, before)
+		}
 	}
 }

@@ -222,6 +222,9 @@ func (v *voice) skip(units int) {
 	units -= units % v.stream.units()
 	v.frame += units
 	v.ts += v.stream.clock(units * unit)
+	if v.live != nil && v.stream.sending && v.mute == Speaking {
+		v.sound = v.live.read(v.sound[:0], units*unit) // nor is it said later, and all that follows with it
+	}
 }
 
 // speak appends the payload of the packet that begins at a unit; false when
