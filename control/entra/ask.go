@@ -73,14 +73,6 @@ type Error struct {
 // Error is what people do not need: the sentence before it has the rest.
 func (e *Error) Error() string { return fmt.Sprintf("status %d, request %q", e.Status, e.Request) }
 
-// Code is the other side's code of an error, "" when it has none.
-func Code(err error) string {
-	if e, is := errors.AsType[*Error](err); is {
-		return e.Code
-	}
-	return ""
-}
-
 // Disabled tells whether a vault refuses to show a secret because somebody has
 // disabled its latest version (Azure Key Vault docs, "Get Secret": "operation
 // get is not allowed on a disabled secret").

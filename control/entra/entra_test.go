@@ -110,8 +110,8 @@ func TestWhatIsRefusedIsOneSentence(t *testing.T) {
 		if !strings.HasPrefix(err.Error(), text+": status ") || !strings.HasSuffix(err.Error(), `, request "r-17"`) {
 			t.Errorf("%q", err)
 		}
-		if entra.Code(err) != "Request_Bad Line" || entra.Code(errors.New("x")) != "" {
-			t.Errorf("code %q", entra.Code(err))
+		if e, is := errors.AsType[*entra.Error](err); !is || e.Code != "Request_Bad Line" {
+			t.Errorf("%+v", e)
 		}
 	}
 	c := client(t, func(w http.ResponseWriter, _ *http.Request) { panic("canary") })

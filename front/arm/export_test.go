@@ -28,12 +28,6 @@ func RouteOf(method, target string) string {
 // Versions are those of Microsoft.VoiceServices.
 func Versions() []string { return versions }
 
-// Decode reads a gateway.
-func DecodeGateway(body []byte) ([]string, error) {
-	var b gatewayBody
-	return decode(body, &b)
-}
-
 // Translation is what a kind of fault is to a client.
 func Translation(k fault.Kind) (status int, code string) {
 	f := explain(fault.New(k, ""))

@@ -170,9 +170,6 @@ func (s *System) dialect() phone.Dialect {
 	return d
 }
 
-// ZoneAddr is the socket of a zone.
-func (s *System) ZoneAddr(zone string) netip.AddrPort { return s.Gate(zone).Addr() }
-
 // Dial places a call and returns when it is under way. Region asks for one of
 // the gateway's regions, Site for a zone.
 func (s *System) Dial(_ context.Context, spec phone.CallSpec) (*phone.Call, error) {
