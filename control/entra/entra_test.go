@@ -173,7 +173,8 @@ func TestWhatIsAssignedAlreadyIsNoError(t *testing.T) {
 		}
 	})
 	a := entra.Assignment{Principal: "p", Resource: "r", Role: "x"}
-	if err := c.Assign(t.Context(), a); entra.Code(err) != "Request_BadRequest" {
+	err := c.Assign(t.Context(), a)
+	if e, is := errors.AsType[*entra.Error](err); !is || e.Code != "Request_BadRequest" {
 		t.Errorf("%v", err)
 	}
 	there = true
