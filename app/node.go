@@ -353,7 +353,7 @@ func (n *Node) api() ops.Config {
 		all := fleet{livePeers{n}}
 		c.Calls, c.Records, c.Traces, c.Peers, c.Explain, c.Edges = all, all, all, all, all, all
 		c.Certificates, c.Texts = edgeCertificates{n}, texts{n}
-		c.Onboard, c.Operations = n.onboarding, n.operations
+		c.Onboard, c.Audit, c.Operations = n.onboarding, n.auditTrail, n.operations
 		if n.cfg.Control.outside() == nil {
 			c.Users = n.users
 		}

@@ -40,7 +40,7 @@ New here? Run "tandem lab": a whole world on this machine, and calls to hear.`,
 		SilenceUsage:  true,
 	}
 	cmd.AddCommand(newLab(), newServe(), newConfig(), cli.NewReload(), cli.NewBackup(), cli.NewRestore(restore), newBench(), cli.NewCall(), cli.NewPeer(), newVersion(),
-		cli.NewGateway(), cli.NewTestLine(), cli.NewCheckName(), cli.NewApply(), cli.NewGroup(), cli.NewNetwork(), cli.NewEdge(), cli.NewCertificate(), cli.NewZone(), cli.NewSecret(), cli.NewApp(), cli.NewDomain(), cli.NewOperatorConnect(), cli.NewVoiceService(), cli.NewOnboard(), cli.NewOperation(), cli.NewUser(), cli.NewLogin(), cli.NewLogout(), newMan())
+		cli.NewGateway(), cli.NewTestLine(), cli.NewCheckName(), cli.NewApply(), cli.NewGroup(), cli.NewNetwork(), cli.NewEdge(), cli.NewCertificate(), cli.NewZone(), cli.NewSecret(), cli.NewApp(), cli.NewDomain(), cli.NewOperatorConnect(), cli.NewVoiceService(), cli.NewOnboard(), cli.NewOperation(), cli.NewUser(), cli.NewAudit(), cli.NewLogin(), cli.NewLogout(), newMan())
 	narrow(cmd)
 	return cmd
 }

@@ -430,7 +430,7 @@ func (traces) Pcap(w io.Writer, id string) (bool, error) {
 func run(t *testing.T, line ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	root := &cobra.Command{Use: "tandem", SilenceErrors: true, SilenceUsage: true}
-	root.AddCommand(NewCall(), NewPeer(), NewEdge(), NewCertificate(), NewZone(), NewReload(), NewConfigDiff(), NewOnboard(), NewOperation(), NewUser(), NewApp())
+	root.AddCommand(NewCall(), NewPeer(), NewEdge(), NewCertificate(), NewZone(), NewReload(), NewConfigDiff(), NewOnboard(), NewOperation(), NewUser(), NewApp(), NewAudit())
 	var out, errs strings.Builder
 	root.SetOut(&out)
 	root.SetErr(&errs)

@@ -218,14 +218,14 @@ func (e *endpoint) recovered(v *visit, left int, back string) {
 	text := fmt.Sprintf("That code is used up; %d are left.", left)
 	switch left {
 	case 0:
-		text = "That was your last code. Make new ones in your account."
+		text = "That was your last code: make new ones in your account."
 	case 1:
-		text = "That code is used up; one is left. Make new ones in your account."
+		text = "That code is used up; one is left: make new ones in your account."
 	}
 	if back == "" {
 		back = v.at("account", nil)
 	}
-	e.show(v, http.StatusOK, "done", view{Title: "You are signed in", Text: text + " If your second factor is lost, add another one there, then remove what is lost.", Next: &next{back, "Continue"}})
+	e.show(v, http.StatusOK, "done", view{Title: "You are signed in", Text: text + " If your second factor is lost, add another one in your account, then remove what is lost.", Next: &next{back, "Continue"}})
 }
 
 // codes shows new recovery codes, this once.

@@ -68,6 +68,7 @@ type api struct{ Config }
 //	POST   /users/{name}/reset forget what they sign in with, and make another link
 //	PATCH  /users/{name}       {"enabled":false}
 //	DELETE /users/{name}       take them away
+//	GET    /audit              of a control node: who did what; since, until, scope, who, action, source, refused=1, limit
 //	ANY    /operatorconnect/{gateway}/…  asks Operator Connect, as the gateway does
 //	GET    /backup             a consistent copy of the node's data, a tar
 //	POST   /reload             read the configuration again; {"dryRun":true,"file":"…"} only compares
@@ -103,6 +104,7 @@ func Handler(c Config) http.Handler {
 	a.onboard(mux)
 	a.operations(mux)
 	a.users(mux)
+	a.audit(mux)
 	if c.Metrics != nil {
 		mux.Handle("GET /metrics", c.Metrics)
 	}

@@ -123,17 +123,18 @@ type Config struct {
 	Records      Records
 	Traces       Traces
 	Peers        Peers
-	Explain      Explainer                                            // nil: no /explain
-	Reload       func(context.Context, ReloadRequest) (Reload, error) // the error may be *Rejected; nil: no /reload
-	Backup       func(context.Context) (Copy, error)                  // nil: no /backup
-	Certificates EdgeCertificates                                     // nil: no control node
-	Texts        Texts                                                // nil: no control node
-	Edges        Edges                                                // nil: no /edges
-	Onboard      func() (*onboard.Set, error)                         // nil: no control node
-	Operations   func() (Operations, error)                           // nil: no control node
-	Users        func() (Users, error)                                // nil: no control node, or people sign in elsewhere
-	Secrets      func() (Secrets, error)                              // nil: no control node
-	RotateKey    func(context.Context, KeyStep) (int, error)          // of the vaults; nil: no control node
+	Explain      Explainer                                               // nil: no /explain
+	Reload       func(context.Context, ReloadRequest) (Reload, error)    // the error may be *Rejected; nil: no /reload
+	Backup       func(context.Context) (Copy, error)                     // nil: no /backup
+	Certificates EdgeCertificates                                        // nil: no control node
+	Texts        Texts                                                   // nil: no control node
+	Edges        Edges                                                   // nil: no /edges
+	Onboard      func() (*onboard.Set, error)                            // nil: no control node
+	Operations   func() (Operations, error)                              // nil: no control node
+	Users        func() (Users, error)                                   // nil: no control node, or people sign in elsewhere
+	Audit        func(context.Context, AuditFilter) ([]AuditLine, error) // nil: no control node
+	Secrets      func() (Secrets, error)                                 // nil: no control node
+	RotateKey    func(context.Context, KeyStep) (int, error)             // of the vaults; nil: no control node
 	// Connect is Operator Connect, asked as a gateway, "" being the only one; nil:
 	// no control node.
 	Connect func(ctx context.Context, gateway string) (*operatorconnect.Client, error)
