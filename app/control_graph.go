@@ -29,11 +29,14 @@ type OtherTenantConfig struct {
 }
 
 // KnownConfig is an application that is registered with another organization,
-// such as the one by which an onboarding team reads vaults.
+// such as the one by which an onboarding team reads vaults. It signs in here by
+// tokens of that organization.
 type KnownConfig struct {
 	ID        string `yaml:"id"`
 	Name      string `yaml:"name"`
 	Publisher string `yaml:"publisher"`
+	Issuer    string `yaml:"issuer"`  // of the tokens; empty: it does not sign in
+	Subject   string `yaml:"subject"` // whom they are about
 }
 
 // directory checks what the directory begins with.
@@ -55,6 +58,12 @@ func (k *configCheck) directory(path string) {
 		apps = k.newID(here, a.ID, "the application", apps)
 		if a.Name == "" {
 			k.bad(here+".name", "missing: write the name under which people find the application")
+		}
+		switch {
+		case (a.Issuer == "") != (a.Subject == ""):
+			k.bad(here+".subject", "issuer and subject belong together: write both, or remove both where the application does not sign in here")
+		case a.Issuer != "" && !strings.HasPrefix(a.Issuer, "https://"):
+			k.bad(here+".issuer", "%q: write the https URL of the issuer whose tokens the application shows", a.Issuer)
 		}
 	}
 }
@@ -99,7 +108,11 @@ func (c *ControlConfig) tenants() (own directory.Tenant, others []directory.Tena
 
 func (c *ControlConfig) known() (list []directory.WellKnown) {
 	for _, a := range c.Directory.Applications {
-		list = append(list, directory.WellKnown{AppID: a.ID, Name: a.Name, Publisher: a.Publisher})
+		w := directory.WellKnown{AppID: a.ID, Name: a.Name, Publisher: a.Publisher}
+		if a.Issuer != "" {
+			w.Federated = []directory.FederatedCredential{{Name: a.Name, Issuer: a.Issuer, Subject: a.Subject}}
+		}
+		list = append(list, w)
 	}
 	return list
 }

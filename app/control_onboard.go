@@ -234,7 +234,7 @@ func (p *plane) ownVaults() (*entra.Vaults, error) {
 		resources.ServeHTTP(w, r)
 	})
 	return entra.NewVaults(entra.VaultsConfig{
-		Manager: p.url(), Domain: domain, Tenant: p.cfg.Tenant.ID, HTTP: entra.InProcess(both),
+		Manager: p.url(), Domain: domain, Tenant: p.cfg.Tenant.ID, HTTP: entra.InProcess(both), Closed: true,
 		Manage: p.tokens(p.onboarder(), p.url()), Open: p.tokens(p.onboarder(), p.vaultURL()),
 	})
 }

@@ -30,6 +30,9 @@ type VaultsConfig struct {
 	Manage  Token             // for Manager
 	Open    Token             // for what is in vaults
 	HTTP    http.RoundTripper // nil: http.DefaultTransport
+	// Closed: vaults that are made let in no network but by private endpoint. It
+	// is for who comes from no network itself.
+	Closed bool
 }
 
 // Vaults asks for vaults and for what is in them as one caller.
@@ -61,6 +64,7 @@ type Vault struct {
 	Tenant      string
 	Location    string
 	RBAC        bool // roles say who may what, and Policies nothing
+	Public      bool // any network reaches it
 	Policies    []Policy
 	Connections []Connection
 }
@@ -113,7 +117,20 @@ type vaultBody struct {
 		Policies    []Policy         `json:"accessPolicies"`
 		URL         string           `json:"vaultUri,omitempty"`
 		Connections []connectionBody `json:"privateEndpointConnections,omitempty"`
+		Network     *networkBody     `json:"networkAcls,omitempty"`
+		Access      string           `json:"publicNetworkAccess,omitempty"` // "Enabled", "Disabled"
 	} `json:"properties"`
+}
+
+type networkBody struct {
+	Default string `json:"defaultAction"` // "Allow", "Deny"
+	Bypass  string `json:"bypass"`
+}
+
+// public tells whether no network is kept out.
+func (b vaultBody) public() bool {
+	p := b.Properties
+	return !strings.EqualFold(p.Access, "Disabled") && (p.Network == nil || !strings.EqualFold(p.Network.Default, "Deny"))
 }
 
 type vaultSKU struct {
@@ -136,7 +153,7 @@ type connectionBody struct {
 }
 
 func (b vaultBody) read() Vault {
-	v := Vault{ID: b.ID, URL: strings.TrimRight(b.Properties.URL, "/"), Tenant: b.Properties.Tenant, Location: b.Location, RBAC: b.Properties.RBAC != nil && *b.Properties.RBAC, Policies: b.Properties.Policies}
+	v := Vault{ID: b.ID, URL: strings.TrimRight(b.Properties.URL, "/"), Tenant: b.Properties.Tenant, Location: b.Location, RBAC: b.Properties.RBAC != nil && *b.Properties.RBAC, Public: b.public(), Policies: b.Properties.Policies}
 	for _, c := range b.Properties.Connections {
 		p := c.Properties
 		// Azure's list within a vault names a connection by its ID alone.
@@ -167,6 +184,9 @@ func (v *Vaults) Make(ctx context.Context, id, location string) (Vault, error) {
 	no := false
 	b.Properties.Tenant, b.Properties.SKU, b.Properties.RBAC = v.Tenant, &vaultSKU{"A", "standard"}, &no
 	b.Properties.Policies = []Policy{{Tenant: v.Tenant, Object: self, Permissions: map[string][]string{"secrets": {"get", "list", "set"}}}}
+	if v.Closed {
+		b.Properties.Network = &networkBody{"Deny", "None"}
+	}
 	var got vaultBody
 	err = v.manager.do(ctx, call{what: "make the vault " + id, method: http.MethodPut, path: escaped(id), query: managerVersion, body: b}, &got)
 	return got.read(), err

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,9 +15,13 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/directory"
 	"github.com/tandemgw/tandem/control/entra"
+	"github.com/tandemgw/tandem/control/onboard"
+	"github.com/tandemgw/tandem/control/subscription"
+	"github.com/tandemgw/tandem/control/vault"
 )
 
 // readers is the organization whose application reads vaults of other tenants:
@@ -52,6 +57,14 @@ func startReaders(t testing.TB) *readers {
 	}))
 	m.HandleFunc("GET /keys", answer(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &readersKey().PublicKey, KeyID: "one", Algorithm: "RS256", Use: "sig"}}}))
 	return r
+}
+
+// from is a handler whom somebody at an address asks.
+func from(address string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = address
+		h.ServeHTTP(w, r)
+	})
 }
 
 // credential is by what its tokens are known elsewhere.
@@ -97,12 +110,25 @@ func TestTheReaderSignsInWhereItWasLetIn(t *testing.T) {
 	w.must(err)
 	v, err := w.cfg.Parts.Vaults.Vault(t.Context(), at)
 	w.must(err)
+	for _, state := range []vault.State{"", vault.Pending} {
+		if state != "" {
+			w.answerEndpoint(at, state)
+		}
+		if _, err := vaults.Secret(t.Context(), v, "client-secret"); fault.Of(err) != fault.Denied {
+			t.Errorf("without an approved private endpoint (%q): %v", state, err)
+		}
+	}
+	w.answerEndpoint(at, vault.Approved)
 	got, err := vaults.Secret(t.Context(), v, "client-secret")
 	if _, want := w.kept(at); err != nil || string(got.Value) != want {
 		t.Errorf("it reads %v, %v", got.Value, err)
 	}
 	if _, err := vaults.Secrets(t.Context(), v); err == nil {
 		t.Error("it lists")
+	}
+	w.answerEndpoint(at, vault.Rejected)
+	if _, err := vaults.Secret(t.Context(), v, "client-secret"); fault.Of(err) != fault.Denied {
+		t.Errorf("it reads after the private endpoint was undone: %v", err)
 	}
 	if _, err := w.readerAs("somebody else")(t.Context()); err == nil {
 		t.Error("a token about somebody else signs in")
@@ -113,4 +139,21 @@ func TestTheReaderSignsInWhereItWasLetIn(t *testing.T) {
 	if _, err := w.readerAs(us)(t.Context()); err == nil {
 		t.Error("it signs in after the consent was taken back")
 	}
+}
+
+// TestAnOpenVaultIsTold: where any network is let in, the private endpoint keeps
+// nobody out.
+func TestAnOpenVaultIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.declare("management-region", "westeurope", "setup-user", admin)
+	p := w.apply(old)
+	at := w.shown(w.step(p, "A10"), "Billing Service, vault")
+	const told = "open to all networks"
+	if text, _ := json.Marshal(w.step(p, "A11")); strings.Contains(string(text), told) {
+		t.Errorf("our own: %s", text)
+	}
+	by := subscription.Principal{Tenant: tenant, Object: "theirs", App: "theirs"}
+	_, err := w.vaults.Alter(t.Context(), by, w.vaultID(at), "Microsoft.KeyVault/vaults/write", func(v *vault.Vault) error { v.Network.Deny = false; return nil })
+	w.must(err)
+	w.is(w.plan(old), "A11", onboard.Waiting, "Billing Service, network", told)
 }

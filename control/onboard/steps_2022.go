@@ -489,6 +489,9 @@ func checkEndpoints(ctx context.Context, w *World) (Finding, error) {
 			shown = append(shown, Is("private endpoint "+c.Name, c.State+" ("+c.Endpoint+")"))
 			pending = pending || strings.EqualFold(c.State, "Pending")
 		}
+		if v.Public {
+			shown = append(shown, Is("network", "open to all networks: the private endpoint keeps nobody out"))
+		}
 		switch {
 		case pending: // of this gateway or of another one: its vaults are the same
 			asked = true

@@ -149,11 +149,11 @@ func newWorld(t testing.TB, change ...func(*onboard.Parts)) *world {
 	}
 	self := directory.ObjectID(tenant, directory.OnboardingID)
 	w.reader.open = func(open entra.Token) (*entra.Vaults, error) {
-		return entra.NewVaults(entra.VaultsConfig{Manager: armURL, Domain: "vault.telecom.example", Tenant: tenant, HTTP: entra.InProcess(here), Manage: open, Open: open})
+		return entra.NewVaults(entra.VaultsConfig{Manager: armURL, Domain: "vault.telecom.example", Tenant: tenant, HTTP: entra.InProcess(from("203.0.113.9:5", here)), Manage: open, Open: open})
 	}
 	w.tenant, err = entra.New(entra.Config{URL: graphURL, Login: w.loginURL, Tenant: tenant, HTTP: entra.InProcess(here), Token: w.token(self, graphURL)})
 	w.must(err)
-	stores, err := entra.NewVaults(entra.VaultsConfig{Manager: armURL, Domain: "vault.telecom.example", Tenant: tenant, HTTP: entra.InProcess(here), Manage: w.token(self, armURL), Open: w.token(self, vaultURL)})
+	stores, err := entra.NewVaults(entra.VaultsConfig{Manager: armURL, Domain: "vault.telecom.example", Tenant: tenant, HTTP: entra.InProcess(here), Manage: w.token(self, armURL), Open: w.token(self, vaultURL), Closed: true})
 	w.must(err)
 	w.connect, err = sandbox.Start(sandbox.Config{Listen: netip.MustParseAddrPort("127.0.0.1:0"), Certificate: certificate, Roots: w.trust})
 	w.must(err)
