@@ -154,6 +154,7 @@ var proofs2022 = []proof{
 		undo: func(w *world) {
 			found, err := w.bothVaults()
 			w.must(err)
+			// It is kept for a while, and its name with it: whose it is has it back.
 			w.must(w.vaults.Delete(w.Context(), theirs, found["one-cdu"].ID))
 		},
 		lost: is(onboard.Drifted, "Call Duration: has no vault"),
