@@ -11,6 +11,9 @@ import (
 	"github.com/tandemgw/tandem/wire/sip"
 )
 
+// soon is how long an answer that must come may take on a busy machine.
+const soon = 5 * time.Second
+
 // invite calls Teams' user from the peer gone wild and gives what answers.
 func (m *mouth) invite(l letter) *sip.Message {
 	m.s.t.Helper()
@@ -19,7 +22,7 @@ func (m *mouth) invite(l letter) *sip.Message {
 		l.body = offer(netip.AddrPortFrom(m.at.Addr(), 9000))
 	}
 	m.say(l)
-	return m.final(5 * time.Second)
+	return m.final(soon)
 }
 
 // waits for a request of a method, which it answers 200; nil when none comes.
@@ -120,7 +123,7 @@ func TestAnotherPeerCannotTouchADialog(t *testing.T) {
 			l.body = offer(netip.AddrPortFrom(s.v4(hostSite), 9000))
 		}
 		other.say(l)
-		if got := other.final(time.Second); got == nil || got.Status != 481 {
+		if got := other.final(soon); got == nil || got.Status != 481 {
 			t.Errorf("%s of another peer is answered %v, want 481", method, got)
 		}
 		other.leave(l, nil)
@@ -128,14 +131,14 @@ func TestAnotherPeerCannotTouchADialog(t *testing.T) {
 	if got := m.hear(200 * time.Millisecond); got != nil && got.IsRequest() {
 		t.Errorf("the dialog's own peer is told %s", got.Method)
 	}
-	s.until(time.Second, func() string {
+	s.until(soon, func() string {
 		if live, err := s.node.Live(s.ctx); err != nil || len(live) != 1 {
 			return fmt.Sprintf("%d calls, %v", len(live), err)
 		}
 		return ""
 	})
 	m.say(m.follow("BYE", resp, 2))
-	if got := m.final(time.Second); got == nil || got.Status != 200 {
+	if got := m.final(soon); got == nil || got.Status != 200 {
 		t.Errorf("its own BYE is answered %v", got)
 	}
 	s.settled()
@@ -153,7 +156,7 @@ func TestAnotherPeerCannotCancel(t *testing.T) {
 	for m.hear(100*time.Millisecond) != nil {
 	}
 	other.say(letter{method: "CANCEL", uri: "sip:" + slow + "@%d", headers: headers})
-	resp := m.final(5 * time.Second)
+	resp := m.final(soon)
 	if resp == nil || resp.Status != 200 {
 		t.Fatalf("the INVITE ends with %v", resp)
 	}
@@ -167,14 +170,14 @@ func TestAnEarlyBYEEndsTheCall(t *testing.T) {
 	m.say(letter{method: "INVITE", uri: "sip:" + slow + "@%d", body: offer(netip.AddrPortFrom(m.at.Addr(), 9000))})
 	var ringing *sip.Message
 	for ringing == nil || ringing.Status < 180 {
-		if ringing = m.hear(3 * time.Second); ringing == nil {
+		if ringing = m.hear(soon); ringing == nil {
 			t.Fatal("it does not ring")
 		}
 	}
 	m.say(m.follow("BYE", ringing, 2))
 	got := map[string]int{}
 	for range 2 {
-		if f := m.final(2 * time.Second); f != nil {
+		if f := m.final(soon); f != nil {
 			c, _ := f.CSeq()
 			got[c.Method] = f.Status
 			if c.Method == "INVITE" {
@@ -202,17 +205,17 @@ func TestTheSameCallIDFromTwoPeersMakesTwoCalls(t *testing.T) {
 		answers = append(answers, resp)
 	}
 	a.say(a.follow("BYE", answers[0], 2))
-	if got := a.final(time.Second); got == nil || got.Status != 200 {
+	if got := a.final(soon); got == nil || got.Status != 200 {
 		t.Errorf("BYE: %v", got)
 	}
-	s.until(3*time.Second, func() string {
+	s.until(soon, func() string {
 		if live, err := s.node.Live(s.ctx); err != nil || len(live) != 1 || live[0].Caller.Peer != "site-0" {
 			return fmt.Sprintf("%d calls, %v", len(live), err)
 		}
 		return ""
 	})
 	b.say(b.follow("BYE", answers[1], 2))
-	if got := b.final(time.Second); got == nil || got.Status != 200 {
+	if got := b.final(soon); got == nil || got.Status != 200 {
 		t.Errorf("BYE: %v", got)
 	}
 	s.settled()

@@ -100,7 +100,7 @@ func (s *siege) strangersConnect() {
 				continue // reset before it was accepted
 			}
 			_, _ = io.WriteString(c, "OPTIONS sip:a SIP/2.0\r\n")
-			s.closedWithin(c, time.Second)
+			s.closedWithin(c, soon)
 			_ = c.Close()
 		}
 	}
