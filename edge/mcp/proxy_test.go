@@ -466,6 +466,8 @@ func TestOneOverloadedAddressIsNotAll(t *testing.T) {
 		}
 		w.send()
 		time.Sleep(10 * time.Second)
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		if got := strings.Join(w.heard, " "); got != "200" || len(w.came) != 2 {
 			t.Errorf("the S-CSCF heard %q after %d attempts", got, len(w.came))
 		}
