@@ -330,3 +330,13 @@ func TestAnOnboardingBegunByMistakeIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+// TestARegionThatIsNoneIsSaidWithItsFact: who reads that vaults cannot be made
+// in it must not search where it came from.
+func TestARegionThatIsNoneIsSaidWithItsFact(t *testing.T) {
+	w := newWorld(t)
+	w.declare("management-region", "atlantis")
+	w.is(w.apply(old), "A10", onboard.Failed, "atlantis", "tandem onboard declare 'management-region=")
+	w.declare("management-region", "westeurope")
+	w.is(w.apply(old), "A10", onboard.Done)
+}

@@ -434,6 +434,9 @@ func makeVaults(ctx context.Context, w *World) error {
 		if fault.Of(err) == fault.NotFound {
 			_, err = w.Vaults.Make(ctx, id, location)
 		}
+		if fault.Of(err) == fault.Invalid && strings.EqualFold(location, w.Fact("management-region")) {
+			return fault.New(fault.Invalid, sentence(err)+". Say another region: "+w.declare("management-region=<region>"))
+		}
 		if err != nil {
 			return err
 		}
