@@ -173,7 +173,7 @@ func (c Caller) has(st standing, r right) bool {
 	switch {
 	case c.Part:
 		return true
-	case !st.known:
+	case !st.known, !st.user && len(c.Scopes) > 0: // scopes are of a program that acts for a user
 		return false
 	case !st.user:
 		// What the token says was true when it was signed; both must hold.

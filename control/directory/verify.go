@@ -56,6 +56,8 @@ func (s *Set) Verify(ctx context.Context, raw string, issuers, audiences []strin
 	switch {
 	case !ok || !strings.EqualFold(t.ID, c.TenantID):
 		return Caller{}, fmt.Errorf("%w: it is of another tenant", ErrToken)
+	case s.issuesForAnother(t, c.Issuer):
+		return Caller{}, fmt.Errorf("%w: its issuer is another tenant's", ErrToken)
 	case c.ObjectID == "" || c.AppID == "":
 		return Caller{}, fmt.Errorf("%w: it names nobody", ErrToken) // an ID token, say
 	case c.Type == "app":
@@ -64,6 +66,13 @@ func (s *Set) Verify(ctx context.Context, raw string, issuers, audiences []strin
 		return Caller{Tenant: t.ID, Object: c.ObjectID, Name: c.UPN, App: c.AppID, Scopes: strings.Fields(c.Scope)}, nil
 	}
 	return Caller{}, fmt.Errorf("%w: it is no access token", ErrToken)
+}
+
+// issuesForAnother tells whether an issuer has the name of a tenant that is not
+// the token's: one set of keys signs for all of them.
+func (s *Set) issuesForAnother(t Tenant, issuer string) bool {
+	parts := strings.Split(issuer, "/")
+	return slices.ContainsFunc(s.tenants, func(o Tenant) bool { return o.ID != t.ID && slices.Contains(parts, o.ID) })
 }
 
 // readClaims reads the payload of a token.
