@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/control/entra"
 	"github.com/tandemgw/tandem/control/operation"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
@@ -187,7 +188,7 @@ func TestWhatIsElsewhereIsChangedOnlyWhenSomebodySaysSo(t *testing.T) {
 	step := one(&done, nil)
 	step.Touches = []Part{OfDirectory}
 	b := newBench(t, storetest.New(t), []Step{step})
-	b.cfg.Parts.Outside = map[Part]bool{OfDirectory: true}
+	b.cfg.Parts.Directory, b.cfg.Parts.Outside = &entra.Client{}, map[Part]bool{OfDirectory: true}
 	if now := b.do(Options{}).Steps[0]; done || now.State != Ready || !now.Outside || now.Will != "" {
 		t.Fatalf("%+v", now)
 	}
