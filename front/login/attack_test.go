@@ -561,3 +561,34 @@ func TestTokensOfPeopleAreForWhatTheyAllowed(t *testing.T) {
 		}
 	})
 }
+
+// TestNobodyIsSentElsewhereAfterSigningOut: the address is one of the program's,
+// letter by letter (OpenID Connect RP-Initiated Logout §3).
+func TestNobodyIsSentElsewhereAfterSigningOut(t *testing.T) {
+	live(t, func(t *testing.T, h *house) {
+		for _, tt := range []struct {
+			client, to string
+			ok         bool
+		}{
+			{h.web, back, true},
+			{h.web, back + "?x=1", true},
+			{h.web, back + "?x=2", false},
+			{h.web, back + "/", false},
+			{h.web, back + "#x", false},
+			{h.web, strings.ToUpper(back), false},
+			{h.web, "https://portal.telecom.example@evil.example/back", false},
+			{h.web, "https://portal.telecom.example.evil.example/back", false},
+			{h.web, "//evil.example/back", false},
+			{h.web, "javascript:alert(1)", false},
+			{h.native, back, false}, // another program's
+			{"", back, false},
+			{"00000000-0000-4000-8000-0000000000d9", back, false},
+		} {
+			b := h.browser("192.0.2.30:1").get("/" + tenant + "/oauth2/v2.0/logout?" + url.Values{"client_id": {tt.client}, "post_logout_redirect_uri": {tt.to}, "state": {"s"}}.Encode())
+			to := b.last.Header.Get("Location")
+			if left := strings.HasPrefix(to, tt.to) && tt.to != ""; left != tt.ok || !tt.ok && to != "" {
+				t.Errorf("%s of %q: %s %s", tt.to, tt.client, b.last.Status, to)
+			}
+		}
+	})
+}
