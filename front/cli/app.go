@@ -62,21 +62,48 @@ func newAppList(at directoryOf) *cobra.Command {
 		return applications(ctx, d)
 	}
 	search := ""
+	kinds := []string{registrationKind, enterpriseKind, identityKind}
+	words := `"` + strings.Join(kinds, `", "`) + `"`
 	cmd := listCommand("List the applications", "No application has that name or ID.", func(ctx context.Context) ([]listedApp, error) {
 		all, err := list(ctx)
+		if kind == enterpriseKind {
+			all = enterprises(all)
+		}
 		return slices.DeleteFunc(all, func(a listedApp) bool {
-			return kind != "" && !strings.EqualFold(a.Kind, kind) || search != "" && !strings.Contains(strings.ToLower(strings.Join([]string{a.Name, a.Publisher, a.AppID, a.Principal, a.Registered}, " ")), strings.ToLower(search))
+			return kind != "" && a.Kind != kind || search != "" && !strings.Contains(strings.ToLower(strings.Join([]string{a.Name, a.Publisher, a.AppID, a.Principal, a.Registered}, " ")), strings.ToLower(search))
 		}), err
 	}, look.applications)
 	cmd.Use, cmd.Args = "list [SEARCH]", cobra.MaximumNArgs(1)
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		search = strings.Join(args, "")
+		search, kind = strings.Join(args, ""), strings.ToLower(kind)
+		if kind != "" && !slices.Contains(kinds, kind) {
+			return usagef("--type %q: write %s", kind, words)
+		}
 		return run(cmd, args)
 	}
-	cmd.Flags().StringVar(&kind, "type", "", `only those of a type: "registration", "enterprise", "managed identity"`)
+	cmd.Flags().StringVar(&kind, "type", "", "only those of a type: "+words)
 	return cmd
 }
+
+// enterprises has each registration that the tenant lets in as its service
+// principal, among the enterprise applications, where Entra has it too.
+func enterprises(all []listedApp) []listedApp {
+	all = slices.Clone(all)
+	for i, a := range all {
+		if a.Kind == registrationKind && a.Principal != "" {
+			all[i].Kind = enterpriseKind
+		}
+	}
+	return all
+}
+
+// The types of applications.
+const (
+	registrationKind = "registration"
+	enterpriseKind   = "enterprise"
+	identityKind     = "managed identity"
+)
 
 func applications(ctx context.Context, d *entra.Client) (all []listedApp, err error) {
 	registered, err := d.Applications(ctx)
@@ -84,7 +111,7 @@ func applications(ctx context.Context, d *entra.Client) (all []listedApp, err er
 		return nil, err
 	}
 	for _, a := range registered {
-		all = append(all, listedApp{AppID: a.AppID, Name: a.DisplayName, Kind: "registration", Registered: a.ID})
+		all = append(all, listedApp{AppID: a.AppID, Name: a.DisplayName, Kind: registrationKind, Registered: a.ID})
 	}
 	principals, err := d.Principals(ctx)
 	if err != nil {
@@ -95,9 +122,9 @@ func applications(ctx context.Context, d *entra.Client) (all []listedApp, err er
 			all[i].Principal = p.ID
 			continue
 		}
-		kind := "enterprise"
+		kind := enterpriseKind
 		if p.Type == "ManagedIdentity" {
-			kind = "managed identity"
+			kind = identityKind
 		}
 		all = append(all, listedApp{AppID: p.AppID, Name: p.DisplayName, Kind: kind, Principal: p.ID, Publisher: p.AppDisplayName})
 	}

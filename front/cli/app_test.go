@@ -43,7 +43,7 @@ func (g *graph) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	filter := strings.ToLower(r.URL.Query().Get("$filter"))
 	switch {
 	case path == "/applications":
-		list()
+		list(map[string]any{"id": "00000000-0000-4000-8000-0000000000f1", "appId": "00000000-0000-4000-8000-0000000000d1", "displayName": "Call Duration"})
 	case strings.HasPrefix(path, "/servicePrincipals(appId"):
 		_ = json.NewEncoder(w).Encode(synergy)
 	case path == "/servicePrincipals":
@@ -85,6 +85,9 @@ func TestRolesAreGivenToGroupsAndPermissionsTakenAway(t *testing.T) {
 		says    []string
 		changes string
 	}{
+		{[]string{"list", "--type", "Enterprise", "duration"}, 0, []string{"Call Duration", "enterprise"}, ""},
+		{[]string{"list", "--type", "registration", "duration"}, 0, []string{"Call Duration", "registration"}, ""},
+		{[]string{"list", "--type", "enterprises"}, 2, []string{`"registration", "enterprise", "managed identity"`}, ""},
 		{[]string{"assign", "Project Synergy", "Admin", "VOICE team"}, 0, nil, "appRoleAssignedTo {\"principalId\":\"" + voiceGroup},
 		{[]string{"assign", "Project Synergy", "Admin", voiceGroup}, 0, nil, "{\"principalId\":\"" + voiceGroup},
 		{[]string{"assign", "Project Synergy", "Admin", "Twins"}, 1, []string{"2 are called Twins", twinGroup, otherTwinGroup}, ""},
