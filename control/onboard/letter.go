@@ -1,6 +1,7 @@
 package onboard
 
 import (
+	"context"
 	"fmt"
 	"strings"
 )
@@ -29,6 +30,45 @@ func (w *World) contact() string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// contactFacts are what a message needs to tell of a contact.
+var contactFacts = []string{"contact-name", "contact-mail"}
+
+// noContact are those that nobody has said.
+func (w *World) noContact() (facts []string) {
+	for _, fact := range contactFacts {
+		if w.Fact(fact) == "" {
+			facts = append(facts, fact)
+		}
+	}
+	return facts
+}
+
+// withContact is the check of a step whose message tells who answers for the
+// operator: the documents want the contact with the subscription's ID.
+func withContact(look func(context.Context, *World) (Finding, error)) func(context.Context, *World) (Finding, error) {
+	return func(ctx context.Context, w *World) (Finding, error) {
+		f, err := look(ctx, w)
+		if f.State == Ready && w.noContact() != nil {
+			f.Detail, f.By = f.Detail+"; nobody has said who answers for the operator, and the message has no contact", You
+		}
+		return f, err
+	}
+}
+
+// askContact instructs to say who answers for the operator, before all else.
+func askContact(then func(*World) Instruction) func(*World) Instruction {
+	return func(w *World) Instruction {
+		var said []string
+		for _, fact := range w.noContact() {
+			said = append(said, fact+"=<"+strings.TrimPrefix(fact, "contact-")+">")
+		}
+		if said == nil {
+			return then(w)
+		}
+		return Instruction{Text: "Say who answers for the operator, before the message is sent", Command: w.declare(said...)}
+	}
 }
 
 // bullets is a list for people.

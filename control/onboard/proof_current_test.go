@@ -47,8 +47,9 @@ var proofsCurrent = []proof{
 	},
 	chosen("B3"),
 	{
-		step: "B4",
-		open: is(onboard.Ready, "has not confirmed", `"who":"onboarding team"`),
+		step:  "B4",
+		given: saying("contact-name", "Anna", "contact-mail", "anna@telecom.example"),
+		open:  is(onboard.Ready, "has not confirmed", `"who":"onboarding team"`),
 		way: func(w *world) {
 			if h := w.handed(w.plan(now), "B4"); !strings.Contains(h.Message, "enable our subscription") || !strings.Contains(h.Message, "Subscription: "+sub) {
 				w.Errorf("%+v", h)
@@ -163,7 +164,7 @@ var proofsCurrent = []proof{
 			p := w.apply(now)
 			w.is(p, "B10", onboard.Ready, "ifc=")
 			for _, r := range []string{"r1", "r2"} {
-				if h := w.handed(p, "B10"); !strings.Contains(h.Message, "ServerName sip:mcp."+r+"."+base+";transport=tcp;service=mcp") {
+				if h := w.handed(p, "B10"); !strings.Contains(h.Message, "ServerName sip:mcp."+r+"."+base+";transport=tls;service=mcp") {
 					w.Errorf("%s", h.Message)
 				}
 			}

@@ -43,3 +43,20 @@ func TestTheNetworkIsDesignedBeforeThereIsAGateway(t *testing.T) {
 	w.deploy()
 	w.is(w.plan(old), "A15", onboard.Ready, "tandem network check -f network.yaml -g voice -n one")
 }
+
+// TestAMessageTellsWhoAnswersForTheOperator: "your Azure subscription ID and
+// contact details".
+func TestAMessageTellsWhoAnswersForTheOperator(t *testing.T) {
+	w := newWorld(t)
+	w.is(w.plan(now), "B2", onboard.Ready, "has no contact", "contact-name=", "contact-mail=")
+	w.declare("contact-name", "Anna", "onboarding-contact", "Kim")
+	w.is(w.plan(now), "B4", onboard.Ready, "has no contact", "contact-mail=")
+	w.declare("contact-mail", "anna@telecom.example")
+	p := w.plan(now)
+	if st := w.is(p, "B4", onboard.Ready, "subscription-enabled="); strings.Contains(st.Detail, "contact") {
+		t.Errorf("%+v", st)
+	}
+	if h := w.handed(p, "B4"); !strings.Contains(h.Message, "Contact:      Anna, anna@telecom.example") {
+		t.Errorf("%s", h.Message)
+	}
+}

@@ -33,8 +33,8 @@ func stepsCurrent() []Step {
 		},
 		{
 			ID: "B2", Section: prerequisites, Title: "Have an onboarding team", Who: You,
-			Check: answered("B2", "onboarding-contact", "Nobody of the onboarding team is named"), Draft: draftTeam,
-			Instruct: declaring("Write to the onboarding team, and say who is in charge of you", "onboarding-contact=<name, mail address>"),
+			Check: withContact(answered("B2", "onboarding-contact", "Nobody of the onboarding team is named")), Draft: draftTeam,
+			Instruct: askContact(declaring("Write to the onboarding team, and say who is in charge of you", "onboarding-contact=<name, mail address>")),
 		},
 		{
 			ID: "B3", Section: prerequisites, Title: "Choose the tenant: one for production and lab", Who: GlobalAdmin,
@@ -42,8 +42,8 @@ func stepsCurrent() []Step {
 		},
 		{
 			ID: "B4", Section: prerequisites, Title: "Ask the onboarding team to enable the subscription", Needs: []string{"B2"}, Who: OnboardingTeam,
-			Check: answered("B4", "subscription-enabled", "The onboarding team has not confirmed that the subscription is enabled"), Draft: draftSubscription,
-			Instruct: declaring("Send the message, and say when they confirmed", "subscription-enabled=<YYYY-MM-DD>"),
+			Check: withContact(answered("B4", "subscription-enabled", "The onboarding team has not confirmed that the subscription is enabled")), Draft: draftSubscription,
+			Instruct: askContact(declaring("Send the message, and say when they confirmed", "subscription-enabled=<YYYY-MM-DD>")),
 		},
 		{
 			ID: "B5", Section: prerequisites, Title: "Design the network, and collect the values of the deployment", Who: You,
@@ -405,8 +405,9 @@ func draftMCP(ctx context.Context, w *World) ([]Draft, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Please add an initial filter criterion to each test number of Teams Phone Mobile, last among the originating ones and first among the terminating ones:\n\n")
 	b.WriteString("  method INVITE, and not session case 4 (originating after a diversion)\n  DefaultHandling 0: calls go on without it when it does not answer\n")
+	protocol := strings.ToLower(firstOf(r.Properties.SignalingProtocolForMCP, "TLS"))
 	for i := range r.Regions {
-		fmt.Fprintf(&b, "  ServerName sip:%s;transport=tcp;service=mcp\n", zone.MCPName(w.Base, i+1))
+		fmt.Fprintf(&b, "  ServerName sip:%s;transport=%s;service=mcp\n", zone.MCPName(w.Base, i+1), protocol)
 	}
 	b.WriteString("\nThe S-CSCFs must be peers of the gateway.\n")
 	return []Draft{{To: You, Subject: "Mobile Control Point of " + r.ID.Name, Message: b.String(), Asks: []string{"ifc"}}}, nil

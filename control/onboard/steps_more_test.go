@@ -48,7 +48,11 @@ func TestTeamsPhoneMobile(t *testing.T) {
 	w.gateways.one.Properties.IntegratedMCPEnabled = true
 	p = w.plan(now)
 	w.is(p, "B10", onboard.Ready, "ifc=")
-	if h := w.handed(p, "B10"); !strings.Contains(h.Message, "sip:mcp.r2."+base+";transport=tcp;service=mcp") {
+	if h := w.handed(p, "B10"); !strings.Contains(h.Message, "sip:mcp.r2."+base+";transport=tls;service=mcp") {
+		t.Errorf("%s", h.Message)
+	}
+	w.gateways.one.Properties.SignalingProtocolForMCP = "TCP"
+	if h := w.handed(w.plan(now), "B10"); !strings.Contains(h.Message, "sip:mcp.r2."+base+";transport=tcp;service=mcp") {
 		t.Errorf("%s", h.Message)
 	}
 	w.declare("ifc", "2026-01-05")
