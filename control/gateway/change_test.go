@@ -472,3 +472,13 @@ func TestRepublish(t *testing.T) {
 		t.Error(p.Status)
 	}
 }
+
+// A list of peer groups is keyed by their names: another name is another group.
+func TestAPeerGroupOfAnotherNameIsAnotherGroup(t *testing.T) {
+	was, now := two().Gateway, two().Gateway
+	was.Properties.PeerGroups = []gateway.PeerGroup{{PeerGroupName: "fixed"}}
+	now.Properties.PeerGroups = []gateway.PeerGroup{{PeerGroupName: "core"}}
+	if problems := gateway.ValidateChange(was, now); len(problems) > 0 {
+		t.Error(problems)
+	}
+}

@@ -97,7 +97,9 @@ func (s *Set) PutTestLine(ctx context.Context, by Actor, doc TestLine, match Mat
 		l = doc
 		l.ETag, l.System = "", SystemData{}
 		problems := ValidateTestLine(doc)
-		if !created {
+		if created {
+			problems = append(problems, s.region("location", doc.Location, "known", func(l subscription.Location) bool { return l.Management || l.Service })...)
+		} else {
 			l.ID, l.ETag, l.System = old.ID, old.ETag, old.System
 			if l.Location != old.Location {
 				problems = append(problems, Problem{"location", CreateOnly, fmt.Sprintf("it is %s, and cannot become %q: write %s, or make another test line", old.Location, doc.Location, old.Location)})

@@ -250,3 +250,20 @@ func TestNumbersDoNotBringAGatewayBack(t *testing.T) {
 		t.Errorf("r1-a runs %s, which is gone", got.Gateway)
 	}
 }
+
+// An unknown region is told with those that there are.
+func TestATestLineIsInARegionOfTheDeployment(t *testing.T) {
+	w := build(t, storetest.New(t))
+	id := named("lab-1")
+	w.put(id, two())
+	line := gateway.TestLine{ID: gateway.LineID{Gateway: id, Name: "OC1"}, Location: "westeurop", PhoneNumber: "+441134960001", Purpose: "Automated"}
+	_, _, err := w.set.PutTestLine(w.Context(), alice, line, none)
+	if problems, ok := err.(gateway.Problems); !ok || len(problems) != 1 || problems[0].Path != "location" {
+		t.Fatalf("an unknown region: %v", err)
+	}
+	contains(t, err.Error(), "did you mean westeurope", "northeurope")
+	line.Location = "West Europe"
+	if _, _, err := w.set.PutTestLine(w.Context(), alice, line, none); err != nil {
+		t.Error(err)
+	}
+}

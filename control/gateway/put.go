@@ -118,6 +118,10 @@ func (s *Set) judge(ctx context.Context, tx *store.Tx, old *row, id ID, doc Draf
 	if err != nil {
 		return nil, err
 	}
+	problems = append(problems, more...)
+	if more, err = s.delegated(ctx, tx, now); err != nil {
+		return nil, err
+	}
 	if problems = append(problems, more...); len(problems) > 0 {
 		return nil, problems
 	}
@@ -149,29 +153,30 @@ func (r *row) inherit(old *row) {
 }
 
 // locations checks the regions against those that the deployment has.
-func (s *Set) locations(g Gateway) (problems Problems) {
-	list := s.cfg.Locations()
-	check := func(path, name, use string, has func(subscription.Location) bool) {
-		var known []string
-		for _, l := range list {
-			if has(l) {
-				known = append(known, l.Name)
-			}
-		}
-		if slices.Contains(known, subscription.Normal(name)) || !locationName.MatchString(name) {
-			return
-		}
-		meant := ""
-		if near := Suggest(name, known); near != "" {
-			meant = "; did you mean " + near + "?"
-		}
-		problems = append(problems, Problem{path, Unknown, fmt.Sprintf("%q is no %s region of this deployment, which has %s%s", name, use, cmp.Or(strings.Join(known, ", "), "none"), meant)})
-	}
-	check("location", g.Location, "management", func(l subscription.Location) bool { return l.Management })
+func (s *Set) locations(g Gateway) Problems {
+	problems := s.region("location", g.Location, "management", func(l subscription.Location) bool { return l.Management })
 	for i, l := range g.Properties.ServiceLocations {
-		check(at(props+"serviceLocations", i)+".name", l.Name, "service", func(l subscription.Location) bool { return l.Service })
+		problems = append(problems, s.region(at(props+"serviceLocations", i)+".name", l.Name, "service", func(l subscription.Location) bool { return l.Service })...)
 	}
 	return problems
+}
+
+// region finds a name that is no region of that use, with those that are.
+func (s *Set) region(path, name, use string, has func(subscription.Location) bool) Problems {
+	var known []string
+	for _, l := range s.cfg.Locations() {
+		if has(l) {
+			known = append(known, l.Name)
+		}
+	}
+	if slices.Contains(known, subscription.Normal(name)) || !locationName.MatchString(name) {
+		return nil
+	}
+	meant := ""
+	if near := Suggest(name, known); near != "" {
+		meant = "; did you mean " + near + "?"
+	}
+	return Problems{{path, Unknown, fmt.Sprintf("%q is no %s region of this deployment, which has %s%s", name, use, cmp.Or(strings.Join(known, ", "), "none"), meant)}}
 }
 
 var identityTypes = []string{"None", "SystemAssigned", "UserAssigned", "SystemAssigned,UserAssigned"}

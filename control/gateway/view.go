@@ -241,7 +241,7 @@ func contact(edges []link.EdgeStatus, side, transport string) (c Contact) {
 }
 
 // Zones are the facts that the zones are made of: all gateways that are not
-// being deleted, in the order of their making, with those of their edges that
+// being deleted, in the order of their making (the zone sorts them by base domain), with those of their edges that
 // have reported.
 func (s *Set) Zones(ctx context.Context) (list []zone.Gateway, err error) {
 	var rows []*row
@@ -265,7 +265,7 @@ func (s *Set) Zones(ctx context.Context) (list []zone.Gateway, err error) {
 
 func (s *Set) zoneOf(r *row, edges map[string][]link.EdgeStatus) zone.Gateway {
 	p := Default(r.Gateway).Properties
-	z := zone.Gateway{Base: s.base(r), MCP: p.IntegratedMCPEnabled} // one on premises has the operator's own name
+	z := zone.Gateway{Base: s.base(r), MCP: p.IntegratedMCPEnabled, MCPTransport: strings.ToLower(p.SignalingProtocolForMCP)} // one on premises has the operator's own name
 	for _, name := range r.Regions {
 		region := zone.Region{Name: name}
 		for _, e := range edges[name] {

@@ -196,7 +196,7 @@ func TestCompileRefuses(t *testing.T) {
 	}
 	g.Properties.Platforms = []string{"Zoom"}
 	g.Properties.ZoomConfig = &gateway.ZoomConfig{Region: "EMEA", TestLines: []gateway.ZoomTestLine{{PhoneNumber: "441134960077"}}}
-	if _, err := Compile(Input{Gateway: g}); err == nil || !strings.Contains(err.Error(), "Zoom's addresses are not public") {
+	if _, err := Compile(Input{Gateway: g}); !errors.As(err, new(gateway.Problems)) || !strings.Contains(err.Error(), "Zoom's addresses are not public") {
 		t.Errorf("Zoom without addresses: %v", err)
 	}
 }

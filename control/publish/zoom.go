@@ -1,11 +1,11 @@
 package publish
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 	"strconv"
 
+	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/link/snapshot"
 )
 
@@ -24,7 +24,10 @@ type Zoom struct {
 }
 
 // errZoom is for a gateway that has Zoom among its platforms.
-var errZoom = errors.New("services.zoom: Zoom's addresses are not public: write the peers and sources that Zoom gave you")
+var errZoom = gateway.Problems{{
+	Path: "properties.platforms", Code: gateway.Unsupported,
+	Message: "Zoom's addresses are not public, and services.zoom of the deployment does not say them: write the peers and sources that Zoom gave you there, or take Zoom from the platforms",
+}}
 
 // zoom makes the group of Zoom's servers, one peer each, tried in turn from
 // every region.

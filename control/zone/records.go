@@ -224,6 +224,9 @@ func (b *builder) gateway(base string, g Gateway) {
 func (b *builder) mcp(base string, local int, g Gateway) {
 	b.addresses(MCPName(base, local), g.Regions[local-1].addresses("operator"), addressTTL)
 	for _, transport := range []string{"tls", "tcp"} {
+		if g.MCPTransport != "" && g.MCPTransport != transport {
+			continue
+		}
 		for _, prefix := range service(transport) {
 			for n := range len(g.Regions) {
 				priority := uint16(mcpOther)

@@ -233,3 +233,24 @@ func TestMailbox(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// The Mobile Control Point is found by the protocol that the gateway says for
+// it (signalingProtocolForMcp).
+func TestTheMobileControlPointIsFoundByItsProtocol(t *testing.T) {
+	for _, protocol := range []string{"tls", "tcp"} {
+		g := twoRegions()
+		for r := range g.Regions {
+			for e := range g.Regions[r].Edges {
+				at := &g.Regions[r].Edges[e]
+				at.Listeners = append(at.Listeners, Listener{Side: "operator", Transport: "tcp", Addr: netip.MustParseAddrPort("192.0.2.99:5060")})
+			}
+		}
+		g.MCPTransport = protocol
+		z := newContent(Records(Input{Suffix: suffix, NameServers: twoServers(), Gateways: []Gateway{g}})[0], 1)
+		for _, t2 := range []string{"tls", "tcp"} {
+			if found := len(z.nodes["_sip._"+t2+".mcp.r1."+base+"."]) > 0; found != (t2 == protocol) {
+				t.Errorf("%s is set; SRV of %s: %v", protocol, t2, found)
+			}
+		}
+	}
+}

@@ -31,13 +31,14 @@ import (
 
 // Gateway is what the zones say of one gateway.
 type Gateway struct {
-	Base       string       `json:"base"`                // <label>.<suffix>
-	Regions    []Region     `json:"regions"`             // in the order of the resource: the first is r1
-	API        []netip.Addr `json:"api,omitzero"`        // of the Provisioning API
-	MCP        bool         `json:"mcp,omitzero"`        // the mobile control point is on
-	PeerGroups []PeerGroup  `json:"peerGroups,omitzero"` // that have a name of their own in each region
-	Customers  []string     `json:"customers,omitzero"`  // labels of Direct Routing that have a record of their own; others are answered by the wildcard
-	Delegated  []string     `json:"delegated,omitzero"`  // domains of the operator that hide the base from customers
+	Base         string       `json:"base"`                   // <label>.<suffix>
+	Regions      []Region     `json:"regions"`                // in the order of the resource: the first is r1
+	API          []netip.Addr `json:"api,omitzero"`           // of the Provisioning API
+	MCP          bool         `json:"mcp,omitzero"`           // the mobile control point is on
+	MCPTransport string       `json:"mcpTransport,omitempty"` // "tls" or "tcp"; "": both
+	PeerGroups   []PeerGroup  `json:"peerGroups,omitzero"`    // that have a name of their own in each region
+	Customers    []string     `json:"customers,omitzero"`     // labels of Direct Routing that have a record of their own; others are answered by the wildcard
+	Delegated    []string     `json:"delegated,omitzero"`     // domains of the operator that hide the base from customers
 }
 
 // Region is one service region of a gateway.
