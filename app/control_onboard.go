@@ -147,7 +147,7 @@ func (p *plane) openOnboarding(context.Context) error {
 		systems.Rotation = p.rotations
 	}
 	parts := onboard.Parts{
-		Systems: systems, Gateways: p.gateways, Suffix: p.cfg.Suffix, Outside: outside, Portal: strings.TrimRight(c.OperatorConnect.URL, "/"), Log: p.n.log,
+		Systems: systems, Gateways: p.gateways, Edges: p, Suffix: p.cfg.Suffix, Outside: outside, Portal: strings.TrimRight(c.OperatorConnect.URL, "/"), Log: p.n.log,
 		Identity: "system-assigned managed identity",
 		Team:     onboard.Team{Name: cmp.Or(c.Team.Name, "Azure Communications Gateway onboarding team"), Mail: cmp.Or(c.Team.Mail, "azcog-enablement@microsoft.com")},
 	}

@@ -65,7 +65,7 @@ func stepsCurrent() []Step {
 		},
 		{
 			ID: "B9", Section: integrate, Title: "Exchange certificates and roots, and configure names and allow-lists", Needs: []string{"B8"}, Who: You,
-			Check: said("certificates", "Nobody has said that both sides were seen to trust each other"), Draft: draftNames,
+			Check: checkTrust, Draft: draftNames,
 			Instruct: declaring("Load the gateway's names and ranges into your network, make a call over TLS each way, and say when it worked", "certificates=<YYYY-MM-DD>"),
 		},
 		{
@@ -354,7 +354,11 @@ func draftNames(ctx context.Context, w *World) ([]Draft, error) {
 			fmt.Fprintf(&b, "  Signalling from: %s\n  Media from: %s\n", strings.Join(a.SignalingForOperator, ", "), strings.Join(a.MediaForOperator, ", "))
 		}
 	}
-	b.WriteString("\nPlease send back the root certificate that signs the core's own certificates, and the names that they bear.\n")
+	shown, err := w.ourCertificates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.WriteString(shown + "\nPlease send back the root certificate that signs the core's own certificates, and the names that they bear.\n")
 	return []Draft{{To: You, Subject: "Names, certificates and ranges of " + r.ID.Name, Message: b.String(), Asks: []string{"certificates"}}}, nil
 }
 

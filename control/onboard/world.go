@@ -8,6 +8,8 @@ import (
 
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/store"
+	"github.com/tandemgw/tandem/link"
+	"github.com/tandemgw/tandem/link/record"
 )
 
 // Part is one of the systems that steps look at and change.
@@ -26,6 +28,7 @@ const (
 type Parts struct {
 	Systems
 	Gateways Gateways
+	Edges    Edges         // nil: nobody sees the edges
 	Zone     Zone          // nil: somebody else serves the zone
 	Suffix   string        // domain that the gateways' base domains are below
 	Outside  map[Part]bool // which are elsewhere: apply asks before it changes those
@@ -48,6 +51,14 @@ type Gateways interface {
 	Readiness(ctx context.Context, id gateway.ID) (gateway.Readiness, error)
 	ListTestLines(ctx context.Context, id gateway.ID) ([]gateway.TestLine, error)
 	IntegrationNumbers(ctx context.Context, id gateway.ID) ([]gateway.IntegrationNumber, error)
+}
+
+// Edges tells of the edges that carry a gateway's calls.
+type Edges interface {
+	// Peers are those of the operator's network, as the edges see them now.
+	Peers(ctx context.Context, id gateway.ID) ([]record.PeerHealth, error)
+	// Shown are the certificates that the edges show to them, by edge.
+	Shown(ctx context.Context, id gateway.ID) (map[string][]link.Certificate, error)
 }
 
 // Zone is the zone that holds the gateways' names; *zone.Set is one.
