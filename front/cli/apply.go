@@ -76,8 +76,9 @@ func newExport(c resourceCommand) *cobra.Command {
 		Use:   "export",
 		Short: "Write a gateway as a document for `tandem apply`",
 		Long: `Write a gateway and its test lines as one YAML document, without what the gateway
-sets itself: to keep, to review, or to copy a lab's configuration to production
-by changing its name and group.` + exitHelp,
+sets itself: to keep, to review, or to copy a lab's configuration to production.
+For that, change its name and group, take sku away or say standard, and add the
+second service location: what a lab exports makes another lab.` + exitHelp,
 		Args: cobra.NoArgs,
 	}
 	c.names(cmd, &t)
