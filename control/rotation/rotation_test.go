@@ -246,14 +246,15 @@ func TestWhateverFailsOrIsKilled(t *testing.T) {
 	for seed := range uint64(6) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
+			theirs := rand.New(rand.NewPCG(seed, 2)) // the world's, under its lock
 			w, db := newWorld(), storetest.New(t)
 			defer db.Close()
 			var s *Set
 			killed := make(chan struct{}, 1)
 			w.slow = time.Duration(rng.IntN(5)) * time.Second
-			w.weather = func(string) (bool, bool) { x := rng.IntN(20); return x == 0, x == 1 }
+			w.weather = func(string) (bool, bool) { x := theirs.IntN(20); return x == 0, x == 1 }
 			w.kill = func(string) {
-				if rng.IntN(15) == 0 {
+				if theirs.IntN(15) == 0 {
 					s.die()
 					select {
 					case killed <- struct{}{}:
