@@ -172,7 +172,7 @@ var proofs2022 = []proof{
 				}
 			}
 			w.answerEndpoint(found["one-billing"].ID.String(), vault.Pending)
-			w.is(w.apply(old), "A11", onboard.Ready, "Billing Service: a private endpoint waits for approval", "Call Duration: no private endpoint has been asked for", "az network private-endpoint-connection approve")
+			w.is(w.apply(old), "A11", onboard.Ready, "Billing Service: a private endpoint waits for approval", "Call Duration: no private endpoint has been asked for", "az keyvault private-endpoint-connection approve --id ")
 			w.answerEndpoint(found["one-billing"].ID.String(), vault.Approved)
 			w.is(w.apply(old), "A11", onboard.Waiting, "Call Duration: no private endpoint")
 		},

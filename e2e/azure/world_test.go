@@ -70,6 +70,7 @@ control:
   suffix: gw.lab.example
   dns: {listen: "127.0.0.1:{{.DNS}}", nameServers: [ns1.gw.lab.example], contact: hostmaster@lab.example}
   certificates: {acme: {directory: "{{.ACME}}/dir", agreed: true, roots: acme.pem}}
+  vaults: {domain: vault.localhost}
   tenant: {id: ` + tenantID + `, name: lab.telecom.example}
   subscriptions: [{id: ` + subscriptionID + `, name: lab}]
   login:
@@ -104,7 +105,7 @@ func serve(t *testing.T) string {
 	}{free(t), free(t), free(t), free(t), ""}
 	acme := acmetest.Start(t, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(ports.DNS)), acmetest.Long)
 	ports.ACME = acme.URL
-	certificate, err := root.Issue(authority.Terms{}, "localhost")
+	certificate, err := root.Issue(authority.Terms{}, "localhost", "*.vault.localhost")
 	if err != nil {
 		t.Fatal(err)
 	}
