@@ -66,7 +66,7 @@ type networkCommand struct {
 func (n *networkCommand) check() *cobra.Command {
 	var asJSON, noProbe bool
 	cmd := &cobra.Command{
-		Use:   "check -f network.yaml {-g GROUP -n GATEWAY | --gateway gateway.yaml}",
+		Use:   "check -f FILE {-g GROUP -n NAME | --gateway FILE}",
 		Short: "Hold a network design against the requirements",
 		Long: `Hold a network design against what the connection to the cloud's voice services
 requires, and try what can be reached from here: the names of the regions and the
@@ -101,7 +101,7 @@ listeners behind them. What fails is an error; warnings are not.` + exitHelp,
 func (n *networkCommand) draw() *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
-		Use:   "draw -f network.yaml {-g GROUP -n GATEWAY | --gateway gateway.yaml}",
+		Use:   "draw -f FILE {-g GROUP -n NAME | --gateway FILE}",
 		Short: "Draw a network design as SVG, with what fails in red",
 		Long:  "Draw a network design as SVG, with what fails in red and what is unwise in amber." + exitHelp,
 		Args:  cobra.NoArgs,

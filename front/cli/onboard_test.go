@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tandemgw/tandem/base/fault"
+	"github.com/tandemgw/tandem/control/entra"
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/onboard"
 	"github.com/tandemgw/tandem/control/operation"
@@ -144,7 +145,10 @@ func serveOnboarding(t *testing.T, steps []onboard.Step, facts []onboard.Fact) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := onboard.New(onboard.Config{Store: st, Operations: operations, Steps: steps, Facts: facts, Patience: time.Nanosecond, Subscription: "00000000-0000-4000-8000-000000000001"})
+	set, err := onboard.New(onboard.Config{
+		Store: st, Operations: operations, Steps: steps, Facts: facts, Patience: time.Nanosecond, Subscription: "00000000-0000-4000-8000-000000000001",
+		Parts: onboard.Parts{Systems: onboard.Systems{Directory: &entra.Client{}}}, // asked by the tenant above
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
