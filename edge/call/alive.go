@@ -73,7 +73,11 @@ func (s *state) present(side relay.Side, status int) {
 	}
 }
 
-// absent ends the call of a side that is gone.
+// absent ends the call of a side that is gone. One that has said so, and is
+// only awaited by a transfer, has nothing to answer any more.
 func (s *state) absent(side relay.Side, why string) {
+	if s.legs[side].gone {
+		return
+	}
 	s.finish(gatewayCause(0, 41, "the "+side.String()+" is gone, its BYE was lost or it broke down: asked after a silence, "+why))
 }

@@ -304,6 +304,25 @@ func TestRingbackUntilMediaComes(t *testing.T) {
 	})
 }
 
+// The tone is the caller's own to make of a final response (RFC 3261 13.3.1.3,
+// ITU-T Q.764 2.2: the exchange of the caller), which waits for nothing: a caller
+// that hears ringback of ours is told at once too, and no tone follows.
+func TestAFinalResponseWaitsForNoTone(t *testing.T) {
+	inWorldOf(t, wants(func(i *snapshot.Interworking) { i.Early, i.Ringback = "ringback", "gb" }), func(w *world) {
+		in, out := w.place()
+		w.teams.reply(out, 183, "t1", teamsSDP)
+		w.core.expect("183")
+		time.Sleep(2 * time.Second)
+		began := time.Now()
+		w.teams.reply(out, 486, "t1", "")
+		w.teams.expect("ACK")
+		w.core.ackFailure(in, w.core.expect("486"))
+		if d := time.Since(began); d != 0 {
+			t.Errorf("told after %v", d)
+		}
+	})
+}
+
 // ear listens at a far side's media address and counts packets.
 func (w *world) ear(ip string, port uint16) (heard func() int) {
 	w.t.Helper()

@@ -139,6 +139,12 @@ func (s *state) bye(ev requested) {
 		s.dropRound()
 		return
 	}
+	if v := s.verdict; v != nil {
+		if v.to == ev.leg {
+			s.pronounced()
+		}
+		return
+	}
 	c := byeCause(ev.leg, ev.msg)
 	switch {
 	case s.inviteTx != 0 && ev.leg == relay.Caller:
@@ -176,14 +182,14 @@ func (s *state) finish(c cause) {
 	if s.phase >= ending {
 		return
 	}
-	s.phase = ending
+	s.phase, s.verdict = ending, nil
 	at := s.now
 	s.asMicrosoftShows(&c)
 	s.record.Ended, s.record.Cause = &at, c.Cause
 	if s.record.Answered != nil {
 		s.record.Cause.Status = 0 // the caller got its 200
 	}
-	for _, t := range []timer{silence, patience, ringingTooLong, roundTooLong, again, listening, talkedEnough, scoring, refreshCaller, refreshCallee, lapseCaller, lapseCallee, repeatRinging, reservedTooLate, lookingOut} {
+	for _, t := range []timer{silence, patience, ringingTooLong, roundTooLong, again, listening, talkedEnough, scoring, refreshCaller, refreshCallee, lapseCaller, lapseCallee, repeatRinging, reservedTooLate, lookingOut, toneOver} {
 		s.do(arm{t, 0})
 	}
 	s.abandonRound()

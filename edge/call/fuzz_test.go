@@ -38,6 +38,7 @@ type machine struct {
 	acked   map[string]int       // 2xx to acknowledge, by dialog
 	asked   map[int]*sip.Message // requests that a proof was asked for
 	numbers map[ua.ID]uint32     // of the last request in each dialog
+	hung    map[ua.ID]bool       // dialogs that a BYE has ended
 	due     [timers]time.Time
 
 	begun, ended, plugs int
@@ -74,7 +75,7 @@ func newMachine(t *testing.T, data []byte) *machine {
 	m := &machine{
 		t: t, now: time.Unix(1e9, 0), bytes: data,
 		servers: map[txn]*serverSide{}, clients: map[int]*sip.Message{}, invites: map[int]*sip.Message{}, acked: map[string]int{},
-		asked: map[int]*sip.Message{}, numbers: map[ua.ID]uint32{},
+		asked: map[int]*sip.Message{}, numbers: map[ua.ID]uint32{}, hung: map[ua.ID]bool{},
 		invitesIn: map[*ua.Dialog]*sip.Message{}, joining: map[txn]relay.Side{}, repeated: map[int]bool{},
 	}
 	limits := Limits{Duration: time.Hour}.withDefaults()
@@ -175,6 +176,10 @@ func (m *machine) do(e effect) {
 		m.inviteOut = e.msg
 		m.clients[e.id], m.invites[e.id] = e.msg, e.msg
 	case send:
+		if m.hung[turnedID(e.msg)] {
+			m.t.Fatalf("%s in a dialog that a BYE has ended", e.msg.Method)
+		}
+		m.hung[turnedID(e.msg)] = e.msg.Method == "BYE"
 		m.acknowledged(e.msg)
 		m.send(e.id, e.msg)
 	case sendDirect:
@@ -276,9 +281,16 @@ func dialogOf(msg *sip.Message) string {
 	cseq, _ := msg.CSeq()
 	id := ua.IDOf(msg)
 	if msg.IsRequest() {
-		id.LocalTag, id.RemoteTag = id.RemoteTag, id.LocalTag
+		id = turnedID(msg)
 	}
 	return fmt.Sprint(id, cseq.Seq)
+}
+
+// turnedID is the dialog of a message as its sender names it.
+func turnedID(msg *sip.Message) ua.ID {
+	id := ua.IDOf(msg)
+	id.LocalTag, id.RemoteTag = id.RemoteTag, id.LocalTag
+	return id
 }
 
 func (m *machine) respond(e respond) {
@@ -339,6 +351,9 @@ func (m *machine) request(leg relay.Side, method, body string) {
 		m.invitesIn[d] = msg
 	}
 	m.feed(requested{leg: leg, tx: m.last, msg: msg})
+	if method == "BYE" && m.servers[m.last].final == 200 {
+		m.hung[ua.IDOf(msg)] = true
+	}
 }
 
 // join gives the call an INVITE that wants the place of a leg.
@@ -572,6 +587,9 @@ func (m *machine) check() {
 	}
 	if m.opened && !m.closed {
 		m.t.Fatal("the ports were not given back")
+	}
+	if m.s.verdict != nil || !m.due[toneOver].IsZero() {
+		m.t.Fatal("somebody is still told why the call ends")
 	}
 	if m.s.transfer != nil || m.s.aside[0] != nil || m.s.aside[1] != nil {
 		m.t.Fatal("a leg beside the call is left")

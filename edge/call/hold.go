@@ -30,8 +30,8 @@ func heldFor(to *leg, desc *sdp.Session) *sdp.Session {
 // says is what a leg is to be told now.
 func (s *state) says(to relay.Side) *sdp.Session {
 	desc := s.legs[to.Other()].end.Received
-	if t := s.transfer; t != nil && t.heard && t.stays() == to {
-		return turned(desc, sdp.SendRecv) // it hears the target, or that it rings
+	if s.listener() == to {
+		return turned(desc, sdp.SendRecv)
 	}
 	return heldFor(&s.legs[to], desc)
 }
@@ -55,14 +55,18 @@ func (s *state) entertain() {
 func (s *state) mayHearMusic(side relay.Side) bool {
 	l, other := &s.legs[side], &s.legs[side.Other()]
 	return (s.limits.Music != "" || l.dress.Profile.Hold == interop.HoldMusic) &&
-		s.phase == talking && s.transferHeard() != side &&
+		s.phase == talking && s.listener() != side &&
 		!other.media.Direction.Sends() && l.media.Direction.Receives()
 }
 
-// transferHeard is the side that hears the target of a transfer, if any.
-func (s *state) transferHeard() relay.Side {
-	if t := s.transfer; t != nil && t.heard {
+// listener is the side that hears the target of a transfer, that it rings, or
+// why there is none; noSide when there is no such thing to be heard.
+func (s *state) listener() relay.Side {
+	switch t := s.transfer; {
+	case t != nil && t.heard:
 		return t.stays()
+	case s.verdict != nil:
+		return s.verdict.to
 	}
 	return noSide
 }

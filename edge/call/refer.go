@@ -40,7 +40,7 @@ func (s *state) referred(ev requested) {
 func (s *state) mayRefer(ev requested) *refusal {
 	l := &s.legs[ev.leg]
 	switch {
-	case s.phase > talking || l.gone:
+	case s.phase > talking || l.gone || s.verdict != nil:
 		return &refusal{status: 481}
 	case s.phase < talking || s.transfer != nil || !s.settled():
 		// Before the answer there is no party to be transferred; in another

@@ -316,7 +316,7 @@ func (s *state) roundFailed(r *request, err error) {
 		s.lost(nil, err)
 		return
 	}
-	if r.dialog != s.legs[r.leg].dialog {
+	if l := &s.legs[r.leg]; r.dialog != l.dialog || l.gone {
 		return
 	}
 	s.finish(gatewayCause(0, 41, "the "+r.leg.String()+" does not answer a re-INVITE: "+err.Error()))

@@ -123,7 +123,7 @@ func (s *state) mayReplace(ev replacing) *refusal {
 	id := ev.replaces.ID()
 	gone := s.aside[ev.leg]
 	switch {
-	case s.phase > talking:
+	case s.phase > talking || s.verdict != nil:
 		return &refusal{status: 481, text: "the call has ended"}
 	case gone != nil && gone.dialog.ID() == id, l.gone:
 		return &refusal{status: 603, text: "that leg has given its place away already"}

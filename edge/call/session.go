@@ -161,7 +161,7 @@ const aMoment = 2 * time.Second
 // refresh puts to a leg what it has already.
 func (s *state) refresh(side relay.Side) {
 	switch {
-	case s.phase != talking:
+	case s.phase != talking || s.legs[side].gone:
 	case s.isChanging(side):
 		s.do(arm{refreshTimer(side), aMoment})
 	case s.legs[side].updates():
@@ -198,7 +198,8 @@ func (s *state) refreshLater(side relay.Side) {
 
 // lapse ends the call: its session was not refreshed.
 func (s *state) lapse(side relay.Side) {
-	if interval := s.legs[side].session.interval; s.phase == talking && interval > 0 {
+	l := &s.legs[side]
+	if interval := l.session.interval; s.phase == talking && interval > 0 && !l.gone {
 		s.finish(gatewayCause(0, 102, "the session with the "+side.String()+" was not refreshed in "+interval.String()))
 	}
 }

@@ -83,6 +83,7 @@ type state struct {
 	places   []string // that they led to
 
 	transfer  *transfer           // under way; nil when there is none
+	verdict   *verdict            // that a party hears; nil: none
 	aside     [2]*leg             // that left its side to another and is not released yet
 	party     [2]interop.Identity // who is at each side, once the call is answered
 	transfers pace                // of those that have begun
@@ -181,6 +182,7 @@ const (
 	repeatRinging                // a reliable provisional response is not acknowledged
 	reservedTooLate              // the caller has no resources
 	lookingOut                   // it is time to see whether the callee sends
+	toneOver                     // a party has heard long enough why its call ends
 	giveUp                       // what an ended call waits for does not come
 	timers
 )

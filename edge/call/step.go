@@ -54,6 +54,7 @@ func (s *state) step(at time.Time, ev event) []effect {
 		s.unkeyed(ev)
 	case unplayed:
 		s.notef("nothing is played to the %s: %v", ev.leg, ev.err)
+		s.pronounced()
 	case unplugged:
 		s.finish(gatewayCause(500, 47, "the media relay refused: "+ev.err.Error()))
 	case expired:
@@ -192,6 +193,8 @@ func (s *state) expired(t timer) {
 		if s.tone.plays {
 			s.do(count{relay.Callee})
 		}
+	case toneOver:
+		s.pronounced()
 	case giveUp:
 		if s.phase == ending {
 			s.phase = over

@@ -390,7 +390,7 @@ func (s *state) transferFailed(c cause) {
 	s.finishTransfer(c.Status)
 	if s.legs[t.by].gone {
 		c.Text = "the transfer that the " + t.by.String() + " hung up after failed: " + c.Text
-		s.finish(c)
+		s.pronounce(verdict{t.stays(), c}, t.emergency || s.record.Emergency)
 		return
 	}
 	if t.early {

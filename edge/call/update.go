@@ -68,7 +68,7 @@ func (s *state) glares(side relay.Side) *refusal {
 				return &refusal{status: 491}
 			}
 		}
-	case s.phase < talking, s.round != nil, l.accepted != nil, other.accepted != nil:
+	case s.phase < talking, s.round != nil, l.accepted != nil, other.accepted != nil, other.gone:
 		return &refusal{status: 491}
 	}
 	return nil
@@ -259,7 +259,7 @@ func (l *leg) updates() bool { return l.dress.Profile.Update && l.takesUpdate }
 func (s *state) updated(side relay.Side, msg *sip.Message) {
 	l := &s.legs[side]
 	switch {
-	case s.phase != talking:
+	case s.phase != talking || l.gone:
 	case msg.Status < 300:
 		l.dialog.Refresh(msg)
 		s.locate(side, 0)

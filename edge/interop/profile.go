@@ -90,8 +90,6 @@ type Profile struct {
 	// Mux: it is offered RTCP on the RTP port (RFC 5761). Without, it still has
 	// that when it offers it itself.
 	Mux bool
-	// EarlyOffer: an INVITE there must carry an offer.
-	EarlyOffer bool
 	// CallerInFrom: it shows the caller of From and does not read
 	// P-Asserted-Identity, so From carries the asserted number.
 	CallerInFrom bool
@@ -215,7 +213,6 @@ var Teams = compile(Profile{
 	Hears:        []string{"P-Asserted-Identity", "X-MS-TenantID", "History-Info", "Priority"},
 	Session:      session,
 	InactiveOnly: true,
-	EarlyOffer:   true,
 	CallerInFrom: true,
 	Declined34:   true,
 	Notify:       true,
@@ -253,7 +250,6 @@ var Zoom = compile(Profile{
 	Sends:       slices.Concat(dialog, identity),
 	Hears:       []string{"P-Asserted-Identity", "Remote-Party-ID", "Diversion", "History-Info", "Priority"},
 	Session:     session,
-	EarlyOffer:  true,
 	AssertFrom:  true,
 	BareRinging: true,
 	Ptime:       20 * time.Millisecond,

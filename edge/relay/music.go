@@ -41,7 +41,7 @@ func (l *library) player(what Source, rate int) (player, error) {
 		}
 		return &loop{pcm: pcm}, nil
 	}
-	kind, ok := map[Sound]codec.ToneKind{Ringback: codec.Ringback, Busy: codec.Busy, Congestion: codec.Congestion}[what.Sound]
+	kind, ok := kinds[what.Sound]
 	if !ok {
 		return nil, fmt.Errorf("no such sound: %d", what.Sound)
 	}
@@ -52,12 +52,17 @@ func (l *library) player(what Source, rate int) (player, error) {
 	return codec.NewGenerator(tone, rate), nil
 }
 
+var kinds = map[Sound]codec.ToneKind{
+	Ringback: codec.Ringback, Busy: codec.Busy, Congestion: codec.Congestion, Unobtainable: codec.Unobtainable,
+}
+
 // customary is the tones that most countries of Europe have (ETSI TR 101 041),
 // for those whose own we do not know.
 var customary = map[codec.ToneKind]codec.Tone{
-	codec.Ringback:   cadence(425, time.Second, 4*time.Second),
-	codec.Busy:       cadence(425, 500*time.Millisecond, 500*time.Millisecond),
-	codec.Congestion: cadence(425, 250*time.Millisecond, 250*time.Millisecond),
+	codec.Ringback:     cadence(425, time.Second, 4*time.Second),
+	codec.Busy:         cadence(425, 500*time.Millisecond, 500*time.Millisecond),
+	codec.Congestion:   cadence(425, 250*time.Millisecond, 250*time.Millisecond),
+	codec.Unobtainable: codec.Special(),
 }
 
 func cadence(hz float64, on, off time.Duration) codec.Tone {

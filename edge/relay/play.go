@@ -19,16 +19,17 @@ type Sound uint8
 
 // The sounds.
 const (
-	Ringback   Sound = iota // the called telephone rings
-	Busy                    // the called telephone is in use
-	Congestion              // the network has no way
-	Music                   // while on hold: a file
-	Silence                 // comfort noise
+	Ringback     Sound = iota // the called telephone rings
+	Busy                      // the called telephone is in use
+	Congestion                // the network has no way
+	Unobtainable              // there is no such number
+	Music                     // while on hold: a file
+	Silence                   // comfort noise
 )
 
 // String names the sound.
 func (s Sound) String() string {
-	return [...]string{"ringback", "busy tone", "congestion tone", "music", "comfort noise"}[min(s, Silence)]
+	return [...]string{"ringback", "busy tone", "congestion tone", "number unobtainable tone", "music", "comfort noise"}[min(s, Silence)]
 }
 
 // Play lets a side hear a source instead of the other side, until Stop, or

@@ -204,6 +204,35 @@ func TestRingbackUntilTheCalleeSpeaks(t *testing.T) {
 	})
 }
 
+// Each tone that tells why has its own sound, in a country whose tones we know
+// (BT SIN 350) and in one where we do not: ETSI TR 101 041, and ITU-T E.180
+// clause 7 for the special information tone.
+func TestTonesThatTellWhy(t *testing.T) {
+	for _, tc := range []struct {
+		what Source
+		at   int // ms
+		hz   float64
+	}{
+		{Source{Sound: Busy, Country: "gb"}, 100, 400},
+		{Source{Sound: Busy}, 200, 425},
+		{Source{Sound: Congestion}, 50, 425},
+		{Source{Sound: Unobtainable, Country: "gb"}, 1500, 400},
+		{Source{Sound: Unobtainable}, 100, 950},
+		{Source{Sound: Unobtainable}, 430, 1400},
+		{Source{Sound: Unobtainable, Country: "de"}, 760, 1800},
+	} {
+		conversation(t, voiceAndEvents, voiceAndEvents, func(m *Media, caller, callee *talker) {
+			set(t, m, Caller, caller.agreed())
+			play(t, m, Caller, tc.what)
+			pass(2 * time.Second)
+			heard := caller.pcm(codec.ALaw)
+			if l := codec.ToneLevel(heard[tc.at*8:tc.at*8+1000], tc.hz, 8000); l < -11 || l > -9 {
+				t.Errorf("%s of %q: %v Hz at %.1f dBm0", tc.what.Sound, tc.what.Country, tc.hz, l)
+			}
+		})
+	}
+}
+
 // What is played while on hold is one stream with what was said before and is
 // said after: RFC 3550 5.1 wants the numbers of one SSRC in order, and its
 // time stamps in step with the clock.

@@ -33,12 +33,14 @@ type Step struct {
 	For time.Duration // 0: for ever
 }
 
-// special is the special information tone (ITU-T E.180 clause 7, ITU-T Q.35).
-var special = Tone{
-	{Hz: []float64{950}, For: 330 * time.Millisecond},
-	{Hz: []float64{1400}, For: 330 * time.Millisecond},
-	{Hz: []float64{1800}, For: 330 * time.Millisecond},
-	{For: time.Second},
+// Special is the special information tone (ITU-T E.180 clause 7, ITU-T Q.35).
+func Special() Tone {
+	return Tone{
+		{Hz: []float64{950}, For: 330 * time.Millisecond},
+		{Hz: []float64{1400}, For: 330 * time.Millisecond},
+		{Hz: []float64{1800}, For: 330 * time.Millisecond},
+		{For: time.Second},
+	}
 }
 
 //go:embed tones.txt
@@ -55,7 +57,7 @@ var tones = sync.OnceValue(func() map[string][]Tone {
 			all[words[0]] = append(all[words[0]], parseTone(w))
 		}
 		if len(words) == 4 {
-			all[words[0]] = append(all[words[0]], special)
+			all[words[0]] = append(all[words[0]], Special())
 		}
 	}
 	return all
