@@ -8,7 +8,9 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/onboard"
+	"github.com/tandemgw/tandem/control/operatorconnect"
 	"github.com/tandemgw/tandem/sandbox/phone"
 )
 
@@ -16,7 +18,8 @@ import (
 type undoing struct {
 	step, what string
 	undo, redo func(*stage, context.Context) error
-	calls      bool // go on all the same
+	calls      bool                                // go on all the same
+	refused    func(*stage, context.Context) error // sees that Operator Connect refuses what it should, and nothing else; nil: calls tell
 }
 
 // gatewaysApp is the second of the two Application Ids.
@@ -35,10 +38,10 @@ func undoings() []undoing {
 	list := func(s *stage, ctx context.Context) error { return s.listApplications(ctx) }
 	apply := func(s *stage, ctx context.Context) error { return s.apply(ctx, &show{quiet: true}) }
 	return []undoing{
-		{"B22", "the gateway's Application Id", unlist, list, false},
-		{"B22", "the second Application Id", unlistSecond, list, false},
-		{"B23", "the domain", (*stage).forgetDomain, apply, false},
-		{"B19", "a role of the identity", (*stage).takeRole, apply, true},
+		{"B22", "the gateway's Application Id", unlist, list, false, (*stage).unlisted},
+		{"B22", "the second Application Id", unlistSecond, list, false, nil},
+		{"B23", "the domain", (*stage).forgetDomain, apply, false, nil},
+		{"B19", "the role " + takenRole, (*stage).takeRole, apply, true, (*stage).roleless},
 	}
 }
 
@@ -81,6 +84,11 @@ func (s *stage) undone(ctx context.Context, u undoing) error {
 	}
 	if err := s.soon(ctx, func() error { return s.carries(ctx, u.calls) }); err != nil {
 		return err
+	}
+	if u.refused != nil {
+		if err := u.refused(s, ctx); err != nil {
+			return err
+		}
 	}
 	if err := u.redo(s, ctx); err != nil {
 		return err
@@ -160,6 +168,39 @@ func (s *stage) identity(ctx context.Context) (identityAnswer, error) {
 	return answer.Value[0], nil
 }
 
+// takenRole is the one of the seven that is taken: it lets the settings of the
+// operator be read, and trunks need another.
+const takenRole = "PartnerSettings.Read"
+
+// unlisted: an identity that is not on the list is refused everything.
+func (s *stage) unlisted(ctx context.Context) error {
+	c, err := s.planes[0].client.OperatorConnect(ctx, "lab")
+	if err != nil {
+		return err
+	}
+	_, settings := c.PartnerSettings(ctx)
+	_, trunks := c.Trunks(ctx)
+	if fault.Of(settings) != fault.Denied || fault.Of(trunks) != fault.Denied {
+		return fmt.Errorf("Operator Connect lets an identity in that is not on its list (settings: %v; trunks: %v)", settings, trunks)
+	}
+	return nil
+}
+
+// roleless: without a role its operations are refused, and no others.
+func (s *stage) roleless(ctx context.Context) error {
+	c, err := s.planes[0].client.OperatorConnect(ctx, "lab")
+	if err != nil {
+		return err
+	}
+	if _, err := c.PartnerSettings(ctx); fault.Of(err) != fault.Denied || !strings.Contains(err.Error(), takenRole) {
+		return fmt.Errorf("Operator Connect shows its settings to an identity without %s, or does not say why not: %v", takenRole, err)
+	}
+	if _, err := c.Trunks(ctx); err != nil {
+		return fmt.Errorf("the trunks are refused, too: %w", err)
+	}
+	return nil
+}
+
 // takeRole takes a role of Project Synergy from the gateway's identity.
 func (s *stage) takeRole(ctx context.Context) error {
 	p, err := s.identity(ctx)
@@ -168,18 +209,37 @@ func (s *stage) takeRole(ctx context.Context) error {
 	}
 	var list struct {
 		Value []struct {
-			ID string `json:"id"`
+			ID   string `json:"id"`
+			Role string `json:"appRoleId"`
 		} `json:"value"`
 	}
 	at := "/v1.0/servicePrincipals/" + p.ID + "/appRoleAssignments"
 	if _, err := s.api.do(ctx, http.MethodGet, at, nil, &list); err != nil {
 		return err
 	}
-	if len(list.Value) != 7 {
-		return fmt.Errorf("the identity has %d roles", len(list.Value))
+	var synergy struct {
+		Value []struct {
+			Roles []struct {
+				ID    string `json:"id"`
+				Value string `json:"value"`
+			} `json:"appRoles"`
+		} `json:"value"`
 	}
-	_, err = s.api.do(ctx, http.MethodDelete, at+"/"+url.PathEscape(list.Value[0].ID), nil, nil)
-	return err
+	if _, err := s.api.do(ctx, http.MethodGet, "/v1.0/servicePrincipals?$filter="+url.QueryEscape("appId eq '"+operatorconnect.ProjectSynergy+"'"), nil, &synergy); err != nil {
+		return err
+	}
+	if len(list.Value) != 7 || len(synergy.Value) != 1 {
+		return fmt.Errorf("the identity has %d roles, and there are %d principals of Project Synergy", len(list.Value), len(synergy.Value))
+	}
+	for _, r := range synergy.Value[0].Roles {
+		for _, a := range list.Value {
+			if a.Role == r.ID && strings.EqualFold(r.Value, takenRole) {
+				_, err = s.api.do(ctx, http.MethodDelete, at+"/"+url.PathEscape(a.ID), nil, nil)
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("the identity has no role %s", takenRole)
 }
 
 // forgetDomain takes the gateway's domain out of the directory.
