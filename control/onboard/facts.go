@@ -67,6 +67,7 @@ func Facts() []Fact {
 		{Name: "api-client", Title: "Which app registration calls the Provisioning API?", Form: "its display name", Scope: OfAGateway, Step: "B14"},
 		{Name: "onboarded", Title: "When did the onboarding team confirm that onboarding is complete?", Form: "YYYY-MM-DD", Scope: OfOperator, Step: "B20", Check: date},
 		{Name: "portal-access", Title: "When did somebody sign in to the Operator Connect portal?", Form: "YYYY-MM-DD", Scope: OfOperator, Step: "B21", Check: date},
+		{Name: doneFact + "*", Title: "When was this step done, in a directory that is not asked?", Form: "YYYY-MM-DD", Scope: OfService, Check: date},
 		{Name: "protected.*", Title: "What the protected configuration was when it was first seen", Form: "written by the step", Scope: OfService, Step: "B24", Learned: true},
 	}
 }

@@ -125,6 +125,10 @@ func TestWhereNobodySeesTheDirectoryPeopleAct(t *testing.T) {
 			t.Errorf("track %s: nobody is told to look into the directory", track)
 		}
 	}
+	// What was done there is said, and what waited for it goes on.
+	w.is(w.plan(now), "B16", onboard.Ready, "done.B16=YYYY-MM-DD")
+	w.declare("done.B16", "2026-11-02")
+	w.is(w.plan(now), "B16", onboard.Declared, "2026-11-02")
 }
 
 func instruction(st onboard.Status) string {
