@@ -18,7 +18,7 @@ func TestTheWorldOnPostgreSQL(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			verdict, said, err := onPostgreSQL(t, bin, nodes)
 			for range 2 {
-				if again(t, verdict.OK, verdict.StalledMS, verdict.Problems...) {
+				if again(t, verdict.OK, verdict.StalledMS, len(verdict.Violations), verdict.Problems...) {
 					verdict, said, err = onPostgreSQL(t, bin, nodes)
 				}
 			}
@@ -53,7 +53,7 @@ func TestScenariosOnPostgreSQL(t *testing.T) {
 	all := play("hold", "test-lines", "onboarding", "failover")
 	for _, r := range all.Scenarios {
 		for range 2 {
-			if again(t, r.OK, r.StalledMS, r.Problem) {
+			if again(t, r.OK, r.StalledMS, len(all.Violations), r.Problem) {
 				r = play(r.Name).Scenarios[0]
 			}
 		}

@@ -153,8 +153,8 @@ func blame(stalledMS float64) string {
 	return fmt.Sprintf("this machine stood still for %.0f ms meanwhile, try again when it is less busy", stalledMS)
 }
 
-// cushion is the least that a far side has in store: three packets, where Teams
-// joins two calls. A telephone has about five.
+// cushion is the least that whoever hears a call has in store: three packets. A
+// telephone has about five, and Teams ten where it joins two calls.
 const cushion = 60 * time.Millisecond
 
 // stalls watches whether this machine lets its processes run in time; what it

@@ -260,12 +260,11 @@ func (p *pass) act(ctx context.Context, st Step, will string) (status Status, er
 // alone does a step and looks, while no other procedure does anything: two that
 // find the same registration missing would both make it.
 func (p *pass) alone(ctx context.Context, st Step) (seen sight, problem error) {
-	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-	case <-ctx.Done():
-		return seen, ctx.Err()
+	release, err := p.take(ctx, p.w.Subject)
+	if err != nil {
+		return seen, err
 	}
+	defer release()
 	problem = attempt(ctx, p.w, st)
 	if ctx.Err() == nil {
 		seen = settle(ctx, p.w, st, p.patience(problem))

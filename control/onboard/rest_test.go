@@ -181,11 +181,14 @@ func TestTwoProceduresMakeOneRegistration(t *testing.T) {
 		subs = append(subs, s)
 	}
 	for _, s := range subs {
-		for {
+		for tries := 0; ; tries++ { // of five seconds at most
 			_, op, err := w.set.Follow(t.Context(), s, 1<<40)
 			w.must(err)
 			if op != nil && op.Status.Ended() {
 				break
+			}
+			if tries == 24 {
+				t.Fatalf("%s does not end: %+v", s.Gateway.Name, op)
 			}
 		}
 		w.is(w.of(s, old), "A6", onboard.Done)

@@ -59,7 +59,7 @@ func explain(err error) *failure {
 func answered(err error) *failure {
 	f := explain(err)
 	if f.Status == http.StatusUnauthorized {
-		why := strings.NewReplacer(`"`, `'`, `\\`, `/`).Replace(f.Message)
+		why := strings.NewReplacer(`"`, `'`, `\`, `/`).Replace(f.Message)
 		if f.Code == "AuthenticationFailed" {
 			why = "The authentication failed because of missing 'Authorization' header."
 		}

@@ -69,11 +69,11 @@ func loudness(q *door.Request, status int) slog.Level {
 func (a *api) serve(h http.Header, r *door.Request) (answer, error) {
 	// Clients join a base that ends in a slash and a path that begins with one.
 	q := &request{Request: r, path: "/" + strings.Trim(r.URL.Path, "/")}
+	defer func() { q.Note(slog.String("apiVersion", door.Printable(q.apiText))) }()
 	ans, err := a.do(h, q)
 	for _, text := range q.warnings {
 		h.Add("Warning", "299 - "+strconv.QuoteToASCII(text))
 	}
-	q.Note(slog.String("apiVersion", door.Printable(q.apiText)))
 	return ans, err
 }
 
@@ -92,7 +92,6 @@ func (a *api) do(h http.Header, q *request) (answer, error) {
 	if err := a.authenticate(q); err != nil {
 		return answer{}, err
 	}
-	q.Is(q.principal)
 	if err := a.take(h, q); err != nil {
 		return answer{}, err
 	}
@@ -142,6 +141,7 @@ func (a *api) authenticate(q *request) (err error) {
 	if a.local {
 		q.principal = subscription.Principal{Tenant: a.Subscriptions.Tenant().ID, Object: "control-socket", Name: "control socket"}
 		q.access = subscription.Everything(q.principal)
+		q.Is(q.principal)
 		return nil
 	}
 	raw := q.Bearer()
@@ -151,6 +151,7 @@ func (a *api) authenticate(q *request) (err error) {
 	if q.principal, err = a.Tokens.Verify(q.Context(), raw); err != nil {
 		return err
 	}
+	q.Is(q.principal)
 	q.access, err = a.Subscriptions.Access(q.Context(), q.principal)
 	return err
 }

@@ -3,6 +3,7 @@ package arm
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -133,7 +134,25 @@ type claims struct {
 	UPN      string `json:"upn"`
 	// Groups are the IDs of those that the principal is in, where the issuer is
 	// set up to tell (Microsoft identity platform docs, "Configure group claims").
-	Groups []string `json:"groups"`
+	Groups groupList `json:"groups"`
+}
+
+// groupList is a list, or one of them; anything else is of an issuer that means
+// something else by the word, and says no groups.
+type groupList []string
+
+func (l *groupList) UnmarshalJSON(b []byte) error {
+	var many []string
+	var one string
+	switch {
+	case json.Unmarshal(b, &many) == nil:
+		*l = many
+	case json.Unmarshal(b, &one) == nil && one != "":
+		*l = groupList{one}
+	default:
+		*l = nil
+	}
+	return nil
 }
 
 // Verify gives the principal of a token. The error says what is wrong with it,

@@ -90,6 +90,8 @@ func TestWhoseATokenIs(t *testing.T) {
 		{"a user without idtyp", map[string]any{"idtyp": nil, "scp": "user_impersonation", "upn": "ann@telecom.example"}, user, ""},
 		{"a user by the subject", map[string]any{"idtyp": nil, "sub": "other", "upn": "ann@telecom.example"}, user, ""},
 		{"a user of a program that may do something else for her", map[string]any{"idtyp": "user", "scp": "User.Read openid"}, user, "InvalidAuthenticationToken"},
+		{"groups that are one", map[string]any{"groups": "admins"}, app, ""},
+		{"groups that are something else", map[string]any{"groups": map[string]any{"a": 1}}, app, ""},
 		{"expired", map[string]any{"exp": time.Now().Add(-time.Minute).Unix()}, app, "ExpiredAuthenticationToken"},
 		{"not yet", map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}, app, "InvalidAuthenticationToken"},
 		{"another audience", map[string]any{"aud": "https://vault.example"}, app, "InvalidAuthenticationToken"},
@@ -209,13 +211,13 @@ func TestATokenIsShownNowhere(t *testing.T) {
 	w.config.LoginURL += "/" + tenant + "/v2.0"
 	w.handler = arm.Handler(w.config)
 	for name, raw := range map[string]string{
-		"good": m.token(map[string]any{"oid": owner}), "expired": m.token(map[string]any{"exp": 1}), "forged": newMint(t).token(nil), "junk": "eyJ-canary-junk", "audience": m.token(map[string]any{"aud": "x"}),
+		"good": m.token(map[string]any{"oid": owner}), "expired": m.token(map[string]any{"exp": 1}), "forged": newMint(t).token(nil), "junk": "eyJ-canary-junk", "audience": m.token(map[string]any{"aud": `x\y`}),
 	} {
 		r := w.as(raw, "GET", voice+platform, "")
 		if (r.Code == 200) != (name == "good") {
 			t.Errorf("%s: %d %s", name, r.Code, r.Body)
 		}
-		if challenge := r.Header().Get("WWW-Authenticate"); r.Code == 401 && (!strings.HasPrefix(challenge, `Bearer authorization_uri="https://login.telecom.example/`+tenant+`", error="invalid_token", error_description="`) || strings.Count(challenge, `"`) != 6) {
+		if challenge := r.Header().Get("WWW-Authenticate"); r.Code == 401 && (!strings.HasPrefix(challenge, `Bearer authorization_uri="https://login.telecom.example/`+tenant+`", error="invalid_token", error_description="`) || strings.Count(challenge, `"`) != 6 || strings.Contains(challenge, `\`)) {
 			t.Errorf("%s: %s", name, challenge)
 		}
 		for where, text := range map[string]string{"answer": r.Body.String(), "header": r.Header().Get("WWW-Authenticate"), "log": w.log.String()} {

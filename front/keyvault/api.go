@@ -23,7 +23,7 @@ type api struct {
 	admit  func(*request) error   // RO: reads what stands beside the path, once it is known who asks
 	may    func(*request) error   // RO: whether the principal may do it; nil: the domain decides
 	rate   door.Rate              // RO
-	limits door.Limits[bucketKey] //
+	limits door.Limits[bucketKey] // by principal and vault
 	codes  map[string]string      // RO: what codes are called here, where that differs
 }
 

@@ -124,7 +124,7 @@ func (d *data) admit(q *request) error {
 	if q.vault = vaultOf(d.domain, q.Host); q.vault == "" {
 		return refusal(http.StatusNotFound, "VaultNotFound", "The host name of the request is of no vault: vaults are at https://<name>."+d.domain+d.port+".")
 	}
-	q.Note(slog.String("vault", q.vault))
+	q.Note(slog.String("vault", door.Printable(q.vault)))
 	q.bucket = bucketKey{q.principal.Object, q.vault}
 	q.caller = vault.Caller{Principal: q.principal, Groups: q.groups}
 	if q.RemoteAddr != "" { // else it comes from a part of this process: a server always says from where

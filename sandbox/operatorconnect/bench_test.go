@@ -84,9 +84,13 @@ func newBench(t *testing.T, change func(*Config)) *bench {
 
 func (b *bench) onboard() {
 	b.t.Helper()
-	if err := b.env.Onboard(Operator{Tenant: tenantA, Name: "Telecom A", Issuers: []string{b.issuer.name()}, Suffix: suffix}); err != nil {
+	if err := b.anew(); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+func (b *bench) anew() error {
+	return b.env.Onboard(Operator{Tenant: tenantA, Name: "Telecom A", Issuers: []string{b.issuer.name()}, Suffix: suffix})
 }
 
 // list puts an application on the list by hand.

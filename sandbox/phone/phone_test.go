@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -198,21 +199,23 @@ func TestKeysArePressedAndHeard(t *testing.T) {
 // A voice that begins within the burst after a pause would date its track
 // later than what it says: whoever hears it would seem to hear it in advance.
 func TestATrackBeginsWhenItIsSaid(t *testing.T) {
-	var all atomic.Uint64
-	all.Store(math.Float64bits(1)) // nothing is sent
-	v := newVoice(nil, []int16{7})
-	v.stream, v.mouth, v.lose = stream{codec: audio.PCMA, pt: 8, settled: true, sending: true}, audio.ALaw, &all
-	now := time.Now()
-	for late := 5; late > 0; late-- {
-		v.say(now.Add(-time.Duration(late) * 2 * burst * frameTime / 5))
-	}
-	if said, _ := v.tracks(); !said.At.IsZero() || len(said.PCM) > 0 {
-		t.Fatalf("%d samples were said within the burst", len(said.PCM))
-	}
-	v.say(now)
-	if said, _ := v.tracks(); !said.At.Equal(now) || len(said.PCM) != audio.Frame {
-		t.Errorf("%d samples since %v, want %d since %v", len(said.PCM), said.At, audio.Frame, now)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var all atomic.Uint64
+		all.Store(math.Float64bits(1)) // nothing is sent
+		v := newVoice(nil, []int16{7})
+		v.stream, v.mouth, v.lose = stream{codec: audio.PCMA, pt: 8, settled: true, sending: true}, audio.ALaw, &all
+		now := time.Now()
+		for late := 5; late > 0; late-- {
+			v.say(now.Add(-time.Duration(late) * 2 * burst * frameTime / 5))
+		}
+		if said, _ := v.tracks(); !said.At.IsZero() || len(said.PCM) > 0 {
+			t.Fatalf("%d samples were said within the burst", len(said.PCM))
+		}
+		v.say(now)
+		if said, _ := v.tracks(); !said.At.Equal(now) || len(said.PCM) != audio.Frame {
+			t.Errorf("%d samples since %v, want %d since %v", len(said.PCM), said.At, audio.Frame, now)
+		}
+	})
 }
 
 // After a pause of the process the track still tells when what was said.
