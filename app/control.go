@@ -150,8 +150,18 @@ func (p *plane) openDirectory(ctx context.Context) error {
 		return err
 	}
 	p.n.behind.Go(func() { p.directory.Run(p.n.life) })
+	p.n.onStop(func() { // sign-ins that were answered while the node stopped
+		ctx, cancel := context.WithTimeout(context.Background(), lastFlush)
+		defer cancel()
+		if err := p.directory.Flush(ctx); err != nil {
+			p.n.log.Error("the last sign-ins are missing in the audit trail", obs.KeyError, err)
+		}
+	})
 	return nil
 }
+
+// lastFlush is how long a stop waits for a database that is away.
+const lastFlush = 3 * time.Second
 
 func (p *plane) openSubscriptions(context.Context) error {
 	c := subscription.Config{Store: p.store, Tenant: subscription.Tenant(p.cfg.Tenant), Principals: whoever{p}, Assignments: p.onboardRoles(), Log: p.n.log}

@@ -56,6 +56,9 @@ func (k *configCheck) directory(path string) {
 	for i, a := range d.Applications {
 		here := fmt.Sprintf("%s.applications[%d]", path, i)
 		apps = k.newID(here, a.ID, "the application", apps)
+		if directory.InCatalogue(a.ID) {
+			k.bad(here+".id", "%s is known already: remove it here", a.ID)
+		}
 		if a.Name == "" {
 			k.bad(here+".name", "missing: write the name under which people find the application")
 		}

@@ -199,6 +199,12 @@ func graphScopes() (list []Scope) {
 	return list
 }
 
+// InCatalogue tells whether the directory knows an application from its
+// beginning.
+func InCatalogue(appID string) bool {
+	return slices.ContainsFunc(catalogue(), func(w WellKnown) bool { return strings.EqualFold(w.AppID, appID) })
+}
+
 // WellKnown is the application of the catalogue with a client ID.
 func (s *Set) WellKnown(appID string) (WellKnown, bool) {
 	i := slices.IndexFunc(s.catalogue, func(w WellKnown) bool { return strings.EqualFold(w.AppID, appID) })

@@ -73,7 +73,7 @@ func (t spending) late() bool {
 // spend puts the next token in the place of one.
 func (t spending) spend(ctx context.Context, tx *store.Tx, p Permit) (obs.Secret, error) {
 	// It was used, so its answer has arrived: the one before is not told again.
-	if _, err := tx.Exec(ctx, "UPDATE refresh_token SET nonce = '' WHERE family = ?", p.Family); err != nil {
+	if _, err := tx.Exec(ctx, "UPDATE refresh_token SET nonce = '' WHERE family = ? AND nonce <> ''", p.Family); err != nil {
 		return "", err
 	}
 	nonce := rand.Text()

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/store"
 )
@@ -89,6 +90,10 @@ func (t *tally) add(l Tally, at time.Time) {
 		l.Source = Several
 		l.name(t.window)
 	}
+	if t.lines[l.Key] == nil && len(t.lines) >= 4*tallyLines {
+		l.By, l.Target = Caller{Tenant: l.By.Tenant}, "/tenants/"+l.By.Tenant+"/signIns"
+		l.name(t.window)
+	}
 	if t.lines[l.Key] == nil {
 		t.fresh++
 		t.lines[l.Key] = &l
@@ -107,18 +112,18 @@ func (l *Tally) name(window time.Time) {
 	l.Key = digest(fmt.Sprintf("%d\n%s\n%s\n%s\n%s\n%s", window.Unix(), l.Action, l.Target, l.By.App, l.Source, l.Outcome))
 }
 
-// Run writes what is counted, until ctx ends.
+// Run writes what is counted, until ctx ends. What is left then is Flush's.
 func (s *Set) Run(ctx context.Context) {
 	for {
 		select {
 		case <-time.After(tallyFlush):
 		case <-ctx.Done():
 		}
-		if err := s.Flush(context.WithoutCancel(ctx)); err != nil {
-			s.log.Error("the audit trail lags behind: it is tried again", obs.KeyError, err)
-		}
 		if ctx.Err() != nil {
-			return
+			return // whoever stops the process writes the rest
+		}
+		if err := s.Flush(ctx); err != nil {
+			s.log.Error("the audit trail lags behind: it is tried again", obs.KeyError, err)
 		}
 	}
 }
@@ -140,26 +145,52 @@ func (s *Set) Flush(ctx context.Context) error {
 		return nil
 	}
 	slices.SortFunc(due, func(a, b Tally) int { return a.First.Compare(b.First) })
+	err := s.writeTally(ctx, due...)
+	if err == nil || fault.Of(err) == fault.Unavailable || ctx.Err() != nil {
+		return err
+	}
+	// One of them may be what the database does not take: it keeps no other from
+	// being written.
+	for _, l := range due {
+		switch err := s.writeTally(ctx, l); {
+		case err == nil:
+		case fault.Of(err) == fault.Unavailable || ctx.Err() != nil:
+			return err
+		default:
+			s.log.Error("a line of the audit trail cannot be written and is left out", "action", l.Action, "times", l.Times, obs.KeyError, err)
+			t.written(l)
+		}
+	}
+	return nil
+}
+
+// writeTally writes lines, all or none. A commit whose fate is unknown is made
+// again: what was counted may then stand twice, and is never missing.
+func (s *Set) writeTally(ctx context.Context, lines ...Tally) error {
 	err := s.store.Write(ctx, func(tx *store.Tx) error {
-		for _, l := range due {
+		for _, l := range lines {
 			if err := s.tellMany(ctx, tx, l); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		s.counted.written(lines...)
 	}
+	return err
+}
+
+// written takes off what lines have told.
+func (t *tally) written(lines ...Tally) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, l := range due {
+	for _, l := range lines {
 		if k := t.lines[l.Key]; k != nil {
 			k.Times -= l.Times
 			k.First = k.Last
 		}
 	}
-	return nil
 }
 
 func (s *Set) tellMany(ctx context.Context, tx *store.Tx, l Tally) error {

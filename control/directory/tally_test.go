@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/directory"
 	"github.com/tandemgw/tandem/control/store"
 	"github.com/tandemgw/tandem/control/store/storetest"
@@ -31,7 +33,7 @@ func TestAFloodIsAFewLines(t *testing.T) {
 			Store: s, Tenant: directory.Tenant{ID: tenant, Name: "lab.telecom.example"}, Log: slog.New(slog.DiscardHandler),
 			Many: func(ctx context.Context, tx *store.Tx, l directory.Tally) error {
 				if away.Load() {
-					return errors.New("the database is away")
+					return fault.New(fault.Unavailable, "the database is away")
 				}
 				writes++
 				return trail.AuditMany(ctx, tx, l.Key, subscription.Entry{At: l.First, Latest: l.Last, Times: l.Times, Action: l.Action, Resource: l.Target, Outcome: l.Outcome, Request: subscription.Request{Source: l.Source}})
@@ -58,7 +60,10 @@ func TestAFloodIsAFewLines(t *testing.T) {
 		ann.Object, ann.Name = newGUID(), "ann"
 		d.Count(directory.Attempt{Action: directory.PersonSignsIn, By: ann, Source: "192.0.2.1", Refused: "wrong password"})
 		stop()
-		<-ended // what is left is written
+		<-ended
+		if err := d.Flush(t.Context()); err != nil { // what is left
+			t.Fatal(err)
+		}
 		list, err := trail.Trail(t.Context(), subscription.Span{Scope: "/tenants/" + tenant, Since: begun, Limit: 10_000})
 		if err != nil {
 			t.Fatal(err)
@@ -145,4 +150,35 @@ func TestLinesBecomeOneOnAnyNode(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What the database does not take is left out, told, and keeps no other line from
+// being written.
+func TestALineThatCannotBeWrittenKeepsNoOther(t *testing.T) {
+	s := storetest.New(t)
+	var written []string
+	d, err := directory.Open(t.Context(), directory.Config{
+		Store: s, Tenant: directory.Tenant{ID: tenant, Name: "lab.telecom.example"}, Log: slog.New(slog.DiscardHandler),
+		Many: func(_ context.Context, tx *store.Tx, l directory.Tally) error {
+			if strings.Contains(l.Outcome, "poison") {
+				return errors.New("invalid byte sequence")
+			}
+			tx.After(func() { written = append(written, l.Outcome) })
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, why := range []string{"first", "poison", "last"} {
+		d.Count(directory.Attempt{Action: directory.PersonSignsIn, By: directory.Caller{Tenant: tenant}, Source: "192.0.2.1", Refused: why})
+	}
+	for range 2 { // what was left out does not come again
+		if err := d.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if slices.Sort(written); !slices.Equal(written, []string{"Denied: first", "Denied: last"}) {
+		t.Errorf("written: %q", written)
+	}
 }

@@ -135,9 +135,9 @@ func (s *Set) assertedBy(ctx context.Context, assertion string, ours []string, f
 	if err := token.UnsafeClaimsWithoutVerification(&c); err != nil {
 		return ServicePrincipal{}, fmt.Errorf("%w: the claims of the assertion cannot be read", ErrSecret)
 	}
-	p, f, err := find(c)
-	if err != nil {
-		return ServicePrincipal{}, err
+	p, f, late := find(c)
+	if late != nil && f.Issuer == "" {
+		return ServicePrincipal{}, late
 	}
 	var payload []byte
 	if slices.Contains(ours, f.Issuer) {
@@ -159,7 +159,7 @@ func (s *Set) assertedBy(ctx context.Context, assertion string, ours []string, f
 	if c.Expiry == nil || at.After(c.Expiry.Time().Add(assertionSkew)) || c.NotBefore != nil && at.Add(assertionSkew).Before(c.NotBefore.Time()) {
 		return ServicePrincipal{}, fmt.Errorf("%w: the assertion is not within its valid time range", ErrSecret)
 	}
-	return p, nil
+	return p, late // how it stands with the application is for who has proved to be it
 }
 
 // federated finds the credential that claims fit.

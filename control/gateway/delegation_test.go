@@ -48,5 +48,15 @@ func TestADelegatedDomainOfAnotherGatewayIsRefused(t *testing.T) {
 				t.Errorf("%q: %v", c.domains, err)
 			}
 		}
+		// Where two of them have one since nobody asked, each can still be changed.
+		w.put(later, with("other.example"))
+		err := s.Write(w.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(w.Context(), "UPDATE gateway SET doc = REPLACE(doc, 'other.example', 'voice.telecom.example')")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.put(first, with("voice.telecom.example"))
 	})
 }

@@ -119,7 +119,7 @@ func (s *Set) judge(ctx context.Context, tx *store.Tx, old *row, id ID, doc Draf
 		return nil, err
 	}
 	problems = append(problems, more...)
-	if more, err = s.delegated(ctx, tx, now); err != nil {
+	if more, err = s.claimed(ctx, tx, old, now); err != nil {
 		return nil, err
 	}
 	if problems = append(problems, more...); len(problems) > 0 {

@@ -265,7 +265,7 @@ func (s *Set) Zones(ctx context.Context) (list []zone.Gateway, err error) {
 
 func (s *Set) zoneOf(r *row, edges map[string][]link.EdgeStatus) zone.Gateway {
 	p := Default(r.Gateway).Properties
-	z := zone.Gateway{Base: s.base(r), MCP: p.IntegratedMCPEnabled, MCPTransport: strings.ToLower(p.SignalingProtocolForMCP)} // one on premises has the operator's own name
+	z := zone.Gateway{Base: s.base(r), MCP: p.IntegratedMCPEnabled, MCPTransport: strings.ToLower(r.Properties.SignalingProtocolForMCP)} // one on premises has the operator's own name
 	for _, name := range r.Regions {
 		region := zone.Region{Name: name}
 		for _, e := range edges[name] {

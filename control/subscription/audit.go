@@ -152,8 +152,8 @@ func (s *Set) Trail(ctx context.Context, p Span) (list []Entry, err error) {
 			args = append(args, p.After)
 		}
 		if p.Who != "" {
-			where += " AND (LOWER(principal) = ? OR LOWER(name) = ?)"
-			args = append(args, strings.ToLower(p.Who), strings.ToLower(p.Who))
+			where += " AND (LOWER(principal) = ? OR name = ? OR LOWER(name) = ?)" // SQLite lowers ASCII alone
+			args = append(args, strings.ToLower(p.Who), p.Who, strings.ToLower(p.Who))
 		}
 		if p.Action != "" {
 			where += " AND LOWER(action) LIKE ? ESCAPE '!'"
@@ -168,7 +168,8 @@ func (s *Set) Trail(ctx context.Context, p Span) (list []Entry, err error) {
 		}
 		order, last := " ORDER BY moment, id", p.Last && p.After == ""
 		if last {
-			order = " ORDER BY moment DESC, id DESC"
+			// A line of many attempts is as new as the last of them.
+			order = " ORDER BY CASE WHEN latest > moment THEN latest ELSE moment END DESC, id DESC"
 		}
 		list, err = store.All(ctx, tx, scanEntry, "SELECT id, moment, principal, name, action, resource, outcome, correlation, request, client_request, source, times, latest FROM audit WHERE "+where+order+" LIMIT ?", append(args, p.Limit)...)
 		if last {

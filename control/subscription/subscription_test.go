@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -357,4 +358,33 @@ func TestTheTrailIsReadByScope(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, trail, err)
 		}
 	}
+}
+
+// A line of many attempts is as new as the last of them: what goes on now is not
+// cut off because it began a while ago.
+func TestTheNewestOfTheTrailAreThoseThatGoOn(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		s := open(t, st)
+		now := time.Now()
+		err := st.Write(t.Context(), func(tx *store.Tx) error {
+			for i, e := range []subscription.Entry{
+				{At: now.Add(-50 * time.Minute), Latest: now, Times: 1000, Action: "guess"},
+				{At: now.Add(-2 * time.Minute), Latest: now.Add(-2 * time.Minute), Times: 1, Action: "other"},
+				{At: now.Add(-time.Minute), Latest: now.Add(-time.Minute), Times: 1, Action: "another"},
+			} {
+				e.Resource, e.Outcome = "/tenants/x/signIns", "Denied"
+				if err := s.AuditMany(t.Context(), tx, strconv.Itoa(i), e); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := s.Trail(t.Context(), subscription.Span{Scope: "/tenants/x", Since: now.Add(-time.Hour), Limit: 2, Last: true})
+		if err != nil || len(list) != 2 || list[0].Action != "another" || list[1].Action != "guess" {
+			t.Errorf("%+v, %v", list, err)
+		}
+	})
 }

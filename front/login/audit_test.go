@@ -59,6 +59,9 @@ func TestWhatIsRefusedIsInTheTrail(t *testing.T) {
 			{"a wrong assertion", func() {
 				ask("client_secret", "-", "client_assertion", "x.y.z", "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 			}, "onboarding signIn Denied: wrong assertion 192.0.2.1", 1},
+			{"an assertion of nobody", func() {
+				ask("client_id", "stray\x00of-the-client", "client_secret", "-", "client_assertion", "x", "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+			}, "/signIns signIn Denied: wrong assertion 192.0.2.1", 1},
 			{"a consent that takes an administrator", func() { bob.get(h.request(h.native, loopback, "scope", "Directory.ReadWrite.All")) }, "bob@lab.telecom.example allow Denied: it takes an administrator 192.0.2.31", 1},
 			{"a consent that is declined", func() { bob.get(h.request(h.native, loopback, "prompt", "consent")).fill("answer", "answer", "no") }, "bob@lab.telecom.example allow Denied: declined 192.0.2.31", 1},
 			{"a code that comes twice", func() {

@@ -225,9 +225,8 @@ func (e *endpoint) refused(w http.ResponseWriter, r *http.Request, a asked, s sh
 	from := source(r.RemoteAddr)
 	log := func(cause string) {
 		e.Log.Warn("sign-in refused", "cause", cause, "client", clean(s.id), "from", from, "request", a.id)
-		by := directory.Caller{Tenant: a.home}
+		by := directory.Caller{Tenant: a.home} // what a stranger says is not kept
 		if !unknown(err) {
-			by.App = strings.ToLower(s.id)
 			if p, err := e.Directory.PrincipalOf(r.Context(), directory.Ourselves(a.home, ""), s.id); err == nil {
 				by = callerOf(p)
 			}
