@@ -645,14 +645,19 @@ func whose(ctx context.Context, d *entra.Client, name string) (string, error) {
 	return ids[0], nil
 }
 
-// groupsCalled are the groups that somebody can mean.
+// groupsCalled are the groups that somebody can mean. A directory elsewhere may
+// show us none: who names a user or an application is served all the same.
 func groupsCalled(ctx context.Context, d *entra.Client, name string) ([]entra.Group, error) {
 	if uuid.Validate(name) != nil {
-		return d.GroupsNamed(ctx, name)
+		all, err := d.GroupsNamed(ctx, name)
+		if fault.Of(err) == fault.Denied {
+			return nil, nil
+		}
+		return all, err
 	}
 	g, err := d.Group(ctx, name)
 	switch {
-	case fault.Of(err) == fault.NotFound:
+	case fault.Of(err) == fault.NotFound, fault.Of(err) == fault.Denied:
 		return nil, nil
 	case err != nil:
 		return nil, err

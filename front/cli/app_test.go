@@ -15,7 +15,10 @@ import (
 )
 
 // graph plays the Graph of a tenant, and keeps what is changed.
-type graph struct{ changes []string }
+type graph struct {
+	changes []string
+	closed  bool // for groups
+}
 
 const (
 	synergyPrincipal = "00000000-0000-4000-8000-0000000000a1"
@@ -53,6 +56,9 @@ func (g *graph) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		list(map[string]string{"id": "one", "principalId": callPrincipal, "resourceId": synergyPrincipal, "appRoleId": "00000000-0000-4000-8000-0000000000c2"})
 	case path == "/oauth2PermissionGrants":
 		list(map[string]string{"id": "two", "clientId": callPrincipal, "consentType": "AllPrincipals", "resourceId": synergyPrincipal, "scope": "user_impersonation openid"})
+	case strings.HasPrefix(path, "/groups") && g.closed:
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `{"error":{"code":"Authorization_RequestDenied","message":"Insufficient privileges"}}`)
 	case path == "/groups" && strings.Contains(filter, "'voice team'"):
 		list(group(voiceGroup, "Voice team"))
 	case path == "/groups" && strings.Contains(filter, "'twins'"):
@@ -110,6 +116,28 @@ func TestRolesAreGivenToGroupsAndPermissionsTakenAway(t *testing.T) {
 		}
 		if done := slices.ContainsFunc(tenant.changes, func(s string) bool { return strings.Contains(s, tt.changes) }); done != (tt.changes != "") {
 			t.Errorf("%v changes %q", tt.line, tenant.changes)
+		}
+	}
+}
+
+// TestADirectoryThatShowsNoGroupsServesTheOthers: one that is elsewhere answers
+// 403 for groups where the application has no permission for them (Microsoft
+// Graph docs, "List groups").
+func TestADirectoryThatShowsNoGroupsServesTheOthers(t *testing.T) {
+	tenant := &graph{closed: true}
+	d, err := entra.New(entra.Config{
+		URL: "https://graph.telecom.example", Login: "https://login.telecom.example", Tenant: "00000000-0000-4000-8000-00000000000a",
+		HTTP: entra.InProcess(tenant), Token: func(context.Context) (obs.Secret, error) { return "t", nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen(t, ops.Config{Tenant: func() (ops.Tenant, error) { return ops.Tenant{Directory: d}, nil }})
+	for _, who := range []string{"Engineers", twinPrincipal} {
+		tenant.changes = nil
+		stdout, stderr, status := run(t, "app", "assign", "Project Synergy", "Admin", who)
+		if status != 0 || len(tenant.changes) != 1 || !strings.Contains(tenant.changes[0], twinPrincipal) {
+			t.Errorf("%s: status %d, %q: %s%s", who, status, tenant.changes, stdout, stderr)
 		}
 	}
 }
