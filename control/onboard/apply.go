@@ -435,7 +435,8 @@ func (s *Set) Forget(ctx context.Context, sub Subject) error {
 }
 
 // Look sees how everything stands and keeps it, as an apply that may not act.
-// While one that may goes on, it keeps nothing: that looks itself.
+// While one that may goes on, it keeps nothing: that looks itself. What Tandem
+// looks at by itself it never begins: somebody may have forgotten it meanwhile.
 func (s *Set) Look(ctx context.Context, sub Subject, by string) (Plan, error) {
 	w, err := s.world(ctx, sub, Options{})
 	if err != nil {
@@ -453,7 +454,11 @@ func (s *Set) Look(ctx context.Context, sub Subject, by string) (Plan, error) {
 		case err != nil && fault.Of(err) != fault.NotFound:
 			return err
 		}
-		if err := s.begin(ctx, tx, w.Subject, Options{}, by); err != nil {
+		was, err := loadProcedure(ctx, tx, w.Subject)
+		if err != nil || was.created.IsZero() && by == string(Tandem) {
+			return err
+		}
+		if err := was.keep(ctx, tx, by); err != nil {
 			return err
 		}
 		known, err := loadMemory(ctx, tx, w.Subject)

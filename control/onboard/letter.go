@@ -57,9 +57,13 @@ func withContact(look func(context.Context, *World) (Finding, error)) func(conte
 	}
 }
 
-// askContact instructs to say who answers for the operator, before all else.
-func askContact(then func(*World) Instruction) func(*World) Instruction {
+// askContact instructs to say who answers for the operator, before the message
+// of a step is sent.
+func askContact(id string, then func(*World) Instruction) func(*World) Instruction {
 	return func(w *World) Instruction {
+		if h, ok := w.HandOver(id); ok && h.State != Drafted {
+			return then(w)
+		}
 		var said []string
 		for _, fact := range w.noContact() {
 			said = append(said, fact+"=<"+strings.TrimPrefix(fact, "contact-")+">")

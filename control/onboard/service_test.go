@@ -49,6 +49,11 @@ func TestTheNetworkIsDesignedBeforeThereIsAGateway(t *testing.T) {
 func TestAMessageTellsWhoAnswersForTheOperator(t *testing.T) {
 	w := newWorld(t)
 	w.is(w.plan(now), "B2", onboard.Ready, "has no contact", "contact-name=", "contact-mail=")
+	sent, err := w.set.Send(t.Context(), w.sub, onboard.Sending{ID: "B2", By: "anna"})
+	w.must(err)
+	if st := w.is(w.plan(now), "B2", onboard.Waiting, "onboarding-contact="); strings.Contains(st.Instruction.Text, "Say who answers") {
+		t.Errorf("what was sent on %v is still to be sent: %+v", sent.Sent, st.Instruction)
+	}
 	w.declare("contact-name", "Anna", "onboarding-contact", "Kim")
 	w.is(w.plan(now), "B4", onboard.Ready, "has no contact", "contact-mail=")
 	w.declare("contact-mail", "anna@telecom.example")

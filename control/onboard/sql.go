@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tandemgw/tandem/control/store"
 )
@@ -58,8 +59,9 @@ func forget(ctx context.Context, tx *store.Tx, sub Subject) error {
 			return err
 		}
 	}
-	_, err := tx.Exec(ctx, "DELETE FROM onboard_fact WHERE scope = ? OR scope = ? AND NOT EXISTS (SELECT 1 FROM onboard WHERE subject LIKE ?)",
-		sub.scope(OfService), sub.scope(OfAGateway), sub.Gateway.Key()+"/%")
+	prefix := sub.Gateway.Key() + "/" // no pattern: names have underscores
+	_, err := tx.Exec(ctx, "DELETE FROM onboard_fact WHERE scope = ? OR scope = ? AND NOT EXISTS (SELECT 1 FROM onboard WHERE substr(subject, 1, ?) = ?)",
+		sub.scope(OfService), sub.scope(OfAGateway), utf8.RuneCountInString(prefix), prefix)
 	return err
 }
 

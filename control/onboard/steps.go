@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -111,19 +112,31 @@ func (w *World) command(words ...string) string {
 func (w *World) declare(said ...string) string {
 	said = slices.Clone(said)
 	for i, s := range said {
-		if strings.ContainsAny(s, " <>") {
-			said[i] = "'" + s + "'"
-		}
+		said[i] = word(s)
 	}
 	return w.command(append([]string{"declare"}, said...)...)
+}
+
+// quoted is one word of a POSIX shell, whatever is in it.
+func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// plain is what no shell reads anything into.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
+
+// word is one word of a command, quoted where a shell would see more in it.
+func word(s string) string {
+	if plain.MatchString(s) {
+		return s
+	}
+	return quoted(s)
 }
 
 // named are the options by which commands find the gateway.
 func (w *World) named() string {
 	id := w.Subject.Gateway
-	text := "-g " + id.Group + " -n " + id.Name
+	text := "-g " + word(id.Group) + " -n " + word(id.Name)
 	if !strings.EqualFold(id.Subscription, w.set.cfg.Subscription) && w.set.cfg.Subscription != "" {
-		text += " --subscription " + id.Subscription
+		text += " --subscription " + word(id.Subscription)
 	}
 	return text
 }

@@ -521,7 +521,7 @@ func instructEndpoints(w *World) Instruction {
 		}
 		for _, c := range v.Connections {
 			if strings.EqualFold(c.State, "Pending") {
-				i.Command = "az keyvault private-endpoint-connection approve --id " + v.ID + "/privateEndpointConnections/" + c.Name
+				i.Command = "az keyvault private-endpoint-connection approve --id " + word(v.ID+"/privateEndpointConnections/"+c.Name)
 				return i
 			}
 		}

@@ -34,7 +34,7 @@ func stepsCurrent() []Step {
 		{
 			ID: "B2", Section: prerequisites, Title: "Have an onboarding team", Who: You,
 			Check: withContact(answered("B2", "onboarding-contact", "Nobody of the onboarding team is named")), Draft: draftTeam,
-			Instruct: askContact(declaring("Write to the onboarding team, and say who is in charge of you", "onboarding-contact=<name, mail address>")),
+			Instruct: askContact("B2", declaring("Write to the onboarding team, and say who is in charge of you", "onboarding-contact=<name, mail address>")),
 		},
 		{
 			ID: "B3", Section: prerequisites, Title: "Choose the tenant: one for production and lab", Who: GlobalAdmin,
@@ -43,7 +43,7 @@ func stepsCurrent() []Step {
 		{
 			ID: "B4", Section: prerequisites, Title: "Ask the onboarding team to enable the subscription", Needs: []string{"B2"}, Who: OnboardingTeam,
 			Check: withContact(answered("B4", "subscription-enabled", "The onboarding team has not confirmed that the subscription is enabled")), Draft: draftSubscription,
-			Instruct: askContact(declaring("Send the message, and say when they confirmed", "subscription-enabled=<YYYY-MM-DD>")),
+			Instruct: askContact("B4", declaring("Send the message, and say when they confirmed", "subscription-enabled=<YYYY-MM-DD>")),
 		},
 		{
 			ID: "B5", Section: prerequisites, Title: "Design the network, and collect the values of the deployment", Who: You,

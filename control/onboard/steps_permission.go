@@ -178,16 +178,21 @@ func (w *World) takes(look func(context.Context, registration) ([]held, error)) 
 	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
 	defer cancel()
 	var all []string
+	var text string
 	for _, r := range w.registrations() {
 		list, err := look(ctx, r)
-		if more := r.surplus(list); err == nil && len(more) > 0 {
+		switch more := r.surplus(list); {
+		case fault.Of(err) == fault.NotFound: // what is not there has nothing
+		case err != nil:
+			text = "; what it takes away could not be seen"
+		case len(more) > 0:
 			all = append(all, strings.Join(names(more), " and ")+" of "+r.name)
 		}
 	}
-	if len(all) == 0 {
-		return ""
+	if len(all) > 0 {
+		text = "; takes away " + strings.Join(all, ", ") + strings.Replace(text, "what", "what else", 1)
 	}
-	return "; takes away " + strings.Join(all, ", ")
+	return text
 }
 
 func instructPermissions(w *World) Instruction {
@@ -287,7 +292,7 @@ func instructConsent(w *World) Instruction {
 		_, list, err := w.has(ctx, r)
 		for _, h := range r.surplus(list) {
 			if name, _, _ := strings.Cut(h.name, ", delegated"); err == nil && !h.ours {
-				revoke = append(revoke, "tandem app revoke '"+r.name+"' '"+name+"'")
+				revoke = append(revoke, "tandem app revoke "+quoted(r.name)+" "+quoted(name))
 			}
 		}
 	}

@@ -147,7 +147,7 @@ func addAdmin(ctx context.Context, w *World) error {
 func instructAdmin(w *World) Instruction {
 	i := Instruction{Text: "Say which user sets up the gateway; the user must be one of the tenant", Command: w.declare("setup-user=<user principal name>")}
 	if name := w.Fact("setup-user"); name != "" && !w.elsewhere() {
-		i.Text, i.Command = "Make the user "+name+", or name another: "+i.Command, "tandem user create "+name
+		i.Text, i.Command = "Make the user "+name+", or name another: "+i.Command, "tandem user create "+word(name)
 	}
 	return i
 }

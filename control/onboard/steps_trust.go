@@ -11,8 +11,8 @@ import (
 )
 
 // checkTrust takes a person's word that both sides were seen to trust each
-// other, and waits while no peer of the core is met over TLS. Which roots the
-// core believes in nobody sees from here.
+// other, and waits while no peer of the core that calls are sent to is up over
+// TLS. Which roots the core believes in nobody sees from here.
 func checkTrust(ctx context.Context, w *World) (Finding, error) {
 	f, err := said("certificates", "Nobody has said that both sides were seen to trust each other")(ctx, w)
 	if err != nil || w.Edges == nil {
@@ -22,7 +22,7 @@ func checkTrust(ctx context.Context, w *World) (Finding, error) {
 	if err != nil {
 		return Finding{}, err
 	}
-	peers = slices.DeleteFunc(peers, func(p record.PeerHealth) bool { return p.Transport != "tls" })
+	peers = slices.DeleteFunc(peers, func(p record.PeerHealth) bool { return p.Transport != "tls" || p.Unused })
 	up, why := 0, ""
 	for _, p := range peers {
 		state := p.State
@@ -36,7 +36,7 @@ func checkTrust(ctx context.Context, w *World) (Finding, error) {
 	}
 	switch {
 	case len(peers) == 0: // by another transport, or before the core is configured
-		f.Evidence = append(f.Evidence, Is("TLS", "no peer of the core is met over TLS"))
+		f.Evidence = append(f.Evidence, Is("TLS", "no peer of the core is called over TLS"))
 	case up == 0:
 		f.State, f.By, f.Detail = Waiting, You, fmt.Sprintf("None of %d peers of the core is up over TLS%s", len(peers), why)
 	default:

@@ -43,5 +43,8 @@ func TestTrustIsNotDoneWhileNobodyIsMet(t *testing.T) {
 	w.is(w.plan(now), "B9", onboard.Ready, "Nobody has said", "1 of 2 peers")
 	edges.peers = edges.peers[2:]
 	w.declare("certificates", "2026-01-04")
-	w.is(w.plan(now), "B9", onboard.Declared, "no peer of the core is met over TLS")
+	w.is(w.plan(now), "B9", onboard.Declared, "no peer of the core is called over TLS")
+	// Nobody connects to a peer that only calls us: it is not waited for.
+	edges.peers = []record.PeerHealth{{Peer: "caller", Target: "caller.example:5061", Transport: "tls", State: "unknown", Unused: true}}
+	w.is(w.plan(now), "B9", onboard.Declared, "no peer of the core is called over TLS")
 }

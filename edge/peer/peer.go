@@ -491,7 +491,7 @@ func (s *Set) Health() []record.PeerHealth {
 		if b := m.login.binding; b != nil {
 			h.Registration = b.health(now)
 		}
-		if !m.used() && h.State == unknown {
+		if h.Unused = !m.used(); h.Unused && h.State == unknown {
 			h.Why = s.unused(m)
 		}
 		all = append(all, h)

@@ -155,8 +155,9 @@ type PeerHealth struct {
 	Target    string     `json:"target"` // host and port as configured
 	State     string     `json:"state"`  // "up", "down", "unknown", "suspended" (by the circuit breaker)
 	Since     time.Time  `json:"since"`
-	Why       string     `json:"why,omitempty"` // last failure in one sentence
-	RTT       string     `json:"rtt,omitempty"` // of the last OPTIONS answered
+	Why       string     `json:"why,omitempty"`    // last failure in one sentence
+	Unused    bool       `json:"unused,omitempty"` // calls are never sent to it: nobody connects to it
+	RTT       string     `json:"rtt,omitempty"`    // of the last OPTIONS answered
 	Sent      uint64     `json:"optionsSent"`
 	Answered  uint64     `json:"optionsAnswered"`
 	Received  uint64     `json:"optionsReceived"`
