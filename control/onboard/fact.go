@@ -24,6 +24,7 @@ type Fact struct {
 	Step    string             // that asks for it; "" several do
 	Check   func(string) error // nil: any; an error says what to write
 	Learned bool               // steps record it; people may correct it
+	Unseen  []Part             // asked for only while nobody can look at one of these; nil: always
 }
 
 // Scope is for whom a fact holds.
@@ -112,6 +113,9 @@ func (s *Set) judgeFacts(said map[string]string, by string) (values []Value, err
 		if !ok {
 			return nil, fault.New(fault.NotFound, fmt.Sprintf("no step asks for %q: tandem onboard declare without a fact lists them", name))
 		}
+		if value != "" && !s.asks(f) {
+			return nil, fault.New(fault.Conflict, fmt.Sprintf("%s: nobody need say it: what is seen in %s counts", name, f.Unseen[0]))
+		}
 		if err := f.judge(name, value); err != nil {
 			return nil, err
 		}
@@ -119,6 +123,9 @@ func (s *Set) judgeFacts(said map[string]string, by string) (values []Value, err
 	}
 	return values, nil
 }
+
+// asks tells whether anybody need say a fact.
+func (s *Set) asks(f Fact) bool { return f.Unseen == nil || s.cfg.Parts.unseen(f.Unseen) != "" }
 
 // longestFact is in octets: a postal address fits, a document does not.
 const longestFact = 1000
@@ -170,7 +177,7 @@ func (s *Set) Questions(ctx context.Context, sub Subject) (list []Question, err 
 	}
 	list = []Question{}
 	for _, f := range s.facts {
-		if others[f.Step] && !ours[f.Step] {
+		if others[f.Step] && !ours[f.Step] || !s.asks(f) {
 			continue
 		}
 		q := Question{Name: f.Name, Title: f.Title, Choices: f.Choices, Form: f.Form, Default: f.Default, Scope: f.Scope, Step: f.Step, Learned: f.Learned}

@@ -17,7 +17,7 @@ var yesNo = []string{"yes", "no"}
 
 // Facts are those that the steps ask for.
 func Facts() []Fact {
-	return []Fact{
+	return append(doneFacts(), []Fact{
 		{Name: "agreement", Title: "Which agreement with Microsoft has been signed for the service, and when?", Form: "ID and date", Scope: OfOperator},
 		{Name: "support-plan", Title: "Which support plan includes technical support?", Choices: []string{"unified", "premier", "other", "none"}, Scope: Everywhere, Step: "A2"},
 		{Name: "already-onboarded", Title: "Has the operator been onboarded to Operator Connect or Teams Phone Mobile before?", Choices: yesNo, Default: "no", Scope: Everywhere},
@@ -65,11 +65,26 @@ func Facts() []Fact {
 		{Name: "ifc", Title: "When did the core hand calls of the test numbers to the Mobile Control Point?", Form: "YYYY-MM-DD", Scope: OfAGateway, Step: "B10", Check: date},
 		{Name: "bfd", Title: "When was BFD seen up, with all of the gateway's traffic on those links?", Form: "YYYY-MM-DD", Scope: OfAGateway, Step: "B11", Check: date},
 		{Name: "api-client", Title: "Which app registration calls the Provisioning API?", Form: "its display name", Scope: OfAGateway, Step: "B14"},
-		{Name: "onboarded", Title: "When did the onboarding team confirm that onboarding is complete?", Form: "YYYY-MM-DD", Scope: OfOperator, Step: "B20", Check: date},
+		{Name: "onboarded", Title: "When did the onboarding team confirm that onboarding is complete?", Form: "YYYY-MM-DD", Scope: OfService, Step: "B20", Check: date},
 		{Name: "portal-access", Title: "When did somebody sign in to the Operator Connect portal?", Form: "YYYY-MM-DD", Scope: OfOperator, Step: "B21", Check: date},
-		{Name: doneFact + "*", Title: "When was this step done, in a directory that is not asked?", Form: "YYYY-MM-DD", Scope: OfService, Check: date},
+		{Name: "gateway-application-id", Title: "Which Application (client) ID does the gateway sign in with?", Form: "a UUID", Scope: OfAGateway, Step: "B20", Check: guidForm, Unseen: []Part{OfDirectory}},
 		{Name: "protected.*", Title: "What the protected configuration was when it was first seen", Form: "written by the step", Scope: OfService, Step: "B24", Learned: true},
+	}...)
+}
+
+// doneFacts are when people did the steps that nobody may see. What the tenant
+// has once, as all of the track of 2022, is said once.
+func doneFacts() (all []Fact) {
+	for _, st := range Steps() {
+		f := Fact{Name: doneFact + st.ID, Title: "When was this done, where nobody sees it? " + st.Title, Form: "YYYY-MM-DD", Scope: OfService, Step: st.ID, Check: date, Unseen: st.parts()}
+		if st.Track == Track2022 || st.ID == "B16" || st.ID == "B17" {
+			f.Scope = Everywhere
+		}
+		if f.Unseen != nil {
+			all = append(all, f)
+		}
 	}
+	return all
 }
 
 var (

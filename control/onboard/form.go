@@ -26,9 +26,13 @@ func (w *World) form(ctx context.Context) ([]formField, error) {
 		return nil, err
 	}
 	name, _ := w.team()
-	identity, err := w.identity(ctx)
-	if err != nil && fault.Of(err) != fault.NotFound {
-		return nil, err
+	application := formField{"Application ID of the gateway's identity", w.Fact("gateway-application-id"), "gateway-application-id"}
+	if w.Directory != nil {
+		identity, err := w.identity(ctx)
+		if err != nil && fault.Of(err) != fault.NotFound {
+			return nil, err
+		}
+		application.value, application.fact = identity.AppID, ""
 	}
 	numbers, err := w.numbersOf(ctx)
 	if err != nil {
@@ -39,9 +43,9 @@ func (w *World) form(ctx context.Context) ([]formField, error) {
 	for _, at := range p.ServiceLocations {
 		regions = append(regions, at.Name)
 	}
-	tenant := ""
+	at := formField{"Tenant ID", w.Fact("synergy-tenant"), "synergy-tenant"}
 	if w.Directory != nil {
-		tenant = w.Directory.Tenant
+		at.value, at.fact = w.Directory.Tenant, ""
 	}
 	fields := []formField{
 		{"Operator", w.Fact("operator-name"), "operator-name"},
@@ -51,14 +55,14 @@ func (w *World) form(ctx context.Context) ([]formField, error) {
 		{"Onboarding partner", name, "partner"},
 		{"Service", w.service(), ""},
 		{"Agreement", w.Fact("agreement"), "agreement"},
-		{"Tenant ID", tenant, ""},
+		at,
 		{"Subscription ID", w.Subject.Gateway.Subscription, ""},
 		{"Resource ID", w.Subject.Gateway.String(), ""},
 		{"Management region", r.Location, ""},
 		{"Service regions", strings.Join(regions, ", "), ""},
 		{"Environment", string(w.Environment), ""},
 		{"Domain", w.Base, ""},
-		{"Application ID of the gateway's identity", identity.AppID, ""},
+		application,
 		{"Second Application ID", gatewayApp, ""},
 		{"User who sets up the gateway", w.Fact("setup-user"), "setup-user"},
 		{"Codecs", strings.Join(p.Codecs, ", "), ""},

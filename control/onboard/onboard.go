@@ -38,6 +38,7 @@ type Step struct {
 	Needs    []string // IDs of the steps that must be settled before; those of another track are none
 	Who      Actor    // who acts
 	Touches  []Part   // what Act changes: it is refused when that is elsewhere and nobody said it may
+	Looks    []Part   // what Check looks at beside those, and cannot do without
 	Optional bool     // recommended or free: undone, it does not keep the procedure from its end
 	Note     string   // where we differ from the document on purpose, and why
 

@@ -25,6 +25,16 @@ type Systems struct {
 	Certificate func() (*x509.Certificate, error)
 }
 
+// unseen is the first of some parts that nobody can look at; "": none is.
+func (s Systems) unseen(parts []Part) Part {
+	for _, p := range parts {
+		if p == OfDirectory && s.Directory == nil || p == OfVaults && s.Vaults == nil || p == OfConnect && s.OperatorConnect == nil {
+			return p
+		}
+	}
+	return ""
+}
+
 // Asker is an application that asks Operator Connect for something.
 type Asker struct {
 	Application string // its ID

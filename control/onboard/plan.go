@@ -176,6 +176,12 @@ func (s *Set) picture(ctx context.Context, w *World, steps []Status) Plan {
 // doneFact before a step's ID is when people did it where nobody sees it.
 const doneFact = "done."
 
+// parts are all that a step cannot be seen without.
+func (st Step) parts() []Part { return slices.Concat(st.Touches, st.Looks) }
+
+// initial begins a sentence.
+func initial(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
 // sight is what a check saw.
 type sight struct {
 	Finding
@@ -191,11 +197,11 @@ func check(ctx context.Context, w *World, st Step) (seen sight) {
 			seen = sight{err: panicked(w, st, "check", p)}
 		}
 	}()
-	if w.Directory == nil && slices.Contains(st.Touches, OfDirectory) {
-		if at := w.Fact(doneFact + st.ID); at != "" {
-			return sight{Finding: Said("done on " + at + "; nobody sees it from here")}
+	if part := w.unseen(st.parts()); part != "" {
+		if v, ok := w.Value(doneFact + st.ID); ok {
+			return sight{Finding: Said("done on "+v.Value+"; nobody sees it from here", Is("done", v.Value), Is("declared by", v.By))}
 		}
-		return sight{Finding: Ask(You, "The directory is not asked, and nobody sees whether this is done: do it there, then say when ("+doneFact+st.ID+"=YYYY-MM-DD)")}
+		return sight{Finding: Ask(You, initial(string(part))+" cannot be asked, and nobody sees whether this is done: do it there, then say when ("+doneFact+st.ID+"=YYYY-MM-DD)")}
 	}
 	f, err := st.Check(ctx, w)
 	switch {
@@ -253,6 +259,9 @@ func (s *Set) status(w *World, st Step, seen sight, before map[string]Status, op
 	}
 	out.Outside = mayAct
 	out.Instruction = instruct(w, st)
+	if w.unseen(st.parts()) != "" {
+		out.Instruction = byHand(w, st, out.Instruction)
+	}
 	return out
 }
 
@@ -315,6 +324,18 @@ func instruct(w *World, st Step) (i *Instruction) {
 	}
 	text := st.Instruct(w)
 	return &text
+}
+
+// byHand is an instruction where apply can do nothing: it ends with saying that
+// it was done.
+func byHand(w *World, st Step, i *Instruction) *Instruction {
+	if i == nil {
+		i = &Instruction{Text: st.Title}
+	}
+	if i.Command == "" || i.Command == w.command("apply --outside") {
+		i.Command = w.declare(doneFact + st.ID + "=<YYYY-MM-DD>")
+	}
+	return i
 }
 
 // Status is how the procedure stood when it was last looked at, without a look:

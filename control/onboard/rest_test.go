@@ -103,7 +103,7 @@ func TestTheSecondGatewayOfATenant(t *testing.T) {
 		w.is(p, id, onboard.Done)
 	}
 	w.is(p, "B7", onboard.Blocked)
-	w.is(p, "B20", onboard.Declared, "2026-01-10", "anna")
+	w.is(p, "B20", onboard.Ready, "of the form") // which has this gateway's numbers and IDs
 	w.is(p, "B21", onboard.Declared, "2026-01-11")
 	for _, id := range []string{"B9", "B11", "B18", "B19", "B22", "B23"} {
 		if st := w.step(p, id); st.State.Settled() {

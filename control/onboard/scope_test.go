@@ -35,6 +35,13 @@ func TestFactsOfAnEarlierReleaseHoldForAllGateways(t *testing.T) {
 				if err := say(t.Context(), tx, sub.key(), v); err != nil {
 					return err
 				}
+				if i > 0 {
+					continue
+				}
+				v.Name, v.Value = "onboarded", "2026-01-10"
+				if err := say(t.Context(), tx, sub.key(), v); err != nil {
+					return err
+				}
 			}
 			v := Value{Name: "subscription-enabled", Value: "2026-01-02", At: store.Time(1), By: "anna"}
 			if err := say(t.Context(), tx, "", v); err != nil {
@@ -59,6 +66,11 @@ func TestFactsOfAnEarlierReleaseHoldForAllGateways(t *testing.T) {
 			w, err := b.world(t.Context(), sub, Options{})
 			if err != nil || w.Fact("agreement") != "new" || w.Fact("subscription-enabled") != enabled {
 				t.Errorf("%s: agreement %q, enabled %q, %v", sub.Gateway, w.Fact("agreement"), w.Fact("subscription-enabled"), err)
+			}
+			// Each gateway has a form of its own: what was confirmed holds for the
+			// one it was said of, copied or not.
+			if w.Has("onboarded") != (sub == b.sub) {
+				t.Errorf("%s: onboarded on %q", sub.Gateway, w.Fact("onboarded"))
 			}
 		}
 	})

@@ -80,7 +80,7 @@ func steps2022() []Step {
 			Check: checkVaults, Act: makeVaults, Will: willMakeVaults, Instruct: instructVaults,
 		},
 		{
-			ID: "A11", Section: vaults, Title: "Approve the private endpoint that the onboarding team asks for", Needs: []string{"A10"}, Who: You,
+			ID: "A11", Section: vaults, Title: "Approve the private endpoint that the onboarding team asks for", Needs: []string{"A10"}, Who: You, Looks: []Part{OfVaults},
 			Check: checkEndpoints, Instruct: instructEndpoints, Draft: draftVaults,
 		},
 		{
@@ -93,7 +93,7 @@ func steps2022() []Step {
 			Check: checkReader, Act: addReader, Will: func(*World) string { return "adds the application of the consent URL to the tenant" }, Instruct: instructReader, Draft: draftConsent,
 		},
 		{
-			ID: "A14", Section: "4.4 Grant your application Key Vault Access", Title: "Let that application get secrets, and nothing else", Needs: []string{"A10", "A13"}, Who: Tandem, Touches: []Part{OfVaults},
+			ID: "A14", Section: "4.4 Grant your application Key Vault Access", Title: "Let that application get secrets, and nothing else", Needs: []string{"A10", "A13"}, Who: Tandem, Touches: []Part{OfVaults}, Looks: []Part{OfDirectory},
 			Check: checkPolicies, Act: permit, Instruct: instructPolicies,
 		},
 		{

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/control/entra"
 	"github.com/tandemgw/tandem/control/gateway"
 	"github.com/tandemgw/tandem/control/onboard"
@@ -117,7 +118,7 @@ func TestWhereNobodySeesTheDirectoryPeopleAct(t *testing.T) {
 		}
 		told := 0
 		for _, st := range p.Steps {
-			if strings.Contains(st.Detail, "The directory is not asked") && st.State == onboard.Ready && st.Who == onboard.You && st.Will == "" {
+			if strings.Contains(st.Detail, "The directory cannot be asked") && st.State == onboard.Ready && st.Who == onboard.You && st.Will == "" {
 				told++
 			}
 		}
@@ -129,6 +130,82 @@ func TestWhereNobodySeesTheDirectoryPeopleAct(t *testing.T) {
 	w.is(w.plan(now), "B16", onboard.Ready, "done.B16=YYYY-MM-DD")
 	w.declare("done.B16", "2026-11-02")
 	w.is(w.plan(now), "B16", onboard.Declared, "2026-11-02")
+}
+
+// TestAProcedureThatNobodySeesIsSaidToItsEnd: without a directory each track
+// comes to its end by what people say; what the tenant has once they say once.
+func TestAProcedureThatNobodySeesIsSaidToItsEnd(t *testing.T) {
+	const other = "99999999-2222-4333-8444-555555555555"
+	g := &several{}
+	w := newWorld(t, func(p *onboard.Parts) {
+		p.Outside[onboard.OfDirectory] = true
+		g.Gateways, p.Gateways = p.Gateways, g
+	})
+	if err := w.set.Declare(t.Context(), w.sub, map[string]string{"done.B16": "2026-11-02"}, "anna"); fault.Of(err) != fault.Conflict || !strings.Contains(err.Error(), "what is seen in the directory counts") {
+		t.Errorf("what the directory shows is said: %v", err)
+	}
+	w.deploy()
+	second := w.beside(g, "voice", "two", "two")
+	w.cfg.Parts.Directory = nil
+	w.start()
+	w.is(w.plan(old), "A14", onboard.Blocked)
+	w.cfg.Parts.Vaults = nil
+	w.start()
+	for _, step := range []string{"B22", "A9", "B1", "Z1", "b16"} {
+		if err := w.set.Declare(t.Context(), w.sub, map[string]string{"done." + step: "2026-11-02"}, "anna"); fault.Of(err) != fault.NotFound || !strings.Contains(err.Error(), "no step asks for") {
+			t.Errorf("done.%s: %v", step, err)
+		}
+	}
+	formed(w)
+	w.declare("agreement", "OC-17", "onboarding-contact", "Jo", "subscription-enabled", "2026-01-02", "synergy-tenant", tenant, "setup-user", admin,
+		"manual-number", "+442079460001", "automated-number", "+442079460002", "network-design", "2026-01-03", "management-region", "westeurope",
+		"certificates", "2026-01-04", "bfd", "2026-01-05", "portal-access", "2026-01-11")
+	w.apply(old)
+	_, err := w.set.Send(t.Context(), w.sub, onboard.Sending{ID: "A1", By: "anna"})
+	w.must(err)
+	for _, opts := range []onboard.Options{old, now} {
+		for range 30 { // what one says opens the next
+			p := w.apply(opts)
+			if p.Finished() {
+				break
+			}
+			for _, st := range p.Next() {
+				if _, fact, ok := strings.Cut(st.Detail, "then say when ("); ok {
+					if st.Instruction == nil || st.Instruction.Command == "" || strings.Contains(st.Instruction.Command, "--outside") {
+						t.Errorf("%s: %+v", st.ID, st.Instruction)
+					}
+					fact, _, _ = strings.Cut(fact, "=")
+					w.declare(fact, "2026-11-02")
+				}
+				switch st.ID {
+				case "A9", "B22":
+					w.declare("application-ids", "2026-11-03")
+				case "B20":
+					w.is(p, "B20", onboard.Ready, "Application ID of the gateway's identity", "gateway-application-id=")
+					w.declare("gateway-application-id", other)
+					if h := w.handed(w.plan(opts), "B20"); !strings.Contains(h.Files[0].Content, other) || !strings.Contains(h.Files[0].Content, tenant) {
+						t.Errorf("%s", h.Files[0].Content)
+					}
+					w.declare("onboarded", "2026-11-04")
+				}
+			}
+		}
+		p := w.plan(opts)
+		for _, st := range p.Steps {
+			if !p.Finished() && !st.State.Settled() {
+				t.Errorf("track %s does not end: %s is %s: %s, %+v", p.Track, st.ID, st.State, st.Detail, st.Instruction)
+			}
+		}
+	}
+	for id, said := range map[string]bool{"A4": true, "A12": true, "B16": true, "B17": true, "B18": false, "B19": false, "B24": false} {
+		opts := now
+		if strings.HasPrefix(id, "A") {
+			opts = old
+		}
+		if st := w.step(w.of(second, opts), id); st.State.Settled() != said {
+			t.Errorf("%s of a second gateway is %s: %s", id, st.State, st.Detail)
+		}
+	}
 }
 
 func instruction(st onboard.Status) string {

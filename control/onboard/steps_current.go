@@ -131,7 +131,7 @@ func stepsCurrent() []Step {
 			Check: checkDomain, Act: verifyDomain, Will: willVerifyDomain, Draft: draftText, Instruct: instructDomain,
 		},
 		{
-			ID: "B24", Section: "Assign an Admin user to the Project Synergy application", Title: "Do not change calling profiles with the suffix CommsGw, nor the gateway's trunks", Needs: []string{"B22"}, Who: Tandem,
+			ID: "B24", Section: "Assign an Admin user to the Project Synergy application", Title: "Do not change calling profiles with the suffix CommsGw, nor the gateway's trunks", Needs: []string{"B22"}, Who: Tandem, Looks: []Part{OfDirectory, OfConnect},
 			Check: checkProtected, Act: noteProtected, Will: func(*World) string { return "notes how they are, so that a change is seen" }, Instruct: instructProtected,
 		},
 	}

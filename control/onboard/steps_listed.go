@@ -1,6 +1,7 @@
 package onboard
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -31,6 +32,17 @@ func (w *World) ask(a Asker) (*operatorconnect.Client, error) {
 	return w.OperatorConnect(a)
 }
 
+// unlisted tells why nobody can look for Application Ids; "": somebody can.
+func (w *World) unlisted() string {
+	switch w.unseen([]Part{OfConnect, OfDirectory}) {
+	case OfConnect:
+		return "no Operator Connect environment is configured to look"
+	case OfDirectory:
+		return "no directory is configured to look"
+	}
+	return ""
+}
+
 // added is what somebody says of Application Ids that nobody can look for.
 func (w *World) added(why string, ids []string) Finding {
 	if v, ok := w.Value("application-ids"); ok {
@@ -45,7 +57,7 @@ func (w *World) instructListed(ids []string) Instruction {
 	if name, mail := w.team(); !strings.EqualFold(w.Fact("partner"), "Microsoft") {
 		i.Text = strings.TrimSpace("Ask "+name+" "+mail) + " to arrange that these Application Ids are added; without them the API answers 403"
 	}
-	if w.OperatorConnect == nil {
+	if w.unlisted() != "" {
 		i.Text += "; then say when: " + w.declare("application-ids=<YYYY-MM-DD>")
 	}
 	return i
@@ -53,13 +65,16 @@ func (w *World) instructListed(ids []string) Instruction {
 
 // checkListed asks as the gateway: one that is not listed cannot even look.
 func checkListed(ctx context.Context, w *World) (Finding, error) {
+	if w.Directory == nil {
+		return w.added(w.unlisted(), []string{cmp.Or(w.Fact("gateway-application-id"), "that of the gateway"), gatewayApp}), nil
+	}
 	p, err := w.identity(ctx)
 	if err != nil {
 		return Finding{}, err
 	}
 	want := []string{p.AppID, gatewayApp}
-	if w.OperatorConnect == nil {
-		return w.added("no Operator Connect environment is configured to look", want), nil
+	if why := w.unlisted(); why != "" {
+		return w.added(why, want), nil
 	}
 	c, err := w.ask(Asker{Application: p.AppID, Principal: p.ID})
 	if err != nil {
@@ -88,6 +103,9 @@ func instructListedCurrent(w *World) Instruction {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
 	defer cancel()
 	ids := []string{gatewayApp}
+	if id := w.Fact("gateway-application-id"); w.Directory == nil && id != "" {
+		ids = []string{id, gatewayApp}
+	}
 	if p, err := w.identity(ctx); err == nil {
 		ids = []string{p.AppID, gatewayApp}
 	}
@@ -97,12 +115,15 @@ func instructListedCurrent(w *World) Instruction {
 // checkListed2022 signs in as each registration, with what its vault holds: the
 // list is looked at before the roles, so that 403 for a role is good news.
 func checkListed2022(ctx context.Context, w *World) (Finding, error) {
+	if w.Directory == nil {
+		return w.added(w.unlisted(), []string{"those of " + w.names()}), nil
+	}
 	ids, err := w.applicationIDs(ctx)
 	if err != nil {
 		return Finding{}, err
 	}
-	if w.OperatorConnect == nil {
-		return w.added("no Operator Connect environment is configured to look", ids), nil
+	if why := w.unlisted(); why != "" {
+		return w.added(why, ids), nil
 	}
 	blind, refused := false, false
 	f, err := w.each("Each is listed", func(r registration) (string, []Evidence, error) {

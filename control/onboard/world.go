@@ -21,6 +21,7 @@ const (
 	OfVaults    Part = "the vaults"
 	OfGateway   Part = "the gateway"
 	OfZone      Part = "our zone"
+	OfConnect   Part = "Operator Connect"
 )
 
 // Parts are the systems, the same for all subjects. One that is nil is not
