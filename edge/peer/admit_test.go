@@ -84,3 +84,20 @@ func TestANodeAdmitsWhatItsOwnRegionsListSays(t *testing.T) {
 		s.Close()
 	}
 }
+
+// TestAPeerThatIsNeverDialledSaysSo: who waits for its peers need not wait for
+// it.
+func TestAPeerThatIsNeverDialledSaysSo(t *testing.T) {
+	s := NewSet(Config{Region: "north", Listeners: []sip.Listener{{Name: "operator", Side: string(snapshot.Operator), Transport: sip.UDP}}})
+	defer s.Close()
+	s.Apply(&snapshot.Snapshot{Groups: []snapshot.Group{{Name: "core", Side: snapshot.Operator, Peers: []snapshot.Peer{
+		{Name: "used", Transport: "UDP", Host: "10.1.0.1", Priority: map[string]int{"north": 0}},
+		{Name: "calls us", Transport: "UDP", Host: "10.1.0.2"},
+		{Name: "no listener", Transport: "TLS", Host: "10.1.0.3", Priority: map[string]int{"north": 0}},
+	}}}})
+	for _, h := range s.Health() {
+		if h.Unused != (h.Peer != "used") || h.Unused != (h.Why != "") {
+			t.Errorf("%+v", h)
+		}
+	}
+}
