@@ -181,7 +181,7 @@ func (s *stage) unlisted(ctx context.Context) error {
 	_, settings := c.PartnerSettings(ctx)
 	_, trunks := c.Trunks(ctx)
 	if fault.Of(settings) != fault.Denied || fault.Of(trunks) != fault.Denied {
-		return fmt.Errorf("Operator Connect lets an identity in that is not on its list (settings: %v; trunks: %v)", settings, trunks)
+		return fmt.Errorf("an identity that is not on the list is let in by Operator Connect (settings: %v; trunks: %v)", settings, trunks)
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func (s *stage) roleless(ctx context.Context) error {
 		return err
 	}
 	if _, err := c.PartnerSettings(ctx); fault.Of(err) != fault.Denied || !strings.Contains(err.Error(), takenRole) {
-		return fmt.Errorf("Operator Connect shows its settings to an identity without %s, or does not say why not: %v", takenRole, err)
+		return fmt.Errorf("an identity without %s sees the settings of Operator Connect, or is not told why not: %v", takenRole, err)
 	}
 	if _, err := c.Trunks(ctx); err != nil {
 		return fmt.Errorf("the trunks are refused, too: %w", err)
