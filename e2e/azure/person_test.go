@@ -72,6 +72,8 @@ func newPerson(t testing.TB, base string) *person {
 		t.Fatal(err)
 	}
 	p.send(`id="code"`, "code", p.code())
+	p.sees("Recovery codes")
+	p.get(base + "/" + tenantID + "/account")
 	p.sees("Your account")
 	return p
 }
