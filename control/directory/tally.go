@@ -6,10 +6,10 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/tandemgw/tandem/base/fault"
 	"github.com/tandemgw/tandem/base/obs"
 	"github.com/tandemgw/tandem/control/store"
 )
@@ -63,6 +63,9 @@ type tally struct {
 
 // Count puts an attempt into the audit trail, within a moment.
 func (s *Set) Count(a Attempt) {
+	for _, text := range []*string{&a.By.Object, &a.By.Name, &a.By.App, &a.Source, &a.Refused} {
+		*text = storable(*text)
+	}
 	outcome, object := "Succeeded", "/signIns"
 	if a.Refused != "" {
 		outcome = "Denied: " + a.Refused
@@ -76,6 +79,12 @@ func (s *Set) Count(a Attempt) {
 		object = "/applications/" + a.By.App
 	}
 	s.counted.add(Tally{Change: Change{a.By, a.Action, "/tenants/" + a.By.Tenant + object, outcome}, Source: a.Source}, now())
+}
+
+// storable leaves out what a database refuses as text: one line that cannot be
+// written would keep all others from being written.
+func storable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }
 
 func (t *tally) add(l Tally, at time.Time) {
@@ -128,7 +137,9 @@ func (s *Set) Run(ctx context.Context) {
 	}
 }
 
-// Flush writes what was counted. What cannot be written stays counted.
+// Flush writes what was counted. What cannot be written stays counted, on a full
+// disk too. After a commit whose fate is unknown it is written again: an attempt
+// may then be counted twice, and is never missing.
 func (s *Set) Flush(ctx context.Context) error {
 	t := &s.counted
 	t.flushing.Lock()
@@ -145,52 +156,26 @@ func (s *Set) Flush(ctx context.Context) error {
 		return nil
 	}
 	slices.SortFunc(due, func(a, b Tally) int { return a.First.Compare(b.First) })
-	err := s.writeTally(ctx, due...)
-	if err == nil || fault.Of(err) == fault.Unavailable || ctx.Err() != nil {
-		return err
-	}
-	// One of them may be what the database does not take: it keeps no other from
-	// being written.
-	for _, l := range due {
-		switch err := s.writeTally(ctx, l); {
-		case err == nil:
-		case fault.Of(err) == fault.Unavailable || ctx.Err() != nil:
-			return err
-		default:
-			s.log.Error("a line of the audit trail cannot be written and is left out", "action", l.Action, "times", l.Times, obs.KeyError, err)
-			t.written(l)
-		}
-	}
-	return nil
-}
-
-// writeTally writes lines, all or none. A commit whose fate is unknown is made
-// again: what was counted may then stand twice, and is never missing.
-func (s *Set) writeTally(ctx context.Context, lines ...Tally) error {
 	err := s.store.Write(ctx, func(tx *store.Tx) error {
-		for _, l := range lines {
+		for _, l := range due {
 			if err := s.tellMany(ctx, tx, l); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err == nil {
-		s.counted.written(lines...)
+	if err != nil {
+		return err
 	}
-	return err
-}
-
-// written takes off what lines have told.
-func (t *tally) written(lines ...Tally) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, l := range lines {
+	for _, l := range due {
 		if k := t.lines[l.Key]; k != nil {
 			k.Times -= l.Times
 			k.First = k.Last
 		}
 	}
+	return nil
 }
 
 func (s *Set) tellMany(ctx context.Context, tx *store.Tx, l Tally) error {

@@ -204,14 +204,7 @@ var reservingBodies = []string{reserving(1, "none"), reserving(2, "sendrecv"), r
 // and preconditions: no number is used twice or left out, nothing is told
 // before what went before it is acknowledged, and the call ends.
 func FuzzRinging(f *testing.F) {
-	r := rand.New(rand.NewPCG(5, 6))
-	for range 64 {
-		b := make([]byte, 40+r.IntN(400))
-		for i := range b {
-			b[i] = byte(r.Uint32())
-		}
-		f.Add(b)
-	}
+	addRandom(f, 5, 6, 40, 400)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 4096 {
 			return

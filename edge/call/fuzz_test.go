@@ -643,14 +643,7 @@ func (m *machine) start() {
 func FuzzStep(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
-	r := rand.New(rand.NewPCG(1, 2))
-	for range 64 {
-		b := make([]byte, 40+r.IntN(400))
-		for i := range b {
-			b[i] = byte(r.Uint32())
-		}
-		f.Add(b)
-	}
+	addRandom(f, 1, 2, 40, 400)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 4096 {
 			return
@@ -675,16 +668,22 @@ func (m *machine) talk() {
 	}
 }
 
-// FuzzTalking is FuzzStep for a call that is answered already.
-func FuzzTalking(f *testing.F) {
-	r := rand.New(rand.NewPCG(3, 4))
+// addRandom gives a fuzz target 64 seeds, the same each time, of a least length and
+// up to so many more.
+func addRandom(f *testing.F, one, two uint64, least, more int) {
+	r := rand.New(rand.NewPCG(one, two))
 	for range 64 {
-		b := make([]byte, 40+r.IntN(400))
+		b := make([]byte, least+r.IntN(more))
 		for i := range b {
 			b[i] = byte(r.Uint32())
 		}
 		f.Add(b)
 	}
+}
+
+// FuzzTalking is FuzzStep for a call that is answered already.
+func FuzzTalking(f *testing.F) {
+	addRandom(f, 3, 4, 40, 400)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 4096 {
 			return

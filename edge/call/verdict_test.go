@@ -3,7 +3,6 @@ package call
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,14 +88,7 @@ func (m *machine) forsake() {
 
 // FuzzVerdict is FuzzStep for a party that hears why its call ends.
 func FuzzVerdict(f *testing.F) {
-	r := rand.New(rand.NewPCG(5, 6))
-	for range 64 {
-		b := make([]byte, 20+r.IntN(100))
-		for i := range b {
-			b[i] = byte(r.Uint32())
-		}
-		f.Add(b)
-	}
+	addRandom(f, 5, 6, 20, 100)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 4096 {
 			return
