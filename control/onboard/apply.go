@@ -260,7 +260,7 @@ func (p *pass) act(ctx context.Context, st Step, will string) (status Status, er
 // alone does a step and looks, while no other procedure does anything: two that
 // find the same registration missing would both make it.
 func (p *pass) alone(ctx context.Context, st Step) (seen sight, problem error) {
-	release, err := p.take(ctx, p.w.Subject)
+	release, err := p.take(ctx, p.w.Subject, func() { p.show(st.ID + " waits: another procedure does something on another control node") })
 	if err != nil {
 		return seen, err
 	}

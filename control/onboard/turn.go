@@ -11,21 +11,29 @@ import (
 // turnTime is longer than an action and the look at what came of it.
 const turnTime = actTime + 5*time.Minute
 
+// firstPause is how soon it is looked again whose turn it is; then twice as late
+// each time, a second at most.
+const firstPause = 50 * time.Millisecond
+
 // take waits until no other procedure does anything, on this control node or
 // another. What a subject has it may take again: its apply is one operation,
-// which goes on elsewhere when a node dies.
-func (s *Set) take(ctx context.Context, sub Subject) (release func(), err error) {
+// which goes on elsewhere when a node dies. waits is called once when it waits for
+// another control node.
+func (s *Set) take(ctx context.Context, sub Subject, waits func()) (release func(), err error) {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+	for pause := firstPause; ; pause = min(2*pause, time.Second) {
 		got, err := s.took(ctx, sub)
 		if err == nil && got {
 			return func() { s.giveBack(sub); <-s.turn }, nil
 		}
 		if err == nil {
+			if pause == firstPause {
+				waits()
+			}
 			select {
 			case <-time.After(pause):
 				continue
