@@ -177,7 +177,7 @@ func TestAnEdgeLivesFromPublishedSnapshots(t *testing.T) {
 	w.must(u.Ask(t.Context(), "r1-a", link.AskPeers, nil, &peers))
 	var checks []link.ListenerCheck
 	w.must(u.Ask(t.Context(), "r1-a", link.AskListeners, nil, &checks))
-	if len(trace.Packets) == 0 || len(peers) != 4 || len(checks) != 2 || checks[0].Error+checks[1].Error != "" {
+	if len(trace.Packets) == 0 || len(peers) != 4 || peers[0].Transport != "TLS" || len(checks) != 2 || checks[0].Error+checks[1].Error != "" {
 		t.Errorf("trace of %d packets, %d peers, checks %+v", len(trace.Packets), len(peers), checks)
 	}
 	err = u.Ask(t.Context(), "r1-a", link.AskHangup, "nobody", nil)

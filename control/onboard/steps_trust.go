@@ -22,7 +22,7 @@ func checkTrust(ctx context.Context, w *World) (Finding, error) {
 	if err != nil {
 		return Finding{}, err
 	}
-	peers = slices.DeleteFunc(peers, func(p record.PeerHealth) bool { return p.Transport != "tls" || p.Unused })
+	peers = slices.DeleteFunc(peers, func(p record.PeerHealth) bool { return p.Transport != "TLS" || p.Unused })
 	up, why := 0, ""
 	for _, p := range peers {
 		state := p.State

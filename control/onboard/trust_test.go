@@ -25,8 +25,8 @@ func (s *seen) Shown(context.Context, gateway.ID) (map[string][]link.Certificate
 // person's word, and the edges see whether a connection stands.
 func TestTrustIsNotDoneWhileNobodyIsMet(t *testing.T) {
 	edges := &seen{peers: []record.PeerHealth{
-		{Peer: "core-a", Target: "core-a.example:5061", Transport: "tls", State: "down", Why: "its certificate is of an unknown authority"},
-		{Peer: "core-b", Target: "core-b.example:5061", Transport: "tls", State: "unknown"},
+		{Peer: "core-a", Target: "core-a.example:5061", Transport: "TLS", State: "down", Why: "its certificate is of an unknown authority"},
+		{Peer: "core-b", Target: "core-b.example:5061", Transport: "TLS", State: "unknown"},
 		{Peer: "old", Target: "old.example:5060", Transport: "udp", State: "up"},
 	}}
 	w := newWorld(t, func(p *onboard.Parts) { p.Edges = edges })
@@ -45,6 +45,6 @@ func TestTrustIsNotDoneWhileNobodyIsMet(t *testing.T) {
 	w.declare("certificates", "2026-01-04")
 	w.is(w.plan(now), "B9", onboard.Declared, "no peer of the core is called over TLS")
 	// Nobody connects to a peer that only calls us: it is not waited for.
-	edges.peers = []record.PeerHealth{{Peer: "caller", Target: "caller.example:5061", Transport: "tls", State: "unknown", Unused: true}}
+	edges.peers = []record.PeerHealth{{Peer: "caller", Target: "caller.example:5061", Transport: "TLS", State: "unknown", Unused: true}}
 	w.is(w.plan(now), "B9", onboard.Declared, "no peer of the core is called over TLS")
 }

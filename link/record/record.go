@@ -151,9 +151,9 @@ type PeerHealth struct {
 	Peer      string     `json:"peer"`
 	Group     string     `json:"group"`
 	Side      Side       `json:"side"`
-	Transport string     `json:"transport"`
-	Target    string     `json:"target"` // host and port as configured
-	State     string     `json:"state"`  // "up", "down", "unknown", "suspended" (by the circuit breaker)
+	Transport string     `json:"transport"` // "UDP", "TCP", "TLS"
+	Target    string     `json:"target"`    // host and port as configured
+	State     string     `json:"state"`     // "up", "down", "unknown", "suspended" (by the circuit breaker)
 	Since     time.Time  `json:"since"`
 	Why       string     `json:"why,omitempty"`    // last failure in one sentence
 	Unused    bool       `json:"unused,omitempty"` // calls are never sent to it: nobody connects to it
